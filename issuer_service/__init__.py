@@ -1,0 +1,1 @@
+"""Credential Issuer and its Authorization Server."""

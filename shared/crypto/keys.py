@@ -1,0 +1,130 @@
+"""Public keys and the two things private keys do: sign and agree.
+
+P-256 alone (C-01). A private key is always behind `Signer` or `Decrypter`, so that a file, an HSM or a
+KMS can stand there. Specification: RFC 7517, RFC 7518 section 6.2, RFC 7638.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from ..encoding import JsonValue, b64url_decode, b64url_encode
+from ..errors import BadSignature, InvalidInput
+
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_ES256 = ec.ECDSA(hashes.SHA256())
+
+
+@lru_cache(maxsize=4096)
+def _on_curve(x: bytes, y: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + x + y)
+    except ValueError as error:
+        raise InvalidInput("public key: the point is not on P-256") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A point on P-256: *x* and *y* are 32 bytes each, big-endian. Equal by value, hashable."""
+
+    x: bytes
+    y: bytes
+
+    @classmethod
+    def from_jwk(cls, jwk: object) -> "PublicKey":
+        """Read a public JWK; members beyond `kty,crv,x,y` are neither needed nor minded (C-08).
+
+        Raises:
+            InvalidInput: not a P-256 JWK, not on the curve, or it carries private members (C-07).
+        """
+        if not isinstance(jwk, Mapping):
+            raise InvalidInput("JWK: not an object")
+        if not _PRIVATE_MEMBERS.isdisjoint(jwk):
+            raise InvalidInput("JWK: carries private members")
+        if jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
+            raise InvalidInput("JWK: not a P-256 key")
+        x, y = jwk.get("x"), jwk.get("y")
+        if not isinstance(x, str) or not isinstance(y, str):
+            raise InvalidInput("JWK: coordinates missing")
+        return cls.from_coordinates(b64url_decode(x), b64url_decode(y))
+
+    @classmethod
+    def from_coordinates(cls, x: bytes, y: bytes) -> "PublicKey":
+        """From two 32-byte coordinates; raises InvalidInput if the point is not on the curve."""
+        if len(x) != 32 or len(y) != 32:
+            raise InvalidInput("public key: a coordinate is not 32 bytes")
+        _on_curve(x, y)
+        return cls(x, y)
+
+    @classmethod
+    def from_crypto(cls, key: ec.EllipticCurvePublicKey) -> "PublicKey":
+        """From the `cryptography` object; raises InvalidInput on another curve."""
+        if not isinstance(key.curve, ec.SECP256R1):
+            raise InvalidInput("public key: not on P-256")
+        numbers = key.public_numbers()
+        return cls(numbers.x.to_bytes(32, "big"), numbers.y.to_bytes(32, "big"))
+
+    def to_crypto(self) -> ec.EllipticCurvePublicKey:
+        """The `cryptography` object (cached by value)."""
+        return _on_curve(self.x, self.y)
+
+    def to_jwk(self) -> dict[str, JsonValue]:
+        """The JWK with its required members only."""
+        return {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": b64url_encode(self.x),
+            "y": b64url_encode(self.y),
+        }
+
+    def thumbprint(self) -> bytes:
+        """RFC 7638, SHA-256: 32 bytes."""
+        x, y = b64url_encode(self.x), b64url_encode(self.y)
+        return hashlib.sha256(f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'.encode()).digest()
+
+    def verify(self, signature: bytes, data: bytes) -> None:
+        """ES256 over *data*; *signature* is raw `r||s`, 64 bytes, never DER (C-06).
+
+        Raises:
+            BadSignature: it does not verify.
+        """
+        if len(signature) != 64:
+            raise BadSignature("signature: not 64 bytes")
+        r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+        try:
+            _on_curve(self.x, self.y).verify(encode_dss_signature(r, s), data, _ES256)
+        except InvalidSignature as error:
+            raise BadSignature("signature: does not verify") from error
+
+
+class Signer(Protocol):
+    """A private key with one purpose. `certificates`: DER, leaf first, without the anchor; may be empty."""
+
+    @property
+    def kid(self) -> str: ...
+    @property
+    def public(self) -> PublicKey: ...
+    @property
+    def certificates(self) -> tuple[bytes, ...]: ...
+    def sign(self, data: bytes) -> bytes:
+        """ES256: the raw `r||s` signature, 64 bytes."""
+        ...
+
+
+class Decrypter(Protocol):
+    """A private key for ECDH-ES."""
+
+    @property
+    def kid(self) -> str: ...
+    @property
+    def public(self) -> PublicKey: ...
+    def agree(self, peer: PublicKey) -> bytes:
+        """The ECDH shared secret Z, 32 bytes."""
+        ...

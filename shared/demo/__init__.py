@@ -1,0 +1,1 @@
+"""The demo: processes, a scripted phone, the story."""

@@ -1,0 +1,169 @@
+"""Strict encodings: base64url, JSON, NumericDate.
+
+What these refuse never reaches a format: padding and loose bits (C-30), duplicate names, deep or large
+input, odd numbers (C-31), local times (C-42). Everything raises `InvalidInput` and nothing else.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+import orjson
+import rfc8785
+
+from .errors import InvalidInput
+
+JsonValue: TypeAlias = (
+    "None | bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue]"
+)
+RandomBytes: TypeAlias = Callable[[int], bytes]
+Clock: TypeAlias = Callable[[], datetime]
+
+_MAX_DEPTH = 16
+_MAX_ITEMS = 1_000
+_MAX_STRING = 64 * 1024
+_MAX_INTEGER = 2**63
+
+
+def b64url_encode(data: bytes) -> str:
+    """Base64url without padding (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def b64url_decode(text: str) -> bytes:
+    """The bytes behind *text*, which must be the one canonical form: no padding, no loose bits (C-30)."""
+    try:
+        encoded = text.encode("ascii")
+        data = base64.b64decode(encoded + b"=" * (-len(encoded) % 4), b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput("base64url: not decodable") from error
+    if base64.urlsafe_b64encode(data).rstrip(b"=") != encoded:
+        raise InvalidInput("base64url: not in canonical form")
+    return data
+
+
+def b64_decode(text: str) -> bytes:
+    """Standard base64 with padding, as in `x5c` (C-20); canonical form only."""
+    try:
+        encoded = text.encode("ascii")
+        data = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput("base64: not decodable") from error
+    if base64.b64encode(data) != encoded:
+        raise InvalidInput("base64: not in canonical form")
+    return data
+
+
+def _no_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise InvalidInput("JSON: a member name occurs twice")
+    return value
+
+
+def _refuse_constant(_: str) -> JsonValue:
+    raise InvalidInput("JSON: NaN and Infinity are not JSON")
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or abs(number := int(text)) > _MAX_INTEGER:
+        raise InvalidInput("JSON: an integer is too large")
+    return number
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if number in {float("inf"), float("-inf")}:
+        raise InvalidInput("JSON: a number is too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates,
+    parse_constant=_refuse_constant,
+    parse_int=_integer,
+    parse_float=_float,
+)
+
+
+def _bounded(value: JsonValue, depth: int) -> None:
+    if isinstance(value, str):
+        if len(value) > _MAX_STRING:
+            raise InvalidInput("JSON: a string is too long")
+    elif isinstance(value, dict):
+        if depth == 0 or len(value) > _MAX_ITEMS:
+            raise InvalidInput("JSON: too deep or too many members")
+        for each in value.values():
+            _bounded(each, depth - 1)
+    elif isinstance(value, list):
+        if depth == 0 or len(value) > _MAX_ITEMS:
+            raise InvalidInput("JSON: too deep or too many items")
+        for each in value:
+            _bounded(each, depth - 1)
+
+
+def parse_json(data: bytes | str, *, max_bytes: int) -> JsonValue:
+    """Strict JSON: UTF-8 without BOM, no duplicate names, no NaN, bounded in size, depth and numbers.
+
+    Raises:
+        InvalidInput: anything else; also lone surrogates.
+
+    Specification: RFC 8259; PROFILE C-31, S-21.
+    """
+    if len(data) > max_bytes:
+        raise InvalidInput("JSON: too large")
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        value: JsonValue = _DECODER.decode(text)
+        if "\\u" in text:
+            orjson.dumps(value)  # refuses lone surrogates
+    except (ValueError, RecursionError, TypeError) as error:
+        raise InvalidInput("JSON: not parseable") from error
+    _bounded(value, _MAX_DEPTH)
+    return value
+
+
+def parse_json_object(data: bytes | str, *, max_bytes: int) -> dict[str, JsonValue]:
+    """As `parse_json`, and the value is an object."""
+    value = parse_json(data, max_bytes=max_bytes)
+    if not isinstance(value, dict):
+        raise InvalidInput("JSON: not an object")
+    return value
+
+
+def dump_json(value: JsonValue) -> bytes:
+    """Compact UTF-8 JSON, members in the order given."""
+    return orjson.dumps(value)
+
+
+def canonical_json(value: JsonValue) -> bytes:
+    """The RFC 8785 form, for hashing."""
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError as error:
+        raise InvalidInput("JSON: has no canonical form") from error
+
+
+def to_numeric_date(moment: datetime) -> int:
+    """Whole seconds since 1970 of an aware time (RFC 7519, section 2), rounded down."""
+    if moment.tzinfo is None:
+        raise InvalidInput("time: without zone")
+    return int(moment.timestamp() // 1)
+
+
+def from_numeric_date(value: object) -> datetime:
+    """Aware UTC of a NumericDate; integers only (C-42), booleans are none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInput("NumericDate: not an integer")
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InvalidInput("NumericDate: out of range") from error
+
+
+def start_of_day(moment: datetime) -> datetime:
+    """Rounded down to the UTC day (I-115)."""
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

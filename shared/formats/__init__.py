@@ -1,0 +1,1 @@
+"""Credential formats and their status."""

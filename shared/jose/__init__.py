@@ -1,0 +1,1 @@
+"""JWS and JWE behind a strict face."""

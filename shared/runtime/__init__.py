@@ -1,0 +1,1 @@
+"""What runs a service: HTTP, database, settings, jobs, logs."""

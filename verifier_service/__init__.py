@@ -1,0 +1,1 @@
+"""Verifier, at a counter or in another system."""

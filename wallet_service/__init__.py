@@ -1,0 +1,1 @@
+"""Wallet of a citizen, the Holder."""

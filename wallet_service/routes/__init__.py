@@ -1,0 +1,1 @@
+"""Translation from and to HTTP, no decisions."""
