@@ -1,0 +1,58 @@
+# Every target makes the virtual environment it needs. `make demo` installs no development tools.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+SECONDS ?= 60
+
+.PHONY: help demo test bench lint format fuzz coverage requirements
+.DEFAULT_GOAL := help
+
+help: ## say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 20
+
+$(VENV)/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Installing what the services need (once, about half a minute) …"
+	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "Installing what the tests need (once) …"
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.installed ## the whole story on this machine; CHECK=1 ends by itself
+	@$(BIN)/wallet-demo $(if $(CHECK),--check,)
+
+test: lint ## everything CI checks: linters, unit to end-to-end, SQLite and PostgreSQL
+	$(BIN)/coverage erase
+	$(BIN)/coverage run --source=shared --omit='shared/runtime/*,shared/demo/*' -m pytest tests/unit tests/properties -q
+	$(BIN)/coverage report --fail-under=95 --skip-covered
+	$(BIN)/python -m pytest tests/services tests/architecture tests/e2e tests/interop -q -n 2 --dist loadfile
+	$(BIN)/python -m tests.fuzz.run --seconds 20
+
+bench: $(VENV)/.installed-dev ## the figures of docs/performance.md; JSON=path writes them
+	@$(BIN)/python -m bench $(if $(JSON),--json $(JSON),)
+
+lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.installed-dev ## let ruff put the code in order
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+fuzz: $(VENV)/.installed-dev ## noise at every parser for SECONDS (default 60) each
+	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
+
+requirements: $(VENV)/.installed-dev ## pin anew, with hashes and without index addresses
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --quiet \
+	  --extra postgres --extra build --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet -c requirements.txt \
+	  --extra postgres --extra build --extra dev --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt
