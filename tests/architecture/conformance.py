@@ -1,7 +1,7 @@
 """Writes docs/conformance.md: which module implements a requirement and which tests hold it.
 
-`python -m tests.architecture.conformance` reads the ids (and the notes behind them) from the document itself, finds
-the modules and tests that name them, and writes the tables anew. A test compares.
+`python -m tests.architecture.conformance` reads the ids (and the notes behind them) from the
+document, finds the modules and tests that name them, and writes the tables anew. A test compares.
 """
 
 import ast
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "conformance.md"
 PACKAGES = ("shared", "issuer_service", "wallet_service", "verifier_service")
 FAMILIES = r"(?:C|F-SD|F-VC|F-TM|F-MD|F-W3|F-CP|HB|ST|I|Q|W|V|T|S|E|N)"
-ID = re.compile(rf"\b({FAMILIES})-(\d+)([a-z]?)\b(?:\s*(?:\.\.|–|to)\s*(?:{FAMILIES}-)?(\d+))?")
+ID = re.compile(rf"\b({FAMILIES})-(\d+)([a-z]?)\b(?:\s*(?:\.\.|to)\s*(?:{FAMILIES}-)?(\d+))?")
 ROW = re.compile(r"^\| (\S+) \|(.*)\|(.*)\|(.*)\|$")
 
 

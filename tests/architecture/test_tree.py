@@ -1,4 +1,4 @@
-"""The tree is what STYLE says: layers, names, documents that point at real files, nothing left behind."""
+"""The tree is what the house style says: layers, names, documents that point at real files."""
 
 import importlib.metadata
 import re
