@@ -1,0 +1,121 @@
+"""Private keys in memory, and at rest as encrypted PEM files (S-30).
+
+`SoftwareKey` is the `Signer` and the `Decrypter` used wherever no HSM is configured. P-256 alone (C-01).
+Nothing here prints a key: neither `repr` nor an error message shows more than its `kid`.
+"""
+
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from ..encoding import b64url_encode
+from ..errors import InvalidInput
+from .keys import PublicKey
+
+_CURVE = ec.SECP256R1()
+_ES256 = ec.ECDSA(hashes.SHA256())
+_ECDH = ec.ECDH()
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+class SoftwareKey:
+    """A P-256 private key in this process: signs, agrees, and carries its certificates."""
+
+    __slots__ = ("_private", "certificates", "kid", "public")
+
+    def __init__(
+        self,
+        private: ec.EllipticCurvePrivateKey,
+        *,
+        kid: str | None = None,
+        certificates: Sequence[bytes] = (),
+    ) -> None:
+        self._private = private
+        self.public = PublicKey.from_crypto(private.public_key())
+        self.kid = kid if kid is not None else b64url_encode(self.public.thumbprint())
+        self.certificates = tuple(certificates)
+
+    def __repr__(self) -> str:
+        return f"SoftwareKey(kid={self.kid!r})"
+
+    @classmethod
+    def generate(cls, *, kid: str | None = None) -> "SoftwareKey":
+        """A new key; *kid* defaults to its RFC 7638 thumbprint."""
+        return cls(ec.generate_private_key(_CURVE), kid=kid)
+
+    @classmethod
+    def from_scalar(cls, scalar: bytes, *, kid: str | None = None) -> "SoftwareKey":
+        """From the 32 bytes of `scalar()`, big-endian.
+
+        Raises:
+            InvalidInput: not 32 bytes, or not between 1 and the order of the group.
+        """
+        value = int.from_bytes(scalar, "big")
+        if len(scalar) != 32 or not 0 < value < _ORDER:
+            raise InvalidInput("private key: not a P-256 scalar")
+        return cls(ec.derive_private_key(value, _CURVE), kid=kid)
+
+    @classmethod
+    def from_pem(
+        cls,
+        pem: bytes,
+        *,
+        password: bytes | None,
+        certificates: Sequence[bytes] = (),
+        kid: str | None = None,
+    ) -> "SoftwareKey":
+        """Read a PKCS #8 file.
+
+        Args:
+            pem: the file's content.
+            password: of the encrypted file; None only for a key that is not encrypted.
+            certificates: DER, leaf first, without the anchor.
+            kid: as in `generate`.
+
+        Raises:
+            InvalidInput: another kind of key, a wrong password, or not PEM.
+
+        Specification: RFC 5958.
+        """
+        try:
+            private = load_pem_private_key(pem, password)
+        except (ValueError, TypeError) as error:
+            raise InvalidInput("private key: the file cannot be opened") from error
+        if not isinstance(private, ec.EllipticCurvePrivateKey):
+            raise InvalidInput("private key: not an elliptic curve key")
+        return cls(private, kid=kid).with_certificates(certificates)
+
+    def scalar(self) -> bytes:
+        """The private scalar, 32 bytes: only to be sealed at once (WALLET_SECURITY 2, holder key)."""
+        return self._private.private_numbers().private_value.to_bytes(32, "big")
+
+    def to_pem(self, *, password: bytes) -> bytes:
+        """Encrypted PKCS #8."""
+        return self._private.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password)
+        )
+
+    def to_crypto(self) -> ec.EllipticCurvePrivateKey:
+        """The `cryptography` object, for certificates this key signs."""
+        return self._private
+
+    def with_certificates(self, chain: Sequence[bytes]) -> "SoftwareKey":
+        """The same key with *chain*: DER, leaf first, without the anchor (C-21)."""
+        return SoftwareKey(self._private, kid=self.kid, certificates=chain)
+
+    def sign(self, data: bytes) -> bytes:
+        """ES256 over *data*: raw `r||s`, 64 bytes (C-06)."""
+        r, s = decode_dss_signature(self._private.sign(data, _ES256))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+    def agree(self, peer: PublicKey) -> bytes:
+        """The ECDH shared secret with *peer*, 32 bytes (C-05: a `PublicKey` is on the curve)."""
+        return self._private.exchange(_ECDH, peer.to_crypto())
