@@ -1,8 +1,8 @@
 """`entitled()`: does a query stay within its registered purpose?
 
 One pure function for both sides: the verifier refuses to load a query that goes beyond its
-entitlement, the wallet shows (and by policy blocks) it. DCQL lies above this layer, so a query comes as
-`Wanted` values.
+entitlement, the wallet shows (and by policy blocks) it. DCQL lies above this layer, so a query
+comes as `Wanted` values.
 
 Specification: DESIGN section 4; TS5 sections 2.4.3 and 2.4.4; PROFILE V-30, V-31, W-57.
 """
@@ -18,8 +18,8 @@ from .entries import Ask, AskedCredential, ClaimPath, Entity
 class Wanted:
     """One Credential Query, as far as entitlement minds.
 
-    `types` are the `vct` values or the doctype its `meta` names; `claims` every path that any of its options
-    asks for (the union over its claim_sets).
+    `types` are the `vct` values or the doctype its `meta` names; `claims` every path that any of
+    its options asks for (the union over its claim_sets).
     """
 
     credential_id: str

@@ -1,13 +1,12 @@
 """The entries of the trust list: what its JSON document says, as strict frozen values.
 
-docs/trust-list.md shows a whole document and how it maps to TS5 and TS6. Unknown members and unknown
-roles are ignored (C-32), since neither can make anything trusted.
+docs/trust-list.md shows a whole document and how it maps to TS5 and TS6. Unknown members and
+unknown roles are ignored (C-32), since neither can make anything trusted.
 
 Specification: DESIGN section 4; TS5 section 2 and TS6 (`specs/eudi`); PROFILE C-31, C-32.
 """
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self, TypeAlias
@@ -60,13 +59,6 @@ def _certificate(value: object) -> bytes:
     return der
 
 
-def _tolerant_roles(value: object) -> object:
-    """Roles this version does not know are none that it could trust (C-32)."""
-    if not isinstance(value, Mapping):
-        return value
-    return {role: anchors for role, anchors in value.items() if role in set(Role)}
-
-
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Certificate = Annotated[bytes, BeforeValidator(_certificate)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
@@ -89,7 +81,7 @@ class _Entry(BaseModel):
 
 
 class _Window(_Entry):
-    """From the UTC day of `valid_from`, as dates in credentials are rounded, until `valid_until`."""
+    """From the UTC day of `valid_from`, as dates in credentials are, until `valid_until`."""
 
     valid_from: Instant | None = None
     valid_until: Instant | None = None
@@ -168,13 +160,6 @@ class PinnedLeaf(_Entry):
     type: Text | None = None
     expires: Instant
 
-    @model_validator(mode="before")
-    @classmethod
-    def _known_role(cls, value: object) -> object:
-        if isinstance(value, dict) and value.get("role") in set(Role):
-            return value | {"role": Role(value["role"])}
-        return value
-
 
 class Entity(_Window):
     """An agency, wallet provider or verifier, under an id that never changes."""
@@ -183,7 +168,8 @@ class Entity(_Window):
     names: Names
     contacts: Contacts
     credential_issuers: tuple[Url, ...] = ()
-    anchors: Annotated[dict[Role, tuple[Certificate, ...]], BeforeValidator(_tolerant_roles)] = {}
+    anchors: dict[str, tuple[Certificate, ...]] = {}
+    """By role; one this version does not know is never looked up (C-32)."""
     issues: tuple[Issue, ...] = ()
     asks: tuple[Ask, ...] = ()
     revoked: tuple[Thumbprint, ...] = ()

@@ -1,7 +1,8 @@
 """The trust list with its lookups: anchors by role, entities by id, issuer or verified chain.
 
-Invariants: an anchor belongs to one entity per role, so a verified chain names exactly one entity, by an
-id that outlives every certificate; anchors of one role or of one credential type never serve another.
+Invariants: an anchor belongs to one entity per role, so a verified chain names exactly one entity,
+by an id that outlives every certificate; anchors of one role or of one credential type never serve
+another.
 
 Specification: DESIGN section 4; PROFILE C-22, C-23.
 """
@@ -102,8 +103,8 @@ class TrustList:
     ) -> frozenset[bytes]:
         """Anchors (DER) usable for *role* now; with a type, only of entities that may issue it.
 
-        Equal arguments give the identical object until a window opens or closes: cheap to call, and to
-        cache by.
+        Equal arguments give the identical object until a window opens or closes: cheap to call, and
+        to cache by.
 
         Specification: PROFILE C-22, C-23.
         """
@@ -134,8 +135,8 @@ class TrustList:
         """Whose chain this is: decided by its anchor, never by a name inside a certificate.
 
         Raises:
-            Untrusted: the anchor is nobody's for this role, its entity is not (or no longer) in force,
-                or a certificate of the chain was revoked.
+            Untrusted: the anchor is nobody's for this role, its entity is not (or no longer) in
+                force, or a certificate of the chain was revoked.
         """
         entity = self._by_anchor.get((role, chain.anchor))
         if entity is None:
@@ -150,8 +151,7 @@ class TrustList:
 
 
 def _trusted(entity: Entity) -> Iterator[tuple[Role, bytes]]:
-    for role, anchors in entity.anchors.items():
-        yield from ((role, anchor) for anchor in anchors)
+    yield from ((role, anchor) for role in Role for anchor in entity.anchors_for(role))
     yield from ((leaf.role, leaf.certificate) for leaf in entity.pinned)
 
 
@@ -180,8 +180,9 @@ def may_issue(
 ) -> Issue:
     """The entry that lets *entity* have issued this type at that time.
 
-    What was issued before a withdrawal stays believable; without a time of issue it counts as issued
-    now. Dates in credentials are rounded down to the UTC day, so a withdrawal takes hold by the day.
+    What was issued before a withdrawal stays believable; without a time of issue it counts as
+    issued now. Dates in credentials are rounded down to the UTC day, so a withdrawal takes hold by
+    the day.
 
     Raises:
         Untrusted: not its type, or not at that time.
