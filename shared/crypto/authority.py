@@ -1,8 +1,8 @@
 """Making certificates: a root for each role, and the leaves it certifies.
 
-What is made here passes `x509.verify_chain` and the certification tests: P-256, explicit usages, a key
-identifier on both sides. Each starts 48 h in the past, so that a clock that lags believes it too, and none
-outlives its issuer. Specification: RFC 5280; CERTIFICATION 2.1; DESIGN 4.
+What is made here passes `x509.verify_chain` and the certification tests: P-256, explicit usages, a
+key identifier on both sides. Each starts 48 h in the past, so that a clock that lags believes it
+too, and none outlives its issuer. Specification: RFC 5280; CERTIFICATION 2.1; DESIGN 4.
 """
 
 from collections.abc import Sequence
@@ -71,8 +71,8 @@ def make_certificate(
         DER.
 
     Raises:
-        InvalidInput: *issuer_key* is not the key of *issuer_certificate*, which must be valid *now*; or a
-            name cannot be written.
+        InvalidInput: *issuer_key* is not the key of *issuer_certificate*, which must be valid
+            *now*; or a name cannot be written.
 
     Specification: RFC 5280, sections 4.1 and 4.2; PROFILE C-21, C-24.
     """

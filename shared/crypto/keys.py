@@ -1,7 +1,7 @@
 """Public keys and the two things private keys do: sign and agree.
 
-P-256 alone (C-01). A private key is always behind `Signer` or `Decrypter`, so that a file, an HSM or a
-KMS can stand there. Specification: RFC 7517, RFC 7518 section 6.2, RFC 7638.
+P-256 alone (C-01). A private key is always behind `Signer` or `Decrypter`, so that a file, an HSM
+or a KMS can stand there. Specification: RFC 7517, RFC 7518 section 6.2, RFC 7638.
 """
 
 import hashlib
@@ -105,7 +105,9 @@ class PublicKey:
 
 
 class Signer(Protocol):
-    """A private key with one purpose. `certificates`: DER, leaf first, without the anchor; may be empty."""
+    """A private key with one purpose. `certificates`: DER, leaf first, without the anchor; may be
+    empty.
+    """
 
     @property
     def kid(self) -> str: ...

@@ -1,7 +1,7 @@
 """Private keys in memory, and at rest as encrypted PEM files (S-30).
 
-`SoftwareKey` is the `Signer` and the `Decrypter` used wherever no HSM is configured. P-256 alone (C-01).
-Nothing here prints a key: neither `repr` nor an error message shows more than its `kid`.
+`SoftwareKey` is the `Signer` and the `Decrypter` used wherever no HSM is configured. P-256 alone
+(C-01). Nothing here prints a key: neither `repr` nor an error message shows more than its `kid`.
 """
 
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ class SoftwareKey:
         return cls(private, kid=kid).with_certificates(certificates)
 
     def scalar(self) -> bytes:
-        """The private scalar, 32 bytes: only to be sealed at once (WALLET_SECURITY 2, holder key)."""
+        """The private scalar, 32 bytes: only to be sealed at once (WALLET_SECURITY 2)."""
         return self._private.private_numbers().private_value.to_bytes(32, "big")
 
     def to_pem(self, *, password: bytes) -> bytes:

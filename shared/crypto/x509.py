@@ -1,9 +1,10 @@
 """Certificates: what `x5c` may hold, the path to an anchor of the right role, and making our own.
 
-Path building and validation are `cryptography`'s; around it stands what HAIP adds: the anchor is never in
-the chain, the leaf never signed by itself (C-21), the anchor comes from the caller's list alone (C-22).
-Verified paths are remembered by their bytes; each use checks their validity window again, and a refusal is
-never remembered. Specification: RFC 5280; RFC 7515, section 4.1.6; PROFILE C-20 to C-24.
+Path building and validation are `cryptography`'s; around it stands what HAIP adds: the anchor is
+never in the chain, the leaf never signed by itself (C-21), the anchor comes from the caller's list
+alone (C-22). Verified paths are remembered by their bytes; each use checks their validity window
+again, and a refusal is never remembered. Specification: RFC 5280; RFC 7515, section 4.1.6; PROFILE
+C-20 to C-24.
 """
 
 import hashlib
@@ -85,8 +86,8 @@ def parse_x5c(value: object) -> tuple[bytes, ...]:
     """The DER certificates of an `x5c` header member, leaf first.
 
     Raises:
-        InvalidInput: not an array of one to five strings in padded standard base64, or one of them is no
-            certificate.
+        InvalidInput: not an array of one to five strings in padded standard base64, or one of them
+            is no certificate.
 
     Specification: RFC 7515, section 4.1.6; PROFILE C-20, S-21.
     """
@@ -124,7 +125,8 @@ def verify_chain(
         Untrusted: no such path, with the check that failed.
         InvalidInput: a certificate cannot be read.
 
-    Specification: RFC 5280, section 6; HAIP 1.0, sections 4.1, 4.4.1, 5 and 6.1.1; PROFILE C-21, C-22, C-24.
+    Specification: RFC 5280, section 6; HAIP 1.0, sections 4.1, 4.4.1, 5 and 6.1.1; PROFILE C-21,
+    C-22, C-24.
     """
     carried = tuple(chain)
     key = (carried, frozenset(anchors), profile, frozenset(pinned))
@@ -161,7 +163,7 @@ def _verify(
         raise Untrusted("certificate chain: carries a trust anchor")
     if _signed_by_itself(leaf):
         raise Untrusted("certificate: the leaf is self-signed")
-    # 5. A path: signatures, names, validity, basicConstraints, keyUsage, path lengths, name constraints.
+    # 5. A path: signatures, names, validity, CA flags and usages, path lengths, name constraints.
     if not anchors:
         raise Untrusted("certificate chain: no anchor for this role")
     verifier = (

@@ -1,7 +1,7 @@
 """Anchors and certified signers for tests, made by the product's own functions.
 
     registry = Authority.make("Registry Root")
-    signer = registry.signer(Profile.CREDENTIAL, dns=["issuer.example"])     # Signer with x5c = [leaf]
+    signer = registry.signer(Profile.CREDENTIAL, dns=["issuer.example"])  # x5c = [leaf]
     verify(…, anchors=registry.anchors, now=NOW)
 
 `certificate` makes the bad ones: every part of a certificate can be said.
@@ -112,7 +112,7 @@ def certificate(
     key_usage: x509.KeyUsage | None = DIGITAL_SIGNATURE,
     extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
 ) -> bytes:
-    """Any certificate at all, well-formed or not: DER. *extensions* are pairs of value and criticality."""
+    """Any certificate at all: DER. *extensions* are pairs of value and criticality."""
     crypto = public.public.to_crypto() if isinstance(public, SoftwareKey) else public
     signing = issuer_key.to_crypto() if isinstance(issuer_key, SoftwareKey) else issuer_key
     builder = (

@@ -1,4 +1,4 @@
-"""Official vectors: read from ../shared/specs/vectors beside the repository, or the test is skipped."""
+"""Official vectors, read from ../shared/specs/vectors beside the repository, or skipped."""
 
 import json
 import os

@@ -1,0 +1,160 @@
+"""JWE in compact form: ECDH-ES on P-256 with A128GCM or A256GCM, and nothing else.
+
+joserfc does the work behind this face. What it would take too kindly is refused before it sees a
+token: `zip`, `crit`, an `epk` off the curve, an encrypted key where none belongs. Header members it
+does not know are ignored (C-32). Specification: RFC 7516; RFC 7518, sections 4.6 and 5.3; PROFILE
+C-04, C-05, S-20, S-21.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from joserfc import jwe as joserfc_jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+from joserfc.registry import Header
+
+from ..crypto.keys import Decrypter, PublicKey
+from ..encoding import JsonValue, b64url_decode, b64url_encode, parse_json_object
+from ..errors import InvalidInput, VerificationError
+
+ALG = "ECDH-ES"
+ENC_VALUES = frozenset({"A128GCM", "A256GCM"})  # C-04
+_MAX_HEADER = 8 * 1024
+_REFUSED_HEADERS = ("zip", "crit")
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedJwe:
+    """A compact JWE that may be opened: its header is well-formed and asks for nothing we
+    refuse.
+    """
+
+    header: Mapping[str, JsonValue]
+    token: str
+
+
+class _Registry(joserfc_jwe.JWERegistry):
+    """Our limits in the place of joserfc's 64 KiB; the token was measured before."""
+
+    max_protected_header_length = _MAX_HEADER * 2
+    max_ciphertext_length = 1 << 30
+
+
+class _AgreeingKey(ECKey):
+    """Lets joserfc use any `Decrypter`, an HSM included."""
+
+    decrypter: Decrypter
+
+    def exchange_derive_key(self, key: ECKey) -> bytes:
+        return self.decrypter.agree(PublicKey.from_crypto(key.public_key))
+
+
+def _registry(enc_values: Collection[str]) -> _Registry:
+    return _Registry(algorithms=[ALG, *enc_values], strict_check_header=False)
+
+
+def encrypt(
+    plaintext: bytes,
+    *,
+    to: PublicKey,
+    kid: str | None,
+    enc: str,
+    cty: str | None = None,
+    apu: bytes | None = None,
+    apv: bytes | None = None,
+) -> str:
+    """Encrypt to a public key with ECDH-ES and a fresh ephemeral key.
+
+    Args:
+        kid: of the recipient's JWK, if it has one.
+        enc: "A128GCM" or "A256GCM".
+        apu: PartyUInfo, before base64url; likewise *apv*.
+
+    Raises:
+        InvalidInput: another *enc*.
+
+    Specification: RFC 7516, section 7.1; RFC 7518, section 4.6; PROFILE C-04, C-05.
+    """
+    if enc not in ENC_VALUES:
+        raise InvalidInput("JWE: enc is not supported")
+    header: Header = {"alg": ALG, "enc": enc}
+    given = {
+        "kid": kid,
+        "cty": cty,
+        "apu": None if apu is None else b64url_encode(apu),
+        "apv": None if apv is None else b64url_encode(apv),
+    }
+    header.update({name: value for name, value in given.items() if value is not None})
+    key = ECKey.import_key(to.to_crypto())
+    return joserfc_jwe.encrypt_compact(header, plaintext, key, registry=_registry(ENC_VALUES))
+
+
+def parse_jwe(token: str, *, max_bytes: int) -> UnverifiedJwe:
+    """Read the header of a compact JWE and refuse what we would not open.
+
+    Raises:
+        InvalidInput: not five base64url parts of the right sizes; a header that is no strict JSON
+            object; an `alg` or `enc` that is no string, `zip` (S-21), `crit`; an `epk` with private
+            members (C-07) or off the curve (C-05).
+
+    Specification: RFC 7516, section 5.2; RFC 7518, section 4.6; PROFILE C-05, C-07, C-30, S-20,
+    S-21.
+    """
+    if len(token) > max_bytes:
+        raise InvalidInput("JWE: too large")
+    parts = token.split(".")
+    if len(parts) != 5:
+        raise InvalidInput("JWE: not five parts")
+    header = parse_json_object(b64url_decode(parts[0]), max_bytes=_MAX_HEADER)
+    if any(each in header for each in _REFUSED_HEADERS):
+        raise InvalidInput("JWE: header member zip or crit")
+    if not isinstance(header.get("alg"), str) or not isinstance(header.get("enc"), str):
+        raise InvalidInput("JWE: header without alg or enc")
+    if not isinstance(header.get("kid", ""), str):
+        raise InvalidInput("JWE: kid is no string")
+    if parts[1]:
+        raise InvalidInput("JWE: an encrypted key beside direct key agreement")
+    if len(b64url_decode(parts[2])) != 12 or len(b64url_decode(parts[4])) != 16:
+        raise InvalidInput("JWE: initialization vector or tag of another size")
+    b64url_decode(parts[3])
+    PublicKey.from_jwk(header.get("epk"))
+    for party in ("apu", "apv"):
+        value = header.get(party, "")
+        if not isinstance(value, str):
+            raise InvalidInput("JWE: apu or apv is no string")
+        b64url_decode(value)
+    return UnverifiedJwe(header, token)
+
+
+def decrypt(
+    token: str | UnverifiedJwe, *, key: Decrypter, enc_values: Collection[str], max_bytes: int
+) -> tuple[Mapping[str, JsonValue], bytes]:
+    """Open a compact JWE.
+
+    Args:
+        token: compact form, or what `parse_jwe` made of it.
+        enc_values: the accepted `enc` values, as they were offered to the sender.
+        max_bytes: limit for a *token* that is not parsed yet.
+
+    Returns:
+        The protected header and the plaintext.
+
+    Raises:
+        InvalidInput: as `parse_jwe`, or another `alg` or `enc`.
+        VerificationError: made for another key, or changed.
+
+    Specification: RFC 7516, section 5.2; OpenID4VP 1.0, section 8.3; PROFILE C-04, C-05, V-41.
+    """
+    jwe = token if isinstance(token, UnverifiedJwe) else parse_jwe(token, max_bytes=max_bytes)
+    accepted = ENC_VALUES.intersection(enc_values)
+    if jwe.header["alg"] != ALG or jwe.header["enc"] not in accepted:
+        raise InvalidInput("JWE: alg or enc is not the one offered")
+    own = _AgreeingKey.import_key(key.public.to_crypto())
+    own.decrypter = key
+    try:
+        opened = joserfc_jwe.decrypt_compact(jwe.token, own, registry=_registry(accepted))
+    except (JoseError, ValueError) as error:
+        raise VerificationError("JWE: does not open") from error
+    return jwe.header, cast("bytes", opened.plaintext)
