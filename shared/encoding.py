@@ -1,7 +1,8 @@
 """Strict encodings: base64url, JSON, NumericDate.
 
-What these refuse never reaches a format: padding and loose bits (C-30), duplicate names, deep or large
-input, odd numbers (C-31), local times (C-42). Everything raises `InvalidInput` and nothing else.
+What these refuse never reaches a format: padding and loose bits (C-30), duplicate names, deep or
+large input, odd numbers (C-31), local times (C-42). Everything raises `InvalidInput` and nothing
+else.
 """
 
 import base64
@@ -17,7 +18,7 @@ import rfc8785
 from .errors import InvalidInput
 
 JsonValue: TypeAlias = (
-    "None | bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue]"
+    "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 )
 RandomBytes: TypeAlias = Callable[[int], bytes]
 Clock: TypeAlias = Callable[[], datetime]
@@ -25,7 +26,7 @@ Clock: TypeAlias = Callable[[], datetime]
 _MAX_DEPTH = 16
 _MAX_ITEMS = 1_000
 _MAX_STRING = 64 * 1024
-_MAX_INTEGER = 2**63
+_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1
 
 
 def b64url_encode(data: bytes) -> str:
@@ -34,7 +35,13 @@ def b64url_encode(data: bytes) -> str:
 
 
 def b64url_decode(text: str) -> bytes:
-    """The bytes behind *text*, which must be the one canonical form: no padding, no loose bits (C-30)."""
+    """The bytes behind *text*: the one canonical form, no padding, no loose bits (C-30).
+
+    Raises:
+        InvalidInput: anything else.
+
+    Specification: RFC 7515, section 2; RFC 4648, sections 3.5 and 5.
+    """
     try:
         encoded = text.encode("ascii")
         data = base64.b64decode(encoded + b"=" * (-len(encoded) % 4), b"-_", validate=True)
@@ -46,7 +53,13 @@ def b64url_decode(text: str) -> bytes:
 
 
 def b64_decode(text: str) -> bytes:
-    """Standard base64 with padding, as in `x5c` (C-20); canonical form only."""
+    """Standard base64 with padding, as in `x5c` (C-20); canonical form only.
+
+    Raises:
+        InvalidInput: anything else.
+
+    Specification: RFC 4648, section 4.
+    """
     try:
         encoded = text.encode("ascii")
         data = base64.b64decode(encoded, validate=True)
@@ -69,7 +82,7 @@ def _refuse_constant(_: str) -> JsonValue:
 
 
 def _integer(text: str) -> int:
-    if len(text) > 20 or abs(number := int(text)) > _MAX_INTEGER:
+    if len(text) > 20 or not _MIN_INTEGER <= (number := int(text)) <= _MAX_INTEGER:
         raise InvalidInput("JSON: an integer is too large")
     return number
 
@@ -89,7 +102,7 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _bounded(value: JsonValue, depth: int) -> None:
+def _check_bounds(value: JsonValue, depth: int) -> None:
     if isinstance(value, str):
         if len(value) > _MAX_STRING:
             raise InvalidInput("JSON: a string is too long")
@@ -97,32 +110,44 @@ def _bounded(value: JsonValue, depth: int) -> None:
         if depth == 0 or len(value) > _MAX_ITEMS:
             raise InvalidInput("JSON: too deep or too many members")
         for each in value.values():
-            _bounded(each, depth - 1)
+            _check_bounds(each, depth - 1)
     elif isinstance(value, list):
         if depth == 0 or len(value) > _MAX_ITEMS:
             raise InvalidInput("JSON: too deep or too many items")
         for each in value:
-            _bounded(each, depth - 1)
+            _check_bounds(each, depth - 1)
+
+
+def _surely_in_bounds(data: bytes) -> bool:
+    return (
+        len(data) <= _MAX_STRING
+        and data.count(b"[") + data.count(b"{") <= _MAX_DEPTH
+        and data.count(b",") < _MAX_ITEMS
+    )
 
 
 def parse_json(data: bytes | str, *, max_bytes: int) -> JsonValue:
-    """Strict JSON: UTF-8 without BOM, no duplicate names, no NaN, bounded in size, depth and numbers.
+    """Strict JSON: UTF-8 without BOM, no name twice, no NaN, bounded in size, depth and numbers.
+
+    Text that orjson reads and writes back byte for byte cannot have held a name twice; all other
+    text is read once more, by a slower decoder that sees every pair.
 
     Raises:
-        InvalidInput: anything else; also lone surrogates.
+        InvalidInput: anything else; also lone surrogates, and integers beyond 64 bits.
 
     Specification: RFC 8259; PROFILE C-31, S-21.
     """
-    if len(data) > max_bytes:
-        raise InvalidInput("JSON: too large")
     try:
-        text = data if isinstance(data, str) else data.decode("utf-8")
-        value: JsonValue = _DECODER.decode(text)
-        if "\\u" in text:
-            orjson.dumps(value)  # refuses lone surrogates
+        raw = data.encode() if isinstance(data, str) else data
+        if len(raw) > max_bytes:
+            raise InvalidInput("JSON: too large")
+        value: JsonValue = orjson.loads(raw)
+        if orjson.dumps(value) != raw:
+            value = _DECODER.decode(raw.decode())
     except (ValueError, RecursionError, TypeError) as error:
         raise InvalidInput("JSON: not parseable") from error
-    _bounded(value, _MAX_DEPTH)
+    if not _surely_in_bounds(raw):
+        _check_bounds(value, _MAX_DEPTH)
     return value
 
 
@@ -135,15 +160,30 @@ def parse_json_object(data: bytes | str, *, max_bytes: int) -> dict[str, JsonVal
 
 
 def dump_json(value: JsonValue) -> bytes:
-    """Compact UTF-8 JSON, members in the order given."""
-    return orjson.dumps(value)
+    """Compact UTF-8 JSON, members in the order given.
+
+    Raises:
+        InvalidInput: no JSON value, a lone surrogate, or an integer beyond 64 bits.
+
+    Specification: RFC 8259.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise InvalidInput("JSON: cannot be written") from error
 
 
 def canonical_json(value: JsonValue) -> bytes:
-    """The RFC 8785 form, for hashing."""
+    """The one form of *value*, for hashing.
+
+    Raises:
+        InvalidInput: it has none: a lone surrogate, an integer beyond 2^53, NaN.
+
+    Specification: RFC 8785.
+    """
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise InvalidInput("JSON: has no canonical form") from error
 
 

@@ -105,16 +105,23 @@ class PublicKey:
 
 
 class Signer(Protocol):
-    """A private key with one purpose. `certificates`: DER, leaf first, without the anchor; may be
-    empty.
-    """
+    """A private key with one purpose (C-10)."""
 
     @property
-    def kid(self) -> str: ...
+    def kid(self) -> str:
+        """Its name, unique among the keys of its owner (C-11)."""
+        ...
+
     @property
-    def public(self) -> PublicKey: ...
+    def public(self) -> PublicKey:
+        """The key its signatures verify with."""
+        ...
+
     @property
-    def certificates(self) -> tuple[bytes, ...]: ...
+    def certificates(self) -> tuple[bytes, ...]:
+        """DER, leaf first, without the anchor (C-21); empty if the key is known otherwise."""
+        ...
+
     def sign(self, data: bytes) -> bytes:
         """ES256: the raw `r||s` signature, 64 bytes."""
         ...
@@ -124,9 +131,15 @@ class Decrypter(Protocol):
     """A private key for ECDH-ES."""
 
     @property
-    def kid(self) -> str: ...
+    def kid(self) -> str:
+        """Its name, as published in the JWK Set."""
+        ...
+
     @property
-    def public(self) -> PublicKey: ...
+    def public(self) -> PublicKey:
+        """The key to encrypt to."""
+        ...
+
     def agree(self, peer: PublicKey) -> bytes:
         """The ECDH shared secret Z, 32 bytes."""
         ...

@@ -27,9 +27,7 @@ _REFUSED_HEADERS = ("zip", "crit")
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedJwe:
-    """A compact JWE that may be opened: its header is well-formed and asks for nothing we
-    refuse.
-    """
+    """A compact JWE with a well-formed header that asks for nothing we refuse."""
 
     header: Mapping[str, JsonValue]
     token: str

@@ -22,7 +22,7 @@ from ..encoding import (
     from_numeric_date,
     parse_json_object,
 )
-from ..errors import BadSignature, Expired, InvalidInput, NotYetValid, WrongType
+from ..errors import BadSignature, Expired, InvalidInput, NotYetValid
 
 ALGORITHMS = frozenset({"ES256"})  # C-01, C-03: what this system can verify at all
 MAX_BYTES = 128 * 1024  # S-20: a Request Object, the largest JWT but a status list
@@ -150,8 +150,7 @@ def verify_jwt(
 
     Raises:
         InvalidInput: not a JWS, or its payload is no strict JSON object.
-        WrongType: another `typ`, or none.
-        BadSignature: another algorithm, or the signature does not verify.
+        BadSignature: another `typ` or algorithm, or the signature does not verify.
 
     Specification: RFC 7515, section 5.2; RFC 7519, section 7.2; RFC 8725, sections 3.1 and 3.11.
     """
@@ -177,9 +176,8 @@ def verify_x5c_jwt(
 
     Raises:
         InvalidInput: not a JWS, no usable `x5c`, or the payload is no strict JSON object.
-        WrongType: another `typ`, or none.
         Untrusted: no path to an anchor.
-        BadSignature: another algorithm, or the signature does not verify.
+        BadSignature: another `typ` or algorithm, or the signature does not verify.
 
     Specification: RFC 7515, sections 4.1.6 and 5.2; HAIP 1.0, section 6.1.1; PROFILE C-20 to C-22.
     """
@@ -205,7 +203,7 @@ def _check_header(
 ) -> None:
     found = jws.header.get("typ")
     if found != typ if isinstance(typ, str) else found not in typ:
-        raise WrongType("JWS: another typ than expected")
+        raise BadSignature("JWS: another typ than expected")
     algorithm = jws.header["alg"]
     if algorithm not in algorithms or algorithm not in ALGORITHMS:
         raise BadSignature("JWS: the algorithm is not allowed")
