@@ -18,7 +18,7 @@ from threading import Lock
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
@@ -29,7 +29,7 @@ from ..errors import InvalidInput, Untrusted
 from .keys import PublicKey
 
 MAX_CERTIFICATES = 5  # S-21
-_MAX_BYTES = 16 * 1024
+_MAX_BYTES = 8 * 1024
 _REMEMBERED = 2048
 
 
@@ -93,13 +93,17 @@ def parse_x5c(value: object) -> tuple[bytes, ...]:
     """
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_CERTIFICATES:
         raise InvalidInput("x5c: not an array of one to five certificates")
-    chain = []
-    for each in value:
-        if not isinstance(each, str) or len(each) > _MAX_BYTES:
-            raise InvalidInput("x5c: a member is not a string, or too long")
-        chain.append(b64_decode(each))
-        _load(chain[-1])
-    return tuple(chain)
+    if not all(isinstance(each, str) and len(each) <= _MAX_BYTES for each in value):
+        raise InvalidInput("x5c: a member is not a string, or too long")
+    return _decode_x5c(tuple(value))
+
+
+@lru_cache(maxsize=512)
+def _decode_x5c(members: tuple[str, ...]) -> tuple[bytes, ...]:
+    chain = tuple(b64_decode(each) for each in members)
+    for each in chain:
+        _load(each)
+    return chain
 
 
 def verify_chain(
@@ -151,13 +155,13 @@ def _verify(
         raise InvalidInput("certificate chain: not one to five certificates")
     loaded = [_load(each) for each in chain]
     leaf = loaded[0]
-    # 2. The leaf is a signer of this profile, whoever vouches for it.
-    public = _leaf_key(leaf, profile)
-    # 3. Named one by one: valid now is all that is left to ask.
+    # 2. Pinned, that is named one by one: its key and its validity are all that counts.
     if chain[0] in pinned:
         if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
             raise Untrusted("certificate: the pinned leaf is not valid at this time")
-        return _result(chain, loaded, public, anchor=leaf, pinned=True)
+        return _result(chain, loaded, anchor=leaf, pinned=True)
+    # 3. The leaf is a signer of this profile.
+    _check_leaf(leaf, profile)
     # 4. No anchor in the chain, and no leaf that vouches for itself (C-21).
     if not anchors.isdisjoint(chain):
         raise Untrusted("certificate chain: carries a trust anchor")
@@ -181,38 +185,42 @@ def _verify(
     # 6. Exactly the certificates carried, in their order, then the anchor.
     if path[:-1] != loaded:
         raise Untrusted("certificate chain: not in order, or carries strangers")
-    return _result(chain, loaded, public, anchor=path[-1], pinned=False)
+    return _result(chain, loaded, anchor=path[-1], pinned=False)
 
 
-def _leaf_key(leaf: x509.Certificate, profile: Profile) -> PublicKey:
-    try:
-        extensions = leaf.extensions
-        constraints = _extension(extensions, x509.BasicConstraints)
-        usage = _extension(extensions, x509.KeyUsage)
-        extended = _extension(extensions, x509.ExtendedKeyUsage)
-        public = leaf.public_key()
-    except ValueError as error:
-        raise InvalidInput("certificate: not readable") from error
+def _check_leaf(leaf: x509.Certificate, profile: Profile) -> None:
+    constraints = _extension(leaf, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
         raise Untrusted("certificate: the leaf is a CA")
+    usage = _extension(leaf, x509.KeyUsage)
     if usage is None or not usage.digital_signature:
         raise Untrusted("certificate: the leaf may not sign (keyUsage)")
     demanded = EXTENDED_KEY_USAGES.get(profile)
-    if demanded is not None and (extended is None or demanded not in extended):
-        raise Untrusted("certificate: the leaf lacks the extended key usage")
+    if demanded is not None:
+        extended = _extension(leaf, x509.ExtendedKeyUsage)
+        if extended is None or demanded not in extended:
+            raise Untrusted("certificate: the leaf lacks the extended key usage")
+
+
+def _public_key(leaf: x509.Certificate) -> PublicKey:
+    try:
+        public = leaf.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidInput("certificate: the key is not readable") from error
     if not isinstance(public, ec.EllipticCurvePublicKey):
-        raise Untrusted("certificate: the leaf's key is not an elliptic curve key")
+        raise InvalidInput("certificate: not an elliptic curve key")
     return PublicKey.from_crypto(public)
 
 
 def _signed_by_itself(leaf: x509.Certificate) -> bool:
     if leaf.issuer == leaf.subject:
         return True
-    public, algorithm = leaf.public_key(), leaf.signature_algorithm_parameters
-    if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(algorithm, ec.ECDSA):
+    algorithm = leaf.signature_algorithm_parameters
+    if not isinstance(algorithm, ec.ECDSA):
         return False
     try:
-        public.verify(leaf.signature, leaf.tbs_certificate_bytes, algorithm)
+        key = _public_key(leaf).to_crypto()
+        key.verify(leaf.signature, leaf.tbs_certificate_bytes, algorithm)
     except InvalidSignature:
         return False
     return True
@@ -221,20 +229,16 @@ def _signed_by_itself(leaf: x509.Certificate) -> bool:
 def _result(
     chain: tuple[bytes, ...],
     loaded: list[x509.Certificate],
-    public: PublicKey,
     *,
     anchor: x509.Certificate,
     pinned: bool,
 ) -> VerifiedChain:
-    try:
-        names = _extension(loaded[0].extensions, x509.SubjectAlternativeName)
-        authorities = [_extension(each.extensions, x509.AuthorityKeyIdentifier) for each in loaded]
-    except ValueError as error:
-        raise InvalidInput("certificate: not readable") from error
+    names = _extension(loaded[0], x509.SubjectAlternativeName)
+    authorities = [_extension(each, x509.AuthorityKeyIdentifier) for each in loaded]
     path = [*loaded, anchor]
     anchor_der = anchor.public_bytes(Encoding.DER)
     return VerifiedChain(
-        public=public,
+        public=_public_key(loaded[0]),
         leaf=chain[0],
         certificates=chain,
         anchor=anchor_der,
@@ -254,9 +258,9 @@ def _result(
 _ExtensionType = TypeVar("_ExtensionType", bound=x509.ExtensionType)
 
 
-def _extension(extensions: x509.Extensions, kind: type[_ExtensionType]) -> _ExtensionType | None:
+def _extension(certificate: x509.Certificate, kind: type[_ExtensionType]) -> _ExtensionType | None:
     try:
-        return extensions.get_extension_for_class(kind).value
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
 
@@ -264,9 +268,12 @@ def _extension(extensions: x509.Extensions, kind: type[_ExtensionType]) -> _Exte
 @lru_cache(maxsize=1024)
 def _load(der: bytes) -> x509.Certificate:
     try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as error:
-        raise InvalidInput("certificate: not DER") from error
+        certificate = x509.load_der_x509_certificate(der)
+        _ = certificate.extensions, certificate.subject, certificate.issuer
+        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise InvalidInput("certificate: not readable") from error
+    return certificate
 
 
 @lru_cache(maxsize=256)
@@ -305,10 +312,7 @@ def key_identifier(certificate: bytes) -> bytes:
 
     Specification: OpenID4VP 1.0, section 6.1.1.1.
     """
-    try:
-        found = _extension(_load(certificate).extensions, x509.SubjectKeyIdentifier)
-    except ValueError as error:
-        raise InvalidInput("certificate: not readable") from error
+    found = _extension(_load(certificate), x509.SubjectKeyIdentifier)
     if found is None:
         raise InvalidInput("certificate: no subjectKeyIdentifier")
     return found.digest

@@ -11,10 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from types import MappingProxyType
 
 from ..crypto.keys import PublicKey, Signer
 from ..crypto.x509 import Profile, VerifiedChain, parse_x5c, verify_chain
 from ..encoding import (
+    MAX_STRING,
     JsonValue,
     b64url_decode,
     b64url_encode,
@@ -27,6 +29,7 @@ from ..errors import BadSignature, Expired, InvalidInput, NotYetValid
 ALGORITHMS = frozenset({"ES256"})  # C-01, C-03: what this system can verify at all
 MAX_BYTES = 128 * 1024  # S-20: a Request Object, the largest JWT but a status list
 _MAX_HEADER = 64 * 1024
+_REMEMBERED_HEADER = 8 * 1024
 _REFUSED_HEADERS = ("crit", "b64")
 _SKEW = timedelta(seconds=60)  # C-40: how far an iat may be in the future
 
@@ -40,9 +43,15 @@ class UnverifiedJws:
     signing_input: bytes
     signature: bytes
 
-    def unverified_claims(self) -> dict[str, JsonValue]:
-        """The payload as a JSON object, only to find out which key to ask for."""
-        return parse_json_object(self.payload, max_bytes=len(self.payload))
+    def unverified_claims(self, *, max_string: int = MAX_STRING) -> dict[str, JsonValue]:
+        """The payload as a JSON object, only to find out which key to ask for.
+
+        Raises:
+            InvalidInput: it is no strict JSON object.
+
+        Specification: RFC 7519, section 7.2, step 10.
+        """
+        return parse_json_object(self.payload, max_bytes=len(self.payload), max_string=max_string)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +125,24 @@ def parse_jws(token: str, *, max_bytes: int) -> UnverifiedJws:
     if len(parts) != 3:
         raise InvalidInput("JWS: not three parts")
     return UnverifiedJws(
-        header=_parse_header(parts[0]),
+        header=(_read_header if len(parts[0]) <= _REMEMBERED_HEADER else _parse_header)(parts[0]),
         payload=b64url_decode(parts[1]),
         signing_input=token[: -len(parts[2]) - 1].encode(),
         signature=b64url_decode(parts[2]),
     )
 
 
-def _parse_header(text: str) -> dict[str, JsonValue]:
+def _parse_header(text: str) -> Mapping[str, JsonValue]:
     header = parse_json_object(b64url_decode(text), max_bytes=_MAX_HEADER)
     if not isinstance(header.get("alg"), str) or not isinstance(header.get("typ", ""), str):
         raise InvalidInput("JWS: header without alg, or typ is no string")
     if any(each in header for each in _REFUSED_HEADERS):
         raise InvalidInput("JWS: header member crit or b64")
-    return header
+    return MappingProxyType(header)
+
+
+# Issuers repeat their headers, chain and all; what was refused is not remembered.
+_read_header = lru_cache(maxsize=1024)(_parse_header)
 
 
 def verify_jwt(
@@ -171,8 +184,17 @@ def verify_x5c_jwt(
     revoked: Collection[str] = frozenset(),
     pinned: Collection[bytes] = frozenset(),
     max_bytes: int = MAX_BYTES,
+    max_string: int = MAX_STRING,
 ) -> CertifiedJwt:
     """Believe a JWT because the leaf of its `x5c` signed it, and a path leads to one of *anchors*.
+
+    Args:
+        token: compact form, or what `parse_jws` made of it.
+        typ: the accepted type or types, compared exactly.
+        algorithms: the accepted `alg` values; only ES256 exists here.
+        anchors: as in `verify_chain`, like *profile*, *now*, *revoked* and *pinned*.
+        max_bytes: limit for a *token* that is not parsed yet.
+        max_string: limit of one string in the payload; a status list is longer than 64 KiB.
 
     Raises:
         InvalidInput: not a JWS, no usable `x5c`, or the payload is no strict JSON object.
@@ -195,7 +217,7 @@ def verify_x5c_jwt(
     )
     # 3. The signature, by the leaf's key.
     chain.public.verify(jws.signature, jws.signing_input)
-    return CertifiedJwt(jws.header, jws.unverified_claims(), chain)
+    return CertifiedJwt(jws.header, jws.unverified_claims(max_string=max_string), chain)
 
 
 def _check_header(
