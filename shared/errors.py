@@ -129,6 +129,11 @@ class ProtocolError(ExpectedError):
     error: ClassVar[str] = "invalid_request"
     status: ClassVar[int] = 400
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Response headers that belong to the code, such as `WWW-Authenticate`."""
+        return {}
+
 
 class NotFound(ExpectedError):
     """Unknown, or not this caller's to know."""
