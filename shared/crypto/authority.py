@@ -29,7 +29,8 @@ def make_root(
     Args:
         name: common name, 64 characters at most.
         key: becomes the anchor's key.
-        now: aware; validity is `now - 48 h` to `now + days`.
+        now: aware; validity starts 48 h before.
+        days: validity from *now* on.
         country: ISO 3166-1 alpha-2.
 
     Returns:
@@ -63,9 +64,15 @@ def make_certificate(
 
     Args:
         subject: common name, 64 characters at most.
-        issuer_certificate: DER of the root; *issuer_key* must be its key.
-        now: aware; validity is `now - 48 h` to `now + days`, cut to the root's.
+        public: the key that is certified.
+        issuer_certificate: DER of the root.
+        issuer_key: the root's.
+        profile: what the leaf signs.
+        now: aware; validity starts 48 h before, but not before the root's.
+        days: validity from *now* on, cut to the root's.
+        country: ISO 3166-1 alpha-2.
         dns: host names for subjectAltName; CERTIFICATION 2.1 wants the service's host here.
+        uri: for subjectAltName.
 
     Returns:
         DER.

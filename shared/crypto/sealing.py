@@ -88,9 +88,12 @@ def seal_row(
 
     Args:
         key: the table's key, for example `hkdf(k_read, "row", table)`.
-        row: its id; with *table*, *owner* and *schema* it is the associated data.
+        plaintext: shorter than 4 GiB.
+        table: where it stands; with *row*, *owner* and *schema* it is the associated data.
+        row: its id.
         owner: the wallet or transaction it belongs to.
         schema: version of what *plaintext* holds.
+        random_bytes: for the nonce.
     """
     return seal(
         key,
@@ -126,6 +129,7 @@ def hpke_seal(public: bytes, plaintext: bytes, *, info: bytes) -> bytes:
 
     Args:
         public: 32 bytes.
+        plaintext: any bytes.
         info: what this is for; the opener must say the same.
 
     Returns:

@@ -8,7 +8,7 @@ C-04, C-05, S-20, S-21.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from joserfc import jwe as joserfc_jwe
 from joserfc.errors import JoseError
@@ -40,17 +40,30 @@ class _Registry(joserfc_jwe.JWERegistry):
     max_ciphertext_length = 1 << 30
 
 
+class _Peer(ECKey):
+    """The `epk`, read our way."""
+
+    peer: PublicKey
+
+
 class _AgreeingKey(ECKey):
     """Lets joserfc use any `Decrypter`, an HSM included."""
 
     decrypter: Decrypter
 
+    @classmethod
+    def import_key(cls, value: Any, *_: Any, **__: Any) -> Any:
+        peer = PublicKey.from_jwk(value)
+        crypto = peer.to_crypto()
+        key = _Peer(crypto, crypto)
+        key.peer = peer
+        return key
+
     def exchange_derive_key(self, key: ECKey) -> bytes:
-        return self.decrypter.agree(PublicKey.from_crypto(key.public_key))
+        return self.decrypter.agree(cast("_Peer", key).peer)
 
 
-def _registry(enc_values: Collection[str]) -> _Registry:
-    return _Registry(algorithms=[ALG, *enc_values], strict_check_header=False)
+_REGISTRY = _Registry(algorithms=[ALG, *ENC_VALUES], strict_check_header=False)
 
 
 def encrypt(
@@ -66,9 +79,13 @@ def encrypt(
     """Encrypt to a public key with ECDH-ES and a fresh ephemeral key.
 
     Args:
+        plaintext: any bytes.
+        to: the recipient's key.
         kid: of the recipient's JWK, if it has one.
         enc: "A128GCM" or "A256GCM".
-        apu: PartyUInfo, before base64url; likewise *apv*.
+        cty: content type, if it must be said.
+        apu: PartyUInfo, before base64url.
+        apv: PartyVInfo, before base64url.
 
     Raises:
         InvalidInput: another *enc*.
@@ -86,7 +103,7 @@ def encrypt(
     }
     header.update({name: value for name, value in given.items() if value is not None})
     key = ECKey.import_key(to.to_crypto())
-    return joserfc_jwe.encrypt_compact(header, plaintext, key, registry=_registry(ENC_VALUES))
+    return joserfc_jwe.encrypt_compact(header, plaintext, key, registry=_REGISTRY)
 
 
 def parse_jwe(token: str, *, max_bytes: int) -> UnverifiedJwe:
@@ -133,6 +150,7 @@ def decrypt(
 
     Args:
         token: compact form, or what `parse_jwe` made of it.
+        key: the recipient's.
         enc_values: the accepted `enc` values, as they were offered to the sender.
         max_bytes: limit for a *token* that is not parsed yet.
 
@@ -146,13 +164,13 @@ def decrypt(
     Specification: RFC 7516, section 5.2; OpenID4VP 1.0, section 8.3; PROFILE C-04, C-05, V-41.
     """
     jwe = token if isinstance(token, UnverifiedJwe) else parse_jwe(token, max_bytes=max_bytes)
-    accepted = ENC_VALUES.intersection(enc_values)
-    if jwe.header["alg"] != ALG or jwe.header["enc"] not in accepted:
+    if jwe.header["alg"] != ALG or jwe.header["enc"] not in ENC_VALUES.intersection(enc_values):
         raise InvalidInput("JWE: alg or enc is not the one offered")
-    own = _AgreeingKey.import_key(key.public.to_crypto())
+    public = key.public.to_crypto()
+    own = _AgreeingKey(public, public)
     own.decrypter = key
     try:
-        opened = joserfc_jwe.decrypt_compact(jwe.token, own, registry=_registry(accepted))
+        opened = joserfc_jwe.decrypt_compact(jwe.token, own, registry=_REGISTRY)
     except (JoseError, ValueError) as error:
         raise VerificationError("JWE: does not open") from error
     return jwe.header, cast("bytes", opened.plaintext)

@@ -81,8 +81,8 @@ def sign_jwt(
     Args:
         claims: the payload; times in whole seconds since 1970 UTC.
         typ: the media type without "application/", for example "dc+sd-jwt".
-        header: further members, such as `jwk` or `kid`. `x5c` is added if the signer has
-            certificates.
+        signer: its certificates, if it has any, become `x5c`.
+        header: further members, such as `jwk` or `kid`.
 
     Specification: RFC 7515, section 7.1; RFC 8725, section 3.11; PROFILE C-01, C-21.
     """
@@ -157,6 +157,7 @@ def verify_jwt(
 
     Args:
         token: compact form, or what `parse_jws` made of it.
+        key: whose it must be, known from elsewhere.
         typ: the accepted type or types, compared exactly.
         algorithms: the accepted `alg` values; only ES256 exists here.
         max_bytes: limit for a *token* that is not parsed yet.
@@ -192,7 +193,11 @@ def verify_x5c_jwt(
         token: compact form, or what `parse_jws` made of it.
         typ: the accepted type or types, compared exactly.
         algorithms: the accepted `alg` values; only ES256 exists here.
-        anchors: as in `verify_chain`, like *profile*, *now*, *revoked* and *pinned*.
+        anchors: as in `verify_chain`, like the next four.
+        profile: what the leaf signs.
+        now: aware.
+        revoked: thumbprints that are refused.
+        pinned: leaves that need no path.
         max_bytes: limit for a *token* that is not parsed yet.
         max_string: limit of one string in the payload; a status list is longer than 64 KiB.
 
@@ -241,7 +246,10 @@ def check_times(
     """Check `exp`, `nbf` and `iat` where present; those in *require* must be.
 
     Args:
+        claims: of a verified JWT.
+        now: aware.
         leeway: for `exp` and `nbf`; PROFILE C-40 gives 30 s for credentials and attestations.
+        require: names of claims that must be there.
 
     Raises:
         InvalidInput: one is missing, or no integer (C-42).
