@@ -1,0 +1,241 @@
+"""One database, SQLite or PostgreSQL, the same SQL for both.
+
+Connections are in autocommit; `transaction()` says BEGIN and COMMIT itself, so a lone statement costs
+one round trip and a transaction holds its write lock from the first line on (BEGIN IMMEDIATE). What can
+pass by waiting (locked, deadlock, serialization, server gone) becomes `Unavailable`, and the pool
+connects anew by itself. Once-only things are one guarded statement whose row count decides (S-02).
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Executable,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+)
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.types import TypeDecorator
+
+from ..errors import Unavailable
+from .logs import get_log
+
+log = get_log(__name__)
+
+_BUSY_SECONDS = 5
+_POOL_SIZE = 16
+
+_NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def new_metadata() -> MetaData:
+    """The MetaData of one service: every constraint has a name, as Alembic's batch mode needs."""
+    return MetaData(naming_convention=_NAMING)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC in, aware UTC out, on both databases; a naive time is refused (a bug)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without zone does not go into the database")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(
+            url.set(drivername="sqlite+pysqlite"),
+            isolation_level="AUTOCOMMIT",
+            pool_size=_POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=_BUSY_SECONDS,
+            skip_autocommit_rollback=True,
+            connect_args={
+                "check_same_thread": False,
+                "timeout": _BUSY_SECONDS,
+                "cached_statements": 256,
+            },
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        isolation_level="AUTOCOMMIT",
+        pool_size=_POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=_BUSY_SECONDS,
+        skip_autocommit_rollback=True,
+        use_native_hstore=False,
+        connect_args={
+            "prepare_threshold": 2,
+            "connect_timeout": _BUSY_SECONDS,
+            "options": "-c timezone=UTC -c lock_timeout=5s -c statement_timeout=30s",
+        },
+    )
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+# SQLSTATE classes that waiting or reconnecting can cure: 08 connection, 40 rollback, 53 resources,
+# 57 operator (shutdown, cancelled), 55P03 lock not available, 25006 read-only after a fail-over.
+_PASSING = ("08", "40", "53", "57", "55P03", "25006")
+
+
+def _passing(error: DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(state, str):
+        return state.startswith(_PASSING)
+    if isinstance(error, OperationalError):
+        # SQLite: locked, busy, disk full, cannot open. "no such table" is a bug, not the weather.
+        return "no such" not in str(error.orig) and "syntax" not in str(error.orig)
+    return isinstance(error, InterfaceError | InternalError)
+
+
+@contextmanager
+def _weather() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise Unavailable("database: no connection is free") from error
+    except DBAPIError as error:
+        if not _passing(error):
+            raise
+        state = getattr(error.orig, "sqlstate", None) or type(error.orig).__name__
+        log.warning("database_unavailable", state=str(state))
+        raise Unavailable(f"database: {state}") from error
+
+
+class Database:
+    """A pool of connections. One for each process; made before threads, closed at the end."""
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+        self.dialect: Literal["sqlite", "postgresql"] = (
+            "sqlite" if backend == "sqlite" else "postgresql"
+        )
+        self.engine = _engine(parsed)
+        # SQLite has one writer; threads of one process queue here instead of polling the file.
+        self._writer = threading.Lock() if self.dialect == "sqlite" else nullcontext()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """For SELECTs. Each statement sees its own snapshot; where two must agree, `transaction()`."""
+        with _weather(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def single(self) -> Iterator[Connection]:
+        """For one writing statement that is a transaction of its own: the cheapest write."""
+        with _weather(), self._writer, self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Several statements, all or nothing; commits at its end, rolls back when anything is raised.
+
+        Hold no network or HSM call inside. Raises Unavailable when the database cannot do it now;
+        nothing was changed then.
+        """
+        with _weather(), self._writer, self.engine.connect() as connection:
+            if self.dialect == "sqlite":
+                with self._sqlite_transaction(connection):
+                    yield connection
+            else:
+                with self._postgresql_transaction(connection):
+                    yield connection
+
+    @contextmanager
+    def _sqlite_transaction(self, connection: Connection) -> Iterator[None]:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            raw = connection.connection.driver_connection
+            if raw is not None and raw.in_transaction:
+                raw.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _postgresql_transaction(self, connection: Connection) -> Iterator[None]:
+        connection.exec_driver_sql("BEGIN")
+        try:
+            yield
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            if not connection.invalidated:
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+
+    def ping(self) -> bool:
+        """Whether the database answers now."""
+        try:
+            with self.reading() as connection:
+                connection.exec_driver_sql("SELECT 1")
+        except Unavailable:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def once(
+    connection: Connection, statement: Executable, values: Mapping[str, object] | None = None
+) -> bool:
+    """Whether *statement* (an UPDATE or DELETE with its guard) changed exactly one row (S-02)."""
+    result: Any = connection.execute(statement, values)
+    return bool(result.rowcount == 1)
+
+
+_inserts: dict[tuple[Table, str], Executable] = {}
+
+
+def insert_once(connection: Connection, table: Table, values: Mapping[str, object]) -> bool:
+    """Whether the row is new; an existing one with the same unique key stays as it is (S-02)."""
+    dialect = connection.dialect.name
+    statement = _inserts.get((table, dialect))
+    if statement is None:
+        insert = sqlite_insert if dialect == "sqlite" else postgresql_insert
+        statement = _inserts[table, dialect] = insert(table).on_conflict_do_nothing()
+    return once(connection, statement, values)
