@@ -1,14 +1,15 @@
 """What the High Assurance Interoperability Profile narrows, as constants and checks (HAIP 1.0).
 
-The protocol modules already offer nothing wider where one choice is left (ES256, ECDH-ES, `direct_post.jwt`,
-signed requests by reference). Here is what remains to be asked of a peer's or our own documents.
+The protocol modules already offer nothing wider where one choice is left: ES256, ECDH-ES,
+`direct_post.jwt`, signed requests by reference. Here is what remains to be
+asked of documents, a peer's or our own.
 """
 
 from .errors import InvalidInput
 from .oauth.attestation import AUTH_METHOD
 from .oauth.metadata import AuthorizationServerMetadata
 from .oid4vci.metadata import CredentialIssuerMetadata
-from .oid4vp.request import ENC_VALUES, ClientMetadata, VerifiedRequest
+from .oid4vp.request import VerifiedRequest
 
 FORMATS = frozenset({"dc+sd-jwt", "mso_mdoc"})  # HAIP 6
 SIGNING_ALGORITHM = "ES256"  # HAIP 7; C-01
@@ -36,7 +37,7 @@ def check_authorization_server(metadata: AuthorizationServerMetadata) -> None:
     """What HAIP demands of Authorization Server Metadata for the authorization code flow.
 
     Raises:
-        InvalidInput: no PAR, S256, DPoP with ES256, `iss` in responses or attestation-based authentication.
+        InvalidInput: no PAR, S256, DPoP with ES256, `iss` in responses or attestation.
 
     Specification: HAIP 4, 4.1 to 4.4; PROFILE I-10, I-11; CERTIFICATION 2.2.2.
     """
@@ -60,16 +61,6 @@ def check_authorization_server(metadata: AuthorizationServerMetadata) -> None:
     for member, there in demanded.items():
         if not there:
             raise InvalidInput(f"HAIP: AS metadata: {member}")
-
-
-def check_client_metadata(metadata: ClientMetadata) -> None:
-    """Both GCM values are offered for the response (HAIP 5; PROFILE V-21; CERTIFICATION 2.5.2).
-
-    Raises:
-        InvalidInput: one is missing.
-    """
-    if not set(ENC_VALUES) <= set(metadata.encrypted_response_enc_values_supported):
-        raise InvalidInput("HAIP: not both of A128GCM and A256GCM")
 
 
 def check_request(request: VerifiedRequest) -> None:

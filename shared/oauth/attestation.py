@@ -1,7 +1,8 @@
-"""Wallet Attestation: attestation-based client authentication (draft -07; OpenID4VCI 1.0, appendix E).
+"""Wallet Attestation: attestation-based client authentication (draft -07).
 
 The wallet provider attests the client instance key (`cnf`); the client shows that it holds that key
-with a PoP JWT made for one authorization server. Lines I-28 to I-32, W-22, W-23.
+with a PoP JWT made for one authorization server. OpenID4VCI 1.0, appendix E; PROFILE I-28 to I-32,
+W-22, W-23.
 Later drafts dropped `iss`: its absence is tolerated, its presence checked (N-50).
 Whoever verifies records `use` once and evaluates `status`; both need more than this module has.
 """
@@ -170,7 +171,9 @@ def verify(
         cnf = attested.claims.get("cnf")
         key = PublicKey.from_jwk(cnf.get("jwk") if isinstance(cnf, dict) else None)
         # 5. The PoP: typ, alg, signature by that key, times, audience (I-31).
-        pop = _verified_pop(pops[0], key, subject, audience, now, window)
+        pop = _verified_pop(
+            pops[0], key=key, subject=subject, audience=audience, now=now, window=window
+        )
         # 6. client_id of the request is sub (I-32).
         if client_id is not None and client_id != subject:
             raise InvalidInput("client_id is not sub")
@@ -196,7 +199,7 @@ def verify(
 
 
 def _verified_pop(
-    text: str, key: PublicKey, subject: str, audience: str, now: datetime, window: timedelta
+    text: str, *, key: PublicKey, subject: str, audience: str, now: datetime, window: timedelta
 ) -> dict[str, JsonValue]:
     unverified = jws.parse_jws(text, max_bytes=_MAX_BYTES)
     claims = dict(jws.verify_jwt(unverified, key=key, typ=POP_TYP, algorithms=("ES256",)).claims)
@@ -218,7 +221,7 @@ def _check_challenge(value: JsonValue, challenges: NonceSource) -> None:
             raise InvalidInput("no challenge")
         challenges.check(value)
     except (InvalidInput, WrongNonce) as error:
-        raise UseAttestationChallenge(f"PoP: {error}", challenge=challenges.fresh()) from error
+        raise UseAttestationChallenge(f"PoP: {error}", fresh=challenges.fresh()) from error
 
 
 def _optional_time(value: JsonValue) -> datetime | None:

@@ -39,7 +39,7 @@ _PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class DpopProof:
-    """A verified proof. `use` is the hash under which it is recorded once; it may go after `iat` + window."""
+    """A verified proof. `use` is the hash it is recorded under, until `issued_at` + window."""
 
     key: PublicKey
     jkt: str
@@ -141,11 +141,11 @@ def verify(
         ask = UseDpopNonce if access_token is None else UseDpopNonceAtResource
         nonce = claims.get("nonce")
         if not isinstance(nonce, str):
-            raise ask("DPoP: no nonce", nonce=nonces.fresh())
+            raise ask("DPoP: no nonce", fresh=nonces.fresh())
         try:
             nonces.check(nonce)
         except (WrongNonce, InvalidInput) as error:
-            raise ask("DPoP: the nonce is not good", nonce=nonces.fresh()) from error
+            raise ask("DPoP: the nonce is not good", fresh=nonces.fresh()) from error
     # 12. At resources: ath is the token's hash, and the token is bound to this key.
     if access_token is not None:
         ath = claims.get("ath")

@@ -17,7 +17,7 @@ from .messages import ProtocolModel, Several
 
 
 class Jwks(ProtocolModel):
-    """RFC 7517, section 5. The keys stay as received: unusable ones are skipped, not refused (C-08)."""
+    """RFC 7517, section 5. The keys stay as received: unusable ones are skipped (C-08)."""
 
     keys: Several[dict[str, JsonMember]]
 

@@ -2,10 +2,37 @@
 
 `ProtocolError.headers` carries what a code demands beside its body: `WWW-Authenticate` at resources
 (I-95), `DPoP-Nonce` (I-34) and `OAuth-Client-Attestation-Challenge` (I-32).
-Specification: RFC 6749, 6750, 8707, 9126, 9396, 9449; ABCA, section 6.2; OpenID4VCI 1.0, section 6.3.
+Specification: RFC 6749, 6750, 8707, 9126, 9396, 9449; ABCA, section 6.2; OpenID4VCI 1.0, 6.3.
 """
 
+from typing import ClassVar
+
 from ..errors import ProtocolError
+
+
+class _TryAgain(ProtocolError):
+    """A refusal that brings a fresh value in *header*, to be used in the next try."""
+
+    header: ClassVar[str]
+
+    def __init__(self, message: str, *, fresh: str) -> None:
+        super().__init__(message)
+        self.fresh = fresh
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The fresh value."""
+        return {**super().headers, self.header: self.fresh}
+
+
+class _Challenged(ProtocolError):
+    """A refusal at a resource (RFC 6750, section 3; RFC 9449, section 7.1)."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge."""
+        challenge = f'DPoP error="{self.error}", algs="ES256"'
+        return {**super().headers, "WWW-Authenticate": challenge}
 
 
 class InvalidRequest(ProtocolError):
@@ -29,19 +56,12 @@ class InvalidClientAttestation(InvalidClient):
     error = "invalid_client_attestation"
 
 
-class UseAttestationChallenge(ProtocolError):
-    """ABCA, section 6.2: *challenge* is the fresh one to use."""
+class UseAttestationChallenge(_TryAgain):
+    """ABCA, section 6.2."""
 
     error = "use_attestation_challenge"
+    header = "OAuth-Client-Attestation-Challenge"
     public = "Repeat the request with the challenge in OAuth-Client-Attestation-Challenge."
-
-    def __init__(self, message: str, *, challenge: str) -> None:
-        super().__init__(message)
-        self.challenge = challenge
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"OAuth-Client-Attestation-Challenge": self.challenge}
 
 
 class UseFreshAttestation(ProtocolError):
@@ -137,64 +157,37 @@ class InvalidDpopProof(ProtocolError):
     public = "Send exactly one valid DPoP proof made for this request."
 
 
-class UseDpopNonce(ProtocolError):
-    """RFC 9449, section 8: *nonce* is the fresh one to use."""
+class UseDpopNonce(_TryAgain):
+    """RFC 9449, section 8."""
 
     error = "use_dpop_nonce"
+    header = "DPoP-Nonce"
     public = "Repeat the request with the nonce in DPoP-Nonce in the DPoP proof."
 
-    def __init__(self, message: str, *, nonce: str) -> None:
-        super().__init__(message)
-        self.nonce = nonce
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"DPoP-Nonce": self.nonce}
-
-
-class InvalidToken(ProtocolError):
-    """RFC 6750, section 3.1; RFC 9449, section 7.1: answered with a challenge."""
+class InvalidToken(_Challenged):
+    """RFC 6750, section 3.1; RFC 9449, section 7.1."""
 
     error = "invalid_token"
     status = 401
     public = "The access token is missing, expired or not bound to this key. Obtain a new one."
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return _challenge(self.error)
 
-
-class InsufficientScope(ProtocolError):
+class InsufficientScope(_Challenged):
     """RFC 6750, section 3.1: known, but not covered by this token (I-66)."""
 
     error = "insufficient_scope"
     status = 403
     public = "Obtain an access token that covers this credential."
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return _challenge(self.error)
 
-
-class InvalidDpopProofAtResource(InvalidDpopProof):
-    """RFC 9449, section 7.1: as `InvalidDpopProof`, with 401 and a challenge."""
+class InvalidDpopProofAtResource(_Challenged, InvalidDpopProof):
+    """RFC 9449, section 7.1."""
 
     status = 401
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return _challenge(self.error)
 
-
-class UseDpopNonceAtResource(UseDpopNonce):
-    """RFC 9449, section 9: as `UseDpopNonce`, with 401 and a challenge."""
+class UseDpopNonceAtResource(_Challenged, UseDpopNonce):
+    """RFC 9449, section 9."""
 
     status = 401
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {**super().headers, **_challenge(self.error)}
-
-
-def _challenge(error: str) -> dict[str, str]:
-    return {"WWW-Authenticate": f'DPoP error="{error}", algs="ES256"'}

@@ -1,7 +1,7 @@
 """OAuth messages: the base of every protocol message, forms, token requests and responses.
 
-Messages are frozen and strict; unknown members are ignored (C-32), registered values are literals, and
-whatever does not fit raises `InvalidInput`. Repeated parameters are refused (I-55).
+Messages are frozen and strict; unknown members are ignored (C-32), registered values are literals,
+and whatever does not fit raises `InvalidInput`. Repeated parameters are refused (I-55).
 Specification: RFC 6749, 9396; OpenID4VCI 1.0, sections 5.1.1 and 6.
 """
 
@@ -100,7 +100,7 @@ class ProtocolModel(BaseModel):
             InvalidInput: not this message; the text names the member, never a value.
         """
         try:
-            return cls.model_validate(value)
+            return cls.model_validate(value, by_alias=True, by_name=False)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             member = str(first["loc"][0]) if first["loc"] else "message"
@@ -117,7 +117,7 @@ class ProtocolModel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class NonceSource:
-    """Nonces this server demands in proofs: `check` raises `WrongNonce`, `fresh` makes the next one."""
+    """Nonces this server demands: `check` raises `WrongNonce`, `fresh` makes the next one."""
 
     check: Callable[[str], object]
     fresh: Callable[[], str]
@@ -168,7 +168,7 @@ class AuthorizationDetail(ProtocolModel):
 
 
 class TokenRequest(ProtocolModel):
-    """What all grants share. `client_id` may be absent: client authentication says it too (I-32)."""
+    """What all grants share. `client_id` may be absent: client authentication says it (I-32)."""
 
     client_id: str | None = None
     scope: str | None = None
@@ -187,7 +187,7 @@ class PreAuthorizedCodeRequest(TokenRequest):
         """`tx_code` is there exactly if the offer asked for one.
 
         Raises:
-            InvalidRequest: unexpected or missing. A wrong value is `invalid_grant`, said by the issuer.
+            InvalidRequest: unexpected or missing; a wrong value is `invalid_grant`.
 
         Specification: OpenID4VCI 1.0, section 6.3; PROFILE I-51.
         """
@@ -198,7 +198,7 @@ class PreAuthorizedCodeRequest(TokenRequest):
 
 
 class AuthorizationCodeRequest(TokenRequest):
-    """RFC 6749, section 4.1.3; RFC 7636, section 4.5 (I-50). A missing verifier is `invalid_grant`."""
+    """RFC 6749, section 4.1.3 (I-50). A missing `code_verifier` is `invalid_grant`, see `pkce`."""
 
     grant_type: Literal["authorization_code"]
     code: Text

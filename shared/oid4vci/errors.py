@@ -1,6 +1,6 @@
 """Every registered error code of the credential, deferred and notification endpoints.
 
-Authorization errors of these endpoints (`invalid_token`, `insufficient_scope`, DPoP) are in `oauth.errors`.
+Their authorization errors (`invalid_token`, `insufficient_scope`, DPoP) are in `oauth.errors`.
 Specification: OpenID4VCI 1.0, sections 8.3.1.2, 9.3 and 11.3; PROFILE I-95.
 """
 

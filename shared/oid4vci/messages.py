@@ -69,7 +69,7 @@ class ResponseEncryptionRequest(ProtocolModel):
 
 
 class CredentialRequest(ProtocolModel):
-    """Section 8.2 (I-66, I-67). A missing `proofs` is judged with the configuration, by `proofs.verify`."""
+    """Section 8.2 (I-66). Whether `proofs` may be missing is said by the configuration (I-67)."""
 
     credential_identifier: Text | None = None
     credential_configuration_id: Text | None = None
@@ -176,7 +176,7 @@ def decrypt_response(
     return CredentialResponse.parse(plaintext, max_bytes=MAX_RESPONSE_BYTES)
 
 
-def check_plain(
+def check_encryption(
     request: CredentialRequest | DeferredRequest,
     *,
     offered: RequestEncryption | None,

@@ -1,7 +1,8 @@
-"""Credential Issuer Metadata, plain and signed (OpenID4VCI 1.0, section 12.2; PROFILE I-01 to I-08, W-03).
+"""Credential Issuer Metadata, plain and signed (OpenID4VCI 1.0, section 12.2).
 
-Both sides use the same models: the issuer builds and publishes, the wallet parses what it fetched and
-compares identifiers as plain strings (C-35). Configurations in formats we do not know keep their name only.
+Both sides use the same models: the issuer builds and publishes, the wallet parses what it fetched
+and compares identifiers as plain strings (C-35). Configurations in formats that we do not know keep
+nothing but the format. Lines I-01 to I-08, W-03, W-04.
 """
 
 import re
@@ -30,7 +31,6 @@ KNOWN_FORMATS = frozenset({"dc+sd-jwt", "mso_mdoc", "jwt_vc_json", "vc+jwt"})
 _LEEWAY = timedelta(seconds=30)  # C-40
 _SCOPE = r"[\x21\x23-\x5B\x5D-\x7E]+"  # RFC 6749, section 3.3
 _LOCALE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*")
-_PATH_ADAPTER = BeforeValidator(lambda raw: _path(raw))
 
 
 def _path(raw: object) -> ClaimPath:
@@ -80,7 +80,7 @@ class CredentialDisplay(Localised):
 class ClaimDescription(ProtocolModel):
     """Appendix B.2."""
 
-    path: Annotated[ClaimPath, _PATH_ADAPTER]
+    path: Annotated[ClaimPath, BeforeValidator(_path)]
     mandatory: bool = False
     display: Several[Localised] | None = None
 

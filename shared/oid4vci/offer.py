@@ -1,7 +1,7 @@
-"""Credential Offer: by value and by reference (OpenID4VCI 1.0, section 4; PROFILE I-20 to I-25, W-01).
+"""Credential Offer: by value and by reference (OpenID4VCI 1.0, section 4).
 
 An offer is untrusted input: it is never signed, and what it names counts only after the metadata of
-its issuer has confirmed it.
+its issuer has confirmed it. Lines I-20 to I-25, W-01, W-02.
 """
 
 from collections.abc import Mapping
@@ -118,7 +118,7 @@ def parse_offer_link(link: str) -> OfferLink:
     return parse_offer_parameters(parse_form(rest.partition("?")[2].encode()))
 
 
-def parse_offer_parameters(parameters: dict[str, str]) -> OfferLink:
+def parse_offer_parameters(parameters: Mapping[str, str]) -> OfferLink:
     """What the query parameters at the wallet's own credential offer endpoint offer.
 
     Raises:

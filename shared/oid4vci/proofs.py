@@ -1,63 +1,33 @@
-"""Key proofs and key attestations (OpenID4VCI 1.0, appendices D and F; PROFILE I-67 to I-70, W-32, W-33).
+"""Key proofs (OpenID4VCI 1.0, appendix F; PROFILE I-67 to I-70, W-32, W-33).
 
-`verify` answers one question: which public keys are proven for this request? Nonces come back as the
-hashes under which their use is recorded; the status of a key attestation is the caller's to evaluate.
+`verify` answers one question: which public keys are proven for this request? Nonces come back as
+the hashes under which their use is recorded, once.
 """
 
 import hmac
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ..crypto.keys import PublicKey, Signer
-from ..crypto.x509 import Profile, VerifiedChain, parse_x5c
-from ..encoding import JsonValue, from_numeric_date, to_numeric_date
+from ..crypto.x509 import parse_x5c
+from ..encoding import JsonValue, to_numeric_date
 from ..errors import InvalidInput, VerificationError, WrongAudience, WrongNonce
 from ..jose import jws
+from . import key_attestation
 from .errors import InvalidCredentialRequest, InvalidNonce, InvalidProof
+from .key_attestation import KeyAttestation
 from .messages import Proofs
-from .metadata import KeyAttestationsRequired, ProofType
+from .metadata import ProofType
 
 TYP = "openid4vci-proof+jwt"
-ATTESTATION_TYP = "key-attestation+jwt"
 WINDOW = timedelta(seconds=300)  # C-41
-Level = Literal[
-    "iso_18045_high", "iso_18045_moderate", "iso_18045_enhanced-basic", "iso_18045_basic"
-]
 _FUTURE = timedelta(seconds=60)  # C-40
-_LEEWAY = timedelta(seconds=30)  # C-40
 _MAX_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class KeyAttestation:
-    """A verified key attestation: what *chain* says about *keys*. `status` is the claim as it came."""
-
-    keys: tuple[PublicKey, ...]
-    kids: tuple[str | None, ...]
-    nonce: str | None
-    expires_at: datetime | None
-    key_storage: tuple[str, ...]
-    user_authentication: tuple[str, ...]
-    status: JsonValue
-    chain: VerifiedChain
-
-    def named(self, kid: object) -> PublicKey:
-        """The attested key that *kid* names, by its own `kid` or by its decimal index (I-69).
-
-        Raises:
-            InvalidInput: none or several.
-        """
-        hits = [key for key, name in zip(self.keys, self.kids, strict=True) if name == kid]
-        if len(hits) == 1 and isinstance(kid, str):
-            return hits[0]
-        indexes = {str(index): key for index, key in enumerate(self.keys)}
-        if not hits and isinstance(kid, str) and kid in indexes:
-            return indexes[kid]
-        raise InvalidInput("kid names no attested key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +36,7 @@ class Proven:
 
     Attributes:
         keys: distinct, at most one credential each.
-        nonce_uses: what `check_nonce` returned for each distinct nonce: to be recorded as used, all.
+        nonce_uses: what `check_nonce` returned for each distinct nonce; all become used.
         attestations: the key attestations that came along.
     """
 
@@ -106,92 +76,6 @@ def make_jwt_proof(
     return jws.sign_jwt(claims, typ=TYP, signer=signer, header=header)
 
 
-def make_key_attestation(
-    *,
-    signer: Signer,
-    keys: Sequence[PublicKey],
-    nonce: str | None,
-    now: datetime,
-    lifetime: timedelta,
-    key_storage: Sequence[Level] = (),
-    user_authentication: Sequence[Level] = (),
-    status: JsonValue = None,
-) -> str:
-    """Attest *keys* as wallet provider.
-
-    Args:
-        signer: the key-attestation key with its certificates.
-        nonce: the c_nonce of the issuer it is for (W-33).
-        key_storage, user_authentication: what is true of all *keys*.
-
-    Specification: OpenID4VCI 1.0, appendix D.1; HAIP 4.5.1.
-    """
-    claims: dict[str, JsonValue] = {
-        "iat": to_numeric_date(now),
-        "exp": to_numeric_date(now + lifetime),
-        "attested_keys": [key.to_jwk() for key in keys],
-    }
-    if key_storage:
-        claims["key_storage"] = list(key_storage)
-    if user_authentication:
-        claims["user_authentication"] = list(user_authentication)
-    if nonce is not None:
-        claims["nonce"] = nonce
-    if status is not None:
-        claims["status"] = status
-    return jws.sign_jwt(claims, typ=ATTESTATION_TYP, signer=signer)
-
-
-def verify_key_attestation(
-    token: str,
-    *,
-    anchors: Collection[bytes],
-    algorithms: Collection[str],
-    now: datetime,
-    revoked: Collection[str] = frozenset(),
-    pinned: Collection[bytes] = frozenset(),
-) -> KeyAttestation:
-    """A key attestation by a wallet provider we trust.
-
-    Raises:
-        InvalidInput, VerificationError: malformed, untrusted or out of time.
-
-    Specification: OpenID4VCI 1.0, appendix D.1; HAIP 4.5.1; PROFILE I-69.
-    """
-    jwt = jws.verify_x5c_jwt(
-        jws.parse_jws(token, max_bytes=_MAX_BYTES),
-        typ=ATTESTATION_TYP,
-        algorithms=algorithms,
-        anchors=anchors,
-        profile=Profile.WALLET_PROVIDER,
-        now=now,
-        revoked=revoked,
-        pinned=pinned,
-    )
-    claims = jwt.claims
-    jws.check_times(claims, now=now, leeway=_LEEWAY, require=("iat",))
-    jwks = claims.get("attested_keys")
-    if not isinstance(jwks, list) or not jwks:
-        raise InvalidInput("key attestation: attested_keys is missing or empty")
-    keys = tuple(PublicKey.from_jwk(jwk) for jwk in jwks)
-    if len(set(keys)) != len(keys):
-        raise InvalidInput("key attestation: a key is attested twice")
-    nonce = claims.get("nonce")
-    if nonce is not None and not isinstance(nonce, str):
-        raise InvalidInput("key attestation: nonce is not a string")
-    exp = claims.get("exp")
-    return KeyAttestation(
-        keys=keys,
-        kids=tuple(kid if isinstance(kid := jwk.get("kid"), str) else None for jwk in jwks),
-        nonce=nonce,
-        expires_at=None if exp is None else from_numeric_date(exp),
-        key_storage=_strings(claims.get("key_storage")),
-        user_authentication=_strings(claims.get("user_authentication")),
-        status=claims.get("status"),
-        chain=jwt.chain,
-    )
-
-
 def verify(
     proofs: Proofs | None,
     *,
@@ -210,7 +94,8 @@ def verify(
     Args:
         audience: our Credential Issuer Identifier.
         client_id: of the access token, None if it was obtained anonymously.
-        check_nonce: returns the hash under which the use of a c_nonce is recorded; raises `WrongNonce`.
+        check_nonce: returns the hash under which the use of a c_nonce is recorded, or raises
+            `WrongNonce`.
         accept: `proof_types_supported` of the configuration, None if it is not bound to keys.
         max_keys: the batch size.
         anchors: of wallet providers, for key attestations.
@@ -283,7 +168,7 @@ class _Verifier:
     def _jwt_proof(
         self, token: str, accept: ProofType
     ) -> tuple[PublicKey, str, KeyAttestation | None]:
-        # 1. One well-formed JWT; its key attestation, if any, is good and has exp and a nonce (I-69).
+        # 1. One well-formed JWT; its key attestation, if any, is good, with exp and nonce (I-69).
         unverified = jws.parse_jws(token, max_bytes=_MAX_BYTES)
         attestation = self._header_attestation(unverified.header, accept)
         # 2. The key is in the header by exactly one of jwk, x5c and kid, without private parts.
@@ -326,7 +211,7 @@ class _Verifier:
         return attestation
 
     def _attestation(self, token: str, accept: ProofType) -> KeyAttestation:
-        attestation = verify_key_attestation(
+        attestation = key_attestation.verify(
             token,
             anchors=self.anchors,
             algorithms=_algorithms(accept),
@@ -334,7 +219,7 @@ class _Verifier:
             revoked=self.revoked,
             pinned=self.pinned,
         )
-        check_levels(attestation, accept.key_attestations_required)
+        key_attestation.check_levels(attestation, accept.key_attestations_required)
         return attestation
 
     def _use(self, nonce: str) -> bytes:
@@ -342,24 +227,6 @@ class _Verifier:
             return self.check_nonce(nonce)
         except (InvalidInput, WrongNonce) as error:
             raise InvalidNonce(f"proof: {error}") from error
-
-
-def check_levels(attestation: KeyAttestation, required: KeyAttestationsRequired | None) -> None:
-    """The attestation names at least one accepted value where values are required.
-
-    Raises:
-        InvalidInput: it does not.
-
-    Specification: OpenID4VCI 1.0, section 12.2.4 and appendix D.2; PROFILE I-69.
-    """
-    if required is None:
-        return
-    for stated, accepted in (
-        (attestation.key_storage, required.key_storage),
-        (attestation.user_authentication, required.user_authentication),
-    ):
-        if accepted is not None and set(stated).isdisjoint(accepted):
-            raise InvalidInput("key attestation: not the resistance that is required")
 
 
 def _algorithms(accept: ProofType) -> tuple[str, ...]:
@@ -372,16 +239,18 @@ def _header_key(header: Mapping[str, JsonValue], attestation: KeyAttestation | N
     if "jwk" in header:
         return PublicKey.from_jwk(header["jwk"])
     if "x5c" in header:
-        leaf = x509.load_der_x509_certificate(parse_x5c(header["x5c"])[0])
-        return PublicKey.from_crypto(leaf.public_key())
+        return _certified_key(parse_x5c(header["x5c"])[0])
     if attestation is None:
         raise InvalidInput("kid without a key attestation")
     return attestation.named(header["kid"])
 
 
-def _strings(value: JsonValue) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
-        raise InvalidInput("key attestation: not a non-empty array of strings")
-    return tuple(value)
+def _certified_key(leaf: bytes) -> PublicKey:
+    """The key in a certificate. Nothing is believed of it but that the proof is signed with it."""
+    try:
+        public = x509.load_der_x509_certificate(leaf).public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidInput("x5c: the leaf has no readable key") from error
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise InvalidInput("x5c: the leaf's key is not on P-256")
+    return PublicKey.from_crypto(public)

@@ -1,7 +1,7 @@
 """Client Identifier Prefixes (OpenID4VP 1.0, section 5.9; PROFILE W-54, V-11).
 
-Two of them authenticate a Verifier here: `x509_hash` (HAIP) and `x509_san_dns`. The others are recognised and
-refused, as is a pre-registered client: this wallet has none.
+Two of them authenticate a Verifier here: `x509_hash` (HAIP) and `x509_san_dns`. The others are
+recognised and refused, as is a pre-registered client: this wallet has none.
 """
 
 import hashlib

@@ -139,7 +139,7 @@ def parse(value: object) -> DcqlQuery:
     """The query in the JSON object *value*.
 
     Raises:
-        InvalidInput: it breaks a rule of section 6 or a limit of S-21; a Wallet answers `invalid_request`.
+        InvalidInput: it breaks a rule of section 6 or a limit of S-21.
 
     Specification: OpenID4VP 1.0, section 6; PROFILE Q-01 to Q-06.
     """

@@ -1,8 +1,8 @@
 """DCQL: what a query means (OpenID4VP 1.0, section 6.4; PROFILE Q-10 to Q-24).
 
-One evaluator decides whether a credential answers a Credential Query. `select` applies it to what a Wallet
-holds and gives the citizen the choices there are; `judge` applies it to what a Verifier was shown.
-Both only look: issuer, time, status and signatures are checked elsewhere, always (Q-24).
+One evaluator, `match`, decides whether a credential answers a Credential Query. `select` applies it
+to what a Wallet holds and gives the citizen the choices there are; `judge` applies it to what a
+Verifier was shown. All only look: signature, issuer, time and status are checked elsewhere, always.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -73,7 +73,7 @@ class Selection:
         return all(each.options or not each.required for each in self.sets)
 
     def proposal(self) -> dict[str, tuple[str, ...]]:
-        """The least one can do: for each required set its first option, one credential for each query.
+        """The least there is: of each required set the first option, one credential for a query.
 
         Returns:
             Candidate ids by Credential Query id, as `confirm` takes them.
@@ -219,7 +219,7 @@ def match(query: CredentialQuery, candidate: Candidate) -> Match:
 
 def _attempt(query: CredentialQuery, candidate: Candidate) -> Match | None:
     try:
-        return match(query, candidate, shown=shown)
+        return match(query, candidate)
     except VerificationError:
         return None
 

@@ -1,7 +1,8 @@
 """Every registered error code of OpenID4VP 1.0, section 8.5 (PROFILE W-63).
 
-The codes of OAuth mean the same here and are imported: a Wallet raises them while it reads a request. Only
-`AccessDenied` is ever sent to the Verifier; the others are a page for the citizen (CERTIFICATION 2.4.3).
+The codes of OAuth mean the same here and are imported: a Wallet raises them while it reads a
+request. Only `AccessDenied` is ever sent to the Verifier; the others are a page for the citizen
+(CERTIFICATION 2.4.3).
 """
 
 from ..errors import ProtocolError

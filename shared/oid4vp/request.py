@@ -1,7 +1,8 @@
 """Authorization Request and its signed Request Object (OpenID4VP 1.0, section 5).
 
-Signed, by reference, answered with `direct_post.jwt`: what HAIP leaves of the choices. The Verifier makes,
-the Wallet verifies; only what stands in the object counts. Lines V-10 to V-22 and W-50 to W-57.
+Signed, by reference, answered with `direct_post.jwt`: what HAIP leaves of the choices. The Verifier
+makes, the Wallet verifies; only what stands in the object counts. PROFILE V-10 to V-22 and W-50 to
+W-57.
 """
 
 import re
@@ -14,27 +15,21 @@ from pydantic import JsonValue as JsonMember
 
 from ..crypto.keys import Signer
 from ..crypto.x509 import Profile, VerifiedChain
-from ..encoding import JsonValue, from_numeric_date, parse_json_object, to_numeric_date
+from ..encoding import JsonValue, from_numeric_date, to_numeric_date
 from ..errors import InvalidInput, VerificationError
 from ..jose import jws
 from ..oauth.encryption import EncryptionKey, Jwks, choose_enc, choose_encryption_key
-from ..oauth.messages import ProtocolModel, Several, Text, Url, check_url, make_form, parse_form
+from ..oauth.messages import ProtocolModel, Several, Text, Url
 from . import client_id as client_ids
 from . import dcql, transaction_data
 from .client_id import ClientId
 from .dcql import DcqlQuery
-from .errors import (
-    InvalidRequest,
-    InvalidRequestUriMethod,
-    InvalidScope,
-    VpFormatsNotSupported,
-)
+from .errors import InvalidRequest, InvalidScope, VpFormatsNotSupported
 from .transaction_data import TransactionData, TypeCheck
 
 TYP = "oauth-authz-req+jwt"
 MEDIA_TYPE = "application/oauth-authz-req+jwt"
 STATIC_AUDIENCE = "https://self-issued.me/v2"  # W-52
-SCHEMES = frozenset({"openid4vp", "haip-vp"})
 RESPONSE_MODE = "direct_post.jwt"
 LIFETIME = timedelta(minutes=5)  # V-11
 MAX_BYTES = 128 * 1024  # S-20
@@ -50,17 +45,8 @@ _URL_SAFE = re.compile(r"[A-Za-z0-9\-._~]{1,1024}")
 
 
 @dataclass(frozen=True, slots=True)
-class RequestLink:
-    """What a link or QR code carries (V-10, W-50)."""
-
-    client_id: str
-    request_uri: str
-    method: Literal["get", "post"]
-
-
-@dataclass(frozen=True, slots=True)
 class Purpose:
-    """The registered purpose a Verifier names; its texts come from the trust list, never from here."""
+    """The registered purpose a Verifier names; its texts come from the trust list."""
 
     entity: str
     purpose: str
@@ -190,102 +176,6 @@ def make(
     return jws.sign_jwt(claims, typ=TYP, signer=signer)
 
 
-def request_link(
-    *, endpoint: str, client_id: str, request_uri: str, method: Literal["post"] | None = None
-) -> str:
-    """The link or QR content that starts a presentation; it carries nothing else.
-
-    Args:
-        endpoint: "openid4vp://", "haip-vp://" or a wallet's https authorization endpoint.
-
-    Specification: OpenID4VP 1.0, sections 5.7 and 9; PROFILE V-10.
-    """
-    parameters = {"client_id": client_id, "request_uri": request_uri}
-    if method is not None:
-        parameters["request_uri_method"] = method
-    joint = "&" if "?" in endpoint else "?"
-    return f"{endpoint}{joint}{make_form(parameters).decode()}"
-
-
-def parse_request_link(link: str) -> RequestLink:
-    """What *link* (scanned, tapped or pasted) asks to fetch.
-
-    Raises:
-        InvalidRequest, InvalidRequestUriMethod: see `parse_request_parameters`.
-
-    Specification: OpenID4VP 1.0, section 5; PROFILE W-50.
-    """
-    scheme, _, rest = link.partition(":")
-    try:
-        if scheme.lower() not in SCHEMES:
-            check_url(link)
-        parameters = parse_form(rest.partition("?")[2].encode())
-    except InvalidInput as error:
-        raise InvalidRequest(f"request link: {error}") from error
-    return parse_request_parameters(parameters)
-
-
-def parse_request_parameters(parameters: Mapping[str, str]) -> RequestLink:
-    """What the query parameters at the wallet's own authorization endpoint ask to fetch.
-
-    Raises:
-        InvalidRequest: no `client_id` or a prefix we refuse; no https `request_uri`, hence unsigned or by
-            value, which HAIP does not have.
-        InvalidRequestUriMethod: neither `get` nor `post`.
-
-    Specification: OpenID4VP 1.0, sections 5.1, 5.9 and 5.10; HAIP 5.1; PROFILE W-50.
-    """
-    client_id, request_uri = parameters.get("client_id"), parameters.get("request_uri")
-    if client_id is None or request_uri is None:
-        raise InvalidRequest("request link: client_id or request_uri is missing")
-    client_ids.parse(client_id)
-    try:
-        check_url(request_uri)
-    except InvalidInput as error:
-        raise InvalidRequest(f"request_uri: {error}") from error
-    match parameters.get("request_uri_method", "get"):
-        case "get":
-            return RequestLink(client_id, request_uri, "get")
-        case "post":
-            return RequestLink(client_id, request_uri, "post")
-        case _:
-            raise InvalidRequestUriMethod("request link: request_uri_method")
-
-
-def wallet_metadata(formats: Collection[str]) -> dict[str, JsonValue]:
-    """What the Wallet says about itself when it posts to `request_uri` (W-51, W-55a)."""
-    return {
-        "vp_formats_supported": {each: VP_FORMATS[each] for each in formats},
-        "client_id_prefixes_supported": list(client_ids.SUPPORTED),
-        "request_object_signing_alg_values_supported": ["ES256"],
-        "response_types_supported": ["vp_token"],
-        "response_modes_supported": [RESPONSE_MODE],
-    }
-
-
-def parse_request_post(form: Mapping[str, str], *, query: DcqlQuery) -> str | None:
-    """The `wallet_nonce` of a POST to our `request_uri`, after a look at `wallet_metadata`.
-
-    Raises:
-        InvalidRequest: the nonce is not text a JWT can carry back, the metadata is no JSON, or it names
-            formats of which we ask for none.
-
-    Specification: OpenID4VP 1.0, section 5.10; PROFILE V-13.
-    """
-    nonce, text = form.get("wallet_nonce"), form.get("wallet_metadata")
-    if nonce is not None and len(nonce) > 1024:
-        raise InvalidRequest("wallet_nonce: too long")
-    if text is not None:
-        try:
-            formats = parse_json_object(text, max_bytes=MAX_BYTES).get("vp_formats_supported")
-        except InvalidInput as error:
-            raise InvalidRequest(f"wallet_metadata: {error}") from error
-        asked = {each.format for each in query.credentials}
-        if isinstance(formats, dict) and asked.isdisjoint(formats):
-            raise InvalidRequest("wallet_metadata: no common format")
-    return nonce
-
-
 def verify(
     token: str,
     *,
@@ -309,7 +199,7 @@ def verify(
         anchors: of access certificates.
 
     Raises:
-        InvalidRequest and the other codes of section 8.5: for a page alone, never for `response_uri`.
+        InvalidRequest, or another code of section 8.5: for a page, never for `response_uri`.
 
     Specification: OpenID4VP 1.0, sections 5 and 5.10.1; HAIP 5, 5.1; PROFILE W-52 to W-55.
     """
@@ -376,7 +266,7 @@ def verify(
 
 
 def _refuse_others(claims: Mapping[str, JsonValue]) -> None:
-    """W-53: `redirect_uri` beside direct_post; `scope` with or instead of a query; no list is empty."""
+    """W-53: `redirect_uri` beside direct_post, `scope` beside or instead of a query."""
     if "redirect_uri" in claims:
         raise InvalidInput("redirect_uri beside direct_post")
     if "scope" in claims:

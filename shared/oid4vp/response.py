@@ -1,7 +1,8 @@
-"""Authorization Response: VP Token, its encryption and `direct_post.jwt` (OpenID4VP 1.0, section 8).
+"""Authorization Response: VP Token, encryption, `direct_post.jwt` (OpenID4VP 1.0, section 8).
 
-The Wallet builds, encrypts and posts one field; the Verifier finds its transaction by path, opens with that
-transaction's key alone, then compares `state`. Lines W-60 to W-63 and V-40 to V-43, V-60 (1).
+The Wallet builds, encrypts and posts one field; the Verifier finds its transaction by path, opens
+with that transaction's key alone, then compares `state`. Lines W-60 to W-63,
+V-40 to V-43, V-60 (1).
 """
 
 import hmac

@@ -1,7 +1,7 @@
-"""Transaction data: what a presentation confirms beside the claims (OpenID4VP 1.0, sections 5.1 and 8.4).
+"""Transaction data: what a presentation confirms beside the claims (OpenID4VP 1.0, 5.1 and 8.4).
 
-An entry stays the string it was received as; hashes are over that string (HB-32, C-34). How a KB-JWT carries
-them is in `formats.kb_jwt`. Lines HB-30 to HB-34.
+An entry stays the string it was received as; hashes are over that string (HB-32, C-34). How a
+KB-JWT carries them is in `formats.kb_jwt`. Lines HB-30 to HB-34.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -16,7 +16,7 @@ from .dcql import DcqlQuery
 from .errors import InvalidTransactionData
 
 TypeCheck: TypeAlias = Callable[[Mapping[str, JsonValue]], None]
-"""Of one transaction data type: raises InvalidInput for unknown, missing or malformed members of it."""
+"""Of one type: raises InvalidInput for members it does not know, misses or finds malformed."""
 MAX_ENTRIES = 20
 _MAX_BYTES = 64 * 1024
 _OURS = frozenset({"type", "credential_ids", "transaction_data_hashes_alg"})
@@ -78,7 +78,7 @@ def parse(
 def assign(
     entries: Iterable[TransactionData], credential_ids: Collection[str]
 ) -> dict[str, tuple[TransactionData, ...]]:
-    """Which presentation confirms which entries: each exactly one, the first of its list that is shown.
+    """Which presentation confirms which entries: of each list the first that is shown.
 
     Raises:
         InvalidTransactionData: no credential that could confirm an entry is shown.
