@@ -1,7 +1,6 @@
 """Makes the app of a service: routers, one outermost middleware, health, metrics.
 
-The middleware is pure ASGI and one function: request id, security headers, header limit, metrics,
-and the answer to what nobody foresaw. The public base URL is a setting; nothing is ever built from
+The public base URL is a setting; nothing is ever built from
 `Host` or `X-Forwarded-*` (C-53).
 """
 
@@ -9,7 +8,8 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
@@ -17,7 +17,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Match, Route
+from starlette.types import Message, Receive, Scope, Send
 
 from ..errors import ExpectedError, InvalidInput, NotFound
 from . import logs
@@ -59,6 +60,18 @@ class _MethodNotAllowed(ExpectedError):
     code = "method_not_allowed"
 
 
+class _HeadersTooLarge(TooLarge):
+    status = 431
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """What a protocol route needs of its app."""
+
+    context: object
+    threads: Threads
+
+
 def _face(scope: Scope) -> Literal["protocol", "problem", "page"]:
     known: Literal["protocol", "problem", "page"] | None = scope.get("face")
     if known is not None:
@@ -80,19 +93,34 @@ def answer(scope: Scope, error: ExpectedError) -> Response:
     return protocol_answer(error, malformed=MalformedRequest, route=route)
 
 
-class _Outermost:
-    """Around everything of one service."""
+class ServiceApp:
+    """The ASGI application of one service; `api` is the FastAPI part of it.
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, https: bool) -> None:
-        self._app = app
-        self._metrics = metrics
+    Outermost is one function: request id, header limit, security headers, metrics, and the answer to
+    what nobody foresaw. Protocol routes are found here; everything else goes on to FastAPI.
+    """
+
+    def __init__(
+        self,
+        api: FastAPI,
+        *,
+        routes: Sequence[Route],
+        state: AppState,
+        metrics: Metrics,
+        https: bool,
+    ) -> None:
+        self.api = api
+        self.state = state
+        self.metrics = metrics
+        self._routes = tuple(routes)
         closed = [*_FIXED, *([_HSTS] if https else [])]
         self._closed = [*closed, (b"content-security-policy", _CLOSED)]
         self._page = [*closed, (b"content-security-policy", _PAGE)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI 3."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.api(scope, receive, send)
             return
         scope["request_id"] = request_id = secrets.token_hex(8)
         logs.request_id.set(request_id)
@@ -103,41 +131,60 @@ class _Outermost:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message["headers"]
-                names = dict(headers)
-                page = names.get(b"content-type", b"").startswith(b"text/html")
-                added = self._page if page else self._closed
-                if b"content-security-policy" in names:  # a page with its own policy
-                    added = added[:-1]
-                message["headers"] = [*headers, *added, (b"x-request-id", request_id.encode())]
+                message["headers"] = [
+                    *message["headers"],
+                    *self._added(message["headers"]),
+                    (b"x-request-id", request_id.encode()),
+                ]
             await send(message)
 
         try:
-            size = sum(len(name) + len(value) for name, value in scope["headers"])
-            if size > _HEADERS_LIMIT:
-                refused = TooLarge("headers: too large")
-                refused.status = 431  # type: ignore[attr-defined]
-                await answer(scope, refused)(scope, receive, send_with_headers)
+            if sum(len(name) + len(value) for name, value in scope["headers"]) > _HEADERS_LIMIT:
+                await answer(scope, _HeadersTooLarge("headers: too large"))(
+                    scope, receive, send_with_headers
+                )
             else:
-                await self._app(scope, receive, send_with_headers)
+                await self._dispatch(scope, receive, send_with_headers)
         except Exception:
             log.exception("bug", support_id=request_id, route=_template(scope))
-            if status:  # the answer has begun: let the server cut the connection
-                raise
-            response = bug_answer(_face(scope), support_id=request_id)
-            await response(scope, receive, send_with_headers)
+            if not status:
+                response = bug_answer(_face(scope), support_id=request_id)
+                await response(scope, receive, send_with_headers)
         finally:
-            self._metrics.observe(
-                _template(scope), scope["method"], status, time.perf_counter() - begun
-            )
+            seconds = time.perf_counter() - begun
+            self.metrics.observe(_template(scope), scope["method"], status, seconds)
+
+    def _added(self, headers: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+        added = self._closed
+        for name, value in headers:
+            if name == b"content-type" and value.startswith(b"text/html"):
+                added = self._page
+            elif name == b"content-security-policy":  # a page with a policy of its own
+                return self._closed[:-1]
+        return added
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wrong_method = False
+        for route in self._routes:
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(found)
+                scope["app"] = self
+                await route.app(scope, receive, send)
+                return
+            wrong_method = wrong_method or match is Match.PARTIAL
+        if wrong_method:
+            scope["face"] = "protocol"
+            await answer(scope, _MethodNotAllowed("route: method"))(scope, receive, send)
+            return
+        await self.api(scope, receive, send)
 
 
 def _template(scope: Scope) -> str:
     found = scope.get("route_template")
     if found is None:
-        route = scope.get("route")
-        found = getattr(route, "path_format", None) or "other"
-    return str(found)
+        found = getattr(scope.get("route"), "path_format", None)
+    return str(found or "other")
 
 
 def make_app(
@@ -146,12 +193,12 @@ def make_app(
     service: str,
     public_url: str,
     context: object,
-    routers: Sequence["ProtocolRouter[object] | APIRouter"],
+    routers: Sequence[ProtocolRouter[Any] | APIRouter],
     ready: Readiness,
     on_start: Sequence[Callable[[], None]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     threads: int = 32,
-) -> FastAPI:
+) -> ServiceApp:
     """The ASGI application of one service.
 
     Args:
@@ -163,22 +210,22 @@ def make_app(
         ready: name of a part -> whether it works, for /health/ready (in a thread; keep it short).
         on_start: called in each worker process before the first request, e.g. `jobs.start`.
         on_stop: called at the end, in the order given.
-        threads: how many acts may run at once in a process.
+        threads: how many acts of protocol routes may run at once in a process.
     """
-    pool = Threads(threads)
+    state = AppState(context=context, threads=Threads(threads))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         for each in on_start:
-            each()
+            await state.threads.run(each)
         try:
             yield
         finally:
             for each in on_stop:
-                await pool.run(each)
-            pool.stop()
+                await state.threads.run(each)
+            state.threads.stop()
 
-    app = FastAPI(
+    api = FastAPI(
         title=title,
         lifespan=lifespan,
         openapi_url="/api/v1/openapi.json",
@@ -188,19 +235,28 @@ def make_app(
         max_body_size=DEFAULT_LIMIT,
     )
     metrics = Metrics(service)
-    app.state.context = context
-    app.state.threads = pool
-    app.state.metrics = metrics
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_middleware(_Outermost, metrics=metrics, https=public_url.startswith("https://"))
+    api.state.context = context
+    api.add_exception_handler(HTTPException, _http_exception)
+    api.add_exception_handler(Exception, _bug)
+    routes: list[Route] = []
     for router in routers:
         if isinstance(router, ProtocolRouter):
-            app.router.routes.extend(router.routes)
-    for router in routers:
-        if isinstance(router, APIRouter):
-            app.include_router(router)
-    app.include_router(_operations(ready, metrics))
-    return app
+            routes += router.routes
+        else:
+            api.include_router(router)
+    api.include_router(_operations(ready, metrics))
+    return ServiceApp(
+        api,
+        routes=routes,
+        state=state,
+        metrics=metrics,
+        https=public_url.startswith("https://"),
+    )
+
+
+async def _bug(request: Request, _error: Exception) -> Response:
+    """The answer; Starlette raises the error again and `ServiceApp` logs it."""
+    return bug_answer(_face(request.scope), support_id=request.scope.get("request_id", ""))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
