@@ -7,7 +7,7 @@ Specification: DESIGN section 4; TUF 1.0, section 6.
 """
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -90,6 +90,12 @@ class Repository(SignedFiles):
         data = json.dumps(document, ensure_ascii=False, indent=2).encode()
         TrustList.parse(data, version=0)
         write(self.path / "trust-list.json", data)
+
+    def put_entity(self, entry: Mapping[str, Any]) -> None:
+        """Add *entry* to the working copy, or replace the one with its id."""
+        document = self.document()
+        others = [each for each in document["entities"] if each["id"] != entry.get("id")]
+        self.save(document | {"entities": [*others, dict(entry)]})
 
     def change_entity(self, entity_id: str, change: Callable[[dict[str, Any]], None]) -> None:
         """Apply *change* to an entry of the working copy. Raises NotFound for an unknown id."""
