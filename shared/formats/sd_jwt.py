@@ -1,0 +1,449 @@
+"""SD-JWT: Disclosures and the Issuer-signed JWT that commits to them.
+
+`parse` splits, `verify` believes: only Disclosures whose digest is reached from the signed payload
+become claims (F-SD-08). Every string is kept as received; nothing is encoded again (C-34). The
+KB-JWT is in `kb_jwt.py`.
+Specification: RFC 9901, sections 4 and 7; PROFILE F-SD-01 to F-SD-09, C-02, S-21.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from ..crypto.keys import PublicKey, Signer
+from ..encoding import (
+    JsonValue,
+    RandomBytes,
+    b64url_decode,
+    b64url_encode,
+    dump_json,
+    parse_json,
+)
+from ..errors import InvalidInput, WrongDigest
+from ..jose import jws
+from .claims_path import HIDDEN, ClaimPath, ConcretePath, select
+
+MAX_BYTES = 512 * 1024
+MAX_DISCLOSURES = 500  # S-21
+MAX_RECURSION = 8  # S-21
+DEFAULT_HASH = "sha-256"
+HASHES = {"sha-256": hashlib.sha256, "sha-384": hashlib.sha384, "sha-512": hashlib.sha512}  # C-02
+_RESERVED = frozenset({"_sd", "_sd_alg", HIDDEN})
+
+
+def digest(text: str, algorithm: str = DEFAULT_HASH) -> str:
+    """base64url of the hash over the ASCII bytes of *text* (RFC 9901, section 4.2.3; F-SD-03)."""
+    return b64url_encode(HASHES[algorithm](text.encode("ascii")).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """One withheld claim: `[salt, name, value]`, or `[salt, value]` for an element of an array."""
+
+    text: str
+    salt: str
+    name: str | None
+    """None for an element of an array."""
+    value: JsonValue
+    """May itself hold `_sd` or `{"...": …}` (recursive Disclosures)."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Disclosure":
+        """Read a Disclosure as it stands between two tildes.
+
+        Raises:
+            InvalidInput: not base64url of a JSON array of two or three elements in their types.
+
+        Specification: RFC 9901, sections 4.2.1 and 4.2.2; PROFILE F-SD-02.
+        """
+        parts = parse_json(b64url_decode(text), max_bytes=MAX_BYTES)
+        if not isinstance(parts, list) or len(parts) not in {2, 3}:
+            raise InvalidInput("Disclosure: not an array of two or three elements")
+        salt, name = parts[0], parts[1] if len(parts) == 3 else None
+        if not isinstance(salt, str) or not (name is None or isinstance(name, str)):
+            raise InvalidInput("Disclosure: salt or claim name is not a string")
+        if len(parts) == 3 and name is None:
+            raise InvalidInput("Disclosure: the claim name is not a string")
+        return cls(text, salt, name, parts[-1])
+
+    def digest(self, algorithm: str = DEFAULT_HASH) -> str:
+        """What the Issuer-signed JWT holds in its place."""
+        return digest(self.text, algorithm)
+
+
+@dataclass(frozen=True, slots=True)
+class SdJwt:
+    """An SD-JWT, split and not yet believed."""
+
+    issuer_jwt: str
+    disclosures: tuple[str, ...]
+    kb_jwt: str | None
+
+    @property
+    def presented(self) -> str:
+        """`<JWT>~<D1>~…~<Dn>~`: what `sd_hash` covers, without the KB-JWT."""
+        return "~".join((self.issuer_jwt, *self.disclosures, ""))
+
+
+def parse(text: str, *, max_bytes: int = MAX_BYTES) -> SdJwt:
+    """Split an SD-JWT or SD-JWT+KB in its compact form.
+
+    Raises:
+        InvalidInput: no tilde, an empty part, too long, or more than 500 Disclosures.
+
+    Specification: RFC 9901, section 4; PROFILE F-SD-01.
+    """
+    if len(text) > max_bytes:
+        raise InvalidInput("SD-JWT: too large")
+    issuer_jwt, *rest = text.split("~")
+    if not rest:
+        raise InvalidInput("SD-JWT: no tilde")
+    *disclosures, last = rest
+    if not issuer_jwt or not all(disclosures):
+        raise InvalidInput("SD-JWT: an empty part")
+    if len(disclosures) > MAX_DISCLOSURES:
+        raise InvalidInput("SD-JWT: too many Disclosures")
+    return SdJwt(issuer_jwt, tuple(disclosures), last or None)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSdJwt:
+    """An SD-JWT whose signature verified and whose Disclosures all belong to it."""
+
+    sd_jwt: SdJwt
+    header: Mapping[str, JsonValue]
+    claims: dict[str, JsonValue]
+    """The Processed SD-JWT Payload: hidden claims and hidden array elements are gone."""
+    in_place: dict[str, JsonValue]
+    """The same, but a hidden array element still holds its place as `{"...": digest}`."""
+    disclosed: tuple[tuple[ConcretePath, str], ...]
+    """Where each Disclosure stands in *claims*, in the order of the text."""
+    hash_algorithm: str
+
+
+def verify(
+    sd_jwt: SdJwt | str, *, key: PublicKey, typ: str | Collection[str], algorithms: Collection[str]
+) -> VerifiedSdJwt:
+    """Believe an SD-JWT signed with *key*; the times in it and the KB-JWT are the caller's.
+
+    Args:
+        sd_jwt: the text, or what `parse` made of it.
+        key: of the Issuer, found and trusted by the caller (step 2.3).
+        typ: the one or several media types that are accepted, without "application/".
+        algorithms: what is accepted as `alg`.
+
+    Raises:
+        BadSignature: signature, `alg` or `typ`.
+        WrongDigest: the Disclosures and the signed digests do not fit.
+        InvalidInput: not an SD-JWT.
+
+    Specification: RFC 9901, section 7.1; PROFILE F-SD-07, F-SD-08.
+    """
+    # 1. Separate the Issuer-signed JWT and the Disclosures.
+    parsed = parse(sd_jwt) if isinstance(sd_jwt, str) else sd_jwt
+    # 2. The signature, with an allowed algorithm and the key the caller trusts.
+    jwt = jws.verify_jwt(parsed.issuer_jwt, key=key, typ=typ, algorithms=algorithms)
+    return process(parsed, header=jwt.header, payload=jwt.claims)
+
+
+def process(
+    sd_jwt: SdJwt, *, header: Mapping[str, JsonValue], payload: Mapping[str, JsonValue]
+) -> VerifiedSdJwt:
+    """Steps 2.4 to 5 of RFC 9901, section 7.1, once the signature over *payload* is verified.
+
+    Raises:
+        WrongDigest: the Disclosures and the signed digests do not fit.
+        InvalidInput: a Disclosure or the payload does not have its shape.
+
+    Specification: RFC 9901, section 7.1; PROFILE F-SD-07, F-SD-08.
+    """
+    # 2.4 The hash algorithm is known and strong.
+    algorithm = payload.get("_sd_alg", DEFAULT_HASH)
+    if not isinstance(algorithm, str) or algorithm not in HASHES:
+        raise WrongDigest("SD-JWT: the hash algorithm is not accepted")
+    # 3.1 The digest of each Disclosure, over its text.
+    reader = _Reader({digest(each, algorithm): each for each in _ascii(sd_jwt.disclosures)})
+    # 3.2, 3.3 Find the embedded digests and put the disclosed values where they stand, recursively;
+    # 4. a digest that occurs twice is refused on the way; 3.5, 3.6 leave out `_sd` and `_sd_alg`.
+    in_place = reader.object({k: v for k, v in payload.items() if k != "_sd_alg"}, (), 0)
+    # 5. Every Disclosure was referenced, once.
+    if len(reader.found) != len(sd_jwt.disclosures):
+        raise WrongDigest(
+            "SD-JWT: a Disclosure has no digest in the signed payload, or is there twice"
+        )
+    # 3.4 Hidden array elements are removed.
+    return VerifiedSdJwt(
+        sd_jwt=sd_jwt,
+        header=header,
+        claims=_without_hidden(in_place) if reader.hidden else in_place,
+        in_place=in_place,
+        disclosed=tuple((reader.found[each], each) for each in sd_jwt.disclosures),
+        hash_algorithm=algorithm,
+    )
+
+
+def _ascii(disclosures: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(each.isascii() for each in disclosures):
+        raise InvalidInput("SD-JWT: a Disclosure is not base64url")
+    return disclosures
+
+
+class _Reader:
+    """Puts Disclosures where their digests stand (RFC 9901, section 7.1, step 3)."""
+
+    __slots__ = ("by_digest", "found", "hidden", "seen")
+
+    def __init__(self, by_digest: dict[str, str]) -> None:
+        self.by_digest = by_digest
+        self.found: dict[str, ConcretePath] = {}
+        self.seen: set[str] = set()
+        self.hidden = False
+
+    def disclosure(self, embedded: JsonValue) -> Disclosure | None:
+        if not isinstance(embedded, str):
+            raise WrongDigest("SD-JWT: an embedded digest is not a string")
+        if embedded in self.seen:
+            raise WrongDigest("SD-JWT: a digest occurs twice")
+        self.seen.add(embedded)
+        text = self.by_digest.get(embedded)
+        return None if text is None else Disclosure.parse(text)
+
+    def value(self, value: JsonValue, path: ConcretePath, depth: int) -> JsonValue:
+        if isinstance(value, dict):
+            return self.object(value, path, depth)
+        if isinstance(value, list):
+            return self.array(value, path, depth)
+        return value
+
+    def object(
+        self, source: Mapping[str, JsonValue], path: ConcretePath, depth: int
+    ) -> dict[str, JsonValue]:
+        result: dict[str, JsonValue] = {}
+        for name, value in source.items():
+            if name in _RESERVED:
+                if name != "_sd":
+                    raise WrongDigest("SD-JWT: a reserved name is used as a claim")
+            elif isinstance(value, dict | list):
+                result[name] = self.value(value, (*path, name), depth)
+            else:
+                result[name] = value
+        digests = source.get("_sd", ())
+        if not isinstance(digests, list | tuple):
+            raise WrongDigest("SD-JWT: _sd is not an array")
+        for each in digests:
+            found = self.disclosure(each)
+            if found is None:
+                continue
+            if found.name is None:
+                raise WrongDigest("SD-JWT: the Disclosure of an element stands for a claim")
+            if found.name in _RESERVED or found.name in result:
+                raise WrongDigest("SD-JWT: the disclosed claim name is reserved or already there")
+            result[found.name] = self.disclosed(found, (*path, found.name), depth)
+        return result
+
+    def array(self, source: list[Any], path: ConcretePath, depth: int) -> list[JsonValue]:
+        result: list[JsonValue] = []
+        shown = 0
+        for each in source:
+            if isinstance(each, dict) and HIDDEN in each:
+                if len(each) != 1:
+                    raise WrongDigest("SD-JWT: a hidden element has other members")
+                found = self.disclosure(each[HIDDEN])
+                if found is None:
+                    self.hidden = True
+                    result.append(each)
+                    continue
+                if found.name is not None:
+                    raise WrongDigest("SD-JWT: the Disclosure of a claim stands for an element")
+                result.append(self.disclosed(found, (*path, shown), depth))
+            else:
+                result.append(self.value(each, (*path, shown), depth))
+            shown += 1
+        return result
+
+    def disclosed(self, found: Disclosure, path: ConcretePath, depth: int) -> JsonValue:
+        if depth == MAX_RECURSION:
+            raise InvalidInput("SD-JWT: Disclosures nested too deeply")
+        self.found[found.text] = path
+        return self.value(found.value, path, depth + 1)
+
+
+def _without_hidden(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_hidden(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [
+            _without_hidden(each)
+            for each in value
+            if not (isinstance(each, dict) and HIDDEN in each)
+        ]
+    return value
+
+
+def needed(
+    disclosed: Collection[tuple[ConcretePath, str]], places: Collection[ConcretePath]
+) -> list[str]:
+    """The Disclosures that show *places*: each on the way there, and each below (F-CP-03, F-SD-09).
+
+    Args:
+        disclosed: as in `VerifiedSdJwt`.
+        places: concrete paths in the same claims.
+    """
+    chosen = set(places)
+    above = {each[:length] for each in chosen for length in range(1, len(each) + 1)}
+    return [
+        text
+        for path, text in disclosed
+        if path in above or any(path[:length] in chosen for length in range(1, len(path)))
+    ]
+
+
+def present(verified: VerifiedSdJwt, *, paths: Collection[ClaimPath]) -> str:
+    """`<JWT>~<D>~…~` with what *paths* show and nothing else that can be withheld; no KB-JWT yet.
+
+    Raises:
+        InvalidInput: a path leads nowhere.
+
+    Specification: RFC 9901, section 7.2; PROFILE F-SD-09, F-CP-03, Q-24.
+    """
+    places = [place for path in paths for place, _ in select(verified.claims, path)]
+    return "~".join((verified.sd_jwt.issuer_jwt, *needed(verified.disclosed, places), ""))
+
+
+def issue(
+    claims: Mapping[str, JsonValue],
+    *,
+    conceal: Collection[ClaimPath],
+    typ: str,
+    signer: Signer,
+    decoys: int = 0,
+    header: Mapping[str, JsonValue] | None = None,
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> str:
+    """Sign *claims* as an SD-JWT whose claims at *conceal* the Holder may withhold.
+
+    Args:
+        claims: the JWT payload, `cnf` included; times in seconds since 1970 UTC.
+        conceal: paths such as ("address", "locality") or ("nationalities", None); one below another
+            is recursive.
+        typ: the media type without "application/", for example "dc+sd-jwt".
+        signer: of the Issuer; its certificates become `x5c`.
+        decoys: false digests added to each `_sd`, where the number of claims is itself sensitive.
+        header: further header parameters.
+        random_bytes: for salts and decoys.
+
+    Returns:
+        `<Issuer-signed JWT>~<Disclosure>~…~`, ending in "~" because it carries no KB-JWT.
+
+    Raises:
+        InvalidInput: a path leads nowhere, or *claims* already uses `_sd` or `...`.
+
+    Specification: RFC 9901, sections 4.1, 4.2 and 4.2.6; PROFILE F-SD-02 to F-SD-06.
+    """
+    for path in conceal:
+        if len(path) != 1 or path[0] not in claims:
+            select(dict(claims), path)
+    writer = _Writer(decoys, random_bytes)
+    payload = writer.object(claims, _plan(tuple(conceal)))
+    if writer.disclosures:
+        payload["_sd_alg"] = DEFAULT_HASH
+    jwt = jws.sign_jwt(payload, typ=typ, signer=signer, header=header)
+    return "~".join((jwt, *writer.disclosures, ""))
+
+
+@dataclass(slots=True)
+class _Node:
+    """What is concealed at and below one place; the key None stands for every element."""
+
+    conceal: bool = False
+    below: dict[str | int | None, "_Node"] = field(default_factory=dict)
+
+
+_NOTHING = _Node()
+
+
+@lru_cache(maxsize=1024)
+def _plan(paths: tuple[ClaimPath, ...]) -> _Node:
+    root = _Node()
+    for path in paths:
+        node = root
+        for component in path:
+            node = node.below.setdefault(component, _Node())
+        node.conceal = True
+    return root
+
+
+def _both(one: _Node | None, other: _Node | None) -> _Node:
+    if one is None or other is None:
+        return one or other or _NOTHING
+    names = one.below.keys() | other.below.keys()
+    return _Node(
+        one.conceal or other.conceal,
+        {name: _both(one.below.get(name), other.below.get(name)) for name in names},
+    )
+
+
+class _Writer:
+    """Takes claims out of a payload and leaves their digests."""
+
+    __slots__ = ("decoys", "disclosures", "random_bytes", "salts")
+
+    def __init__(self, decoys: int, random_bytes: RandomBytes) -> None:
+        self.decoys = decoys
+        self.random_bytes = random_bytes
+        self.disclosures: list[str] = []
+        self.salts: list[str] = []
+
+    def value(self, value: JsonValue, node: _Node) -> JsonValue:
+        if isinstance(value, Mapping):
+            return self.object(value, node)
+        if isinstance(value, list | tuple):
+            return self.array(value, node)
+        return value
+
+    def object(self, source: Mapping[str, JsonValue], node: _Node) -> dict[str, JsonValue]:
+        result: dict[str, JsonValue] = {}
+        digests: list[str] = []
+        for name, plain in source.items():
+            if name in _RESERVED:
+                raise InvalidInput("SD-JWT: a claim has a reserved name")
+            below = node.below.get(name, _NOTHING)
+            value = plain
+            if isinstance(plain, Mapping | list | tuple):
+                value = self.value(plain, below)
+            if below.conceal:
+                digests.append(self.disclose([self.salt(), name, value]))
+            else:
+                result[name] = value
+        if digests:
+            digests += [b64url_encode(self.random_bytes(32)) for _ in range(self.decoys)]
+            digests.sort()  # F-SD-05: the order tells nothing
+            result["_sd"] = digests
+        return result
+
+    def array(
+        self, source: list[JsonValue] | tuple[JsonValue, ...], node: _Node
+    ) -> list[JsonValue]:
+        result: list[JsonValue] = []
+        for at, plain in enumerate(source):
+            below = _both(node.below.get(at), node.below.get(None)) if node.below else _NOTHING
+            value = self.value(plain, below)
+            if below.conceal:
+                value = {HIDDEN: self.disclose([self.salt(), value])}
+            result.append(value)
+        return result
+
+    def disclose(self, parts: list[JsonValue]) -> str:
+        text = b64url_encode(dump_json(parts))
+        self.disclosures.append(text)
+        return digest(text)
+
+    def salt(self) -> str:
+        """24 characters of 144 fresh random bits (F-SD-04), drawn for several claims at a time."""
+        if not self.salts:
+            drawn = b64url_encode(self.random_bytes(18 * 12))
+            self.salts = [drawn[at : at + 24] for at in range(0, len(drawn), 24)]
+        return self.salts.pop()
