@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
@@ -23,6 +23,7 @@ from starlette.types import Message, Receive, Scope, Send
 from ..errors import ExpectedError, InvalidInput, NotFound
 from . import logs
 from .errors import (
+    Face,
     TooLarge,
     bug_answer,
     page_answer,
@@ -30,7 +31,7 @@ from .errors import (
     protocol_answer,
 )
 from .metrics import Metrics
-from .routes import DEFAULT_LIMIT, MalformedRequest, ProtocolRouter
+from .routes import DEFAULT_LIMIT, ApiRouter, MalformedRequest, ProtocolRouter
 from .threads import Threads
 
 log = logs.get_log(__name__)
@@ -72,8 +73,8 @@ class AppState:
     threads: Threads
 
 
-def _face(scope: Scope) -> Literal["protocol", "problem", "page"]:
-    known: Literal["protocol", "problem", "page"] | None = scope.get("face")
+def _face(scope: Scope) -> Face:
+    known: Face | None = scope.get("face")
     if known is not None:
         return known
     if scope["path"].startswith("/api/"):
@@ -96,8 +97,8 @@ def answer(scope: Scope, error: ExpectedError) -> Response:
 class ServiceApp:
     """The ASGI application of one service; `api` is the FastAPI part of it.
 
-    Outermost is one function: request id, header limit, security headers, metrics, and the answer to
-    what nobody foresaw. Protocol routes are found here; everything else goes on to FastAPI.
+    Outermost is one function: request id, header limit, security headers, metrics, and the answer
+    to what nobody foresaw. Protocol routes are found here; everything else goes on to FastAPI.
     """
 
     def __init__(
@@ -174,7 +175,6 @@ class ServiceApp:
                 return
             wrong_method = wrong_method or match is Match.PARTIAL
         if wrong_method:
-            scope["face"] = "protocol"
             await answer(scope, _MethodNotAllowed("route: method"))(scope, receive, send)
             return
         await self.api(scope, receive, send)
@@ -193,7 +193,7 @@ def make_app(
     service: str,
     public_url: str,
     context: object,
-    routers: Sequence[ProtocolRouter[Any] | APIRouter],
+    routers: Sequence[ProtocolRouter[Any] | ApiRouter[Any] | APIRouter],
     ready: Readiness,
     on_start: Sequence[Callable[[], None]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
@@ -206,7 +206,7 @@ def make_app(
         service: the label in metrics, e.g. "issuer".
         public_url: the base URL of the settings; https switches HSTS on.
         context: the service's frozen context; acts and dependencies get it.
-        routers: of `protocol_router`, `api_router` and `page_router`.
+        routers: of `protocol_router`, `hot_api_router`, `api_router` and `page_router`.
         ready: name of a part -> whether it works, for /health/ready (in a thread; keep it short).
         on_start: called in each worker process before the first request, e.g. `jobs.start`.
         on_stop: called at the end, in the order given.
@@ -240,10 +240,12 @@ def make_app(
     api.add_exception_handler(Exception, _bug)
     routes: list[Route] = []
     for router in routers:
-        if isinstance(router, ProtocolRouter):
-            routes += router.routes
-        else:
+        if isinstance(router, APIRouter):
             api.include_router(router)
+            continue
+        routes += router.routes
+        if isinstance(router, ApiRouter):
+            api.include_router(router.described)
     api.include_router(_operations(ready, metrics))
     return ServiceApp(
         api,

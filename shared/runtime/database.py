@@ -1,9 +1,10 @@
 """One database, SQLite or PostgreSQL, the same SQL for both.
 
-Connections are in autocommit; `transaction()` says BEGIN and COMMIT itself, so a lone statement costs
-one round trip and a transaction holds its write lock from the first line on (BEGIN IMMEDIATE). What can
-pass by waiting (locked, deadlock, serialization, server gone) becomes `Unavailable`, and the pool
-connects anew by itself. Once-only things are one guarded statement whose row count decides (S-02).
+Connections are in autocommit; `transaction()` says BEGIN and COMMIT itself, so a lone statement
+costs one round trip and a transaction holds its write lock from the first line on (BEGIN
+IMMEDIATE). What can pass by waiting (locked, deadlock, serialization, server gone) becomes
+`Unavailable`, and the pool connects anew by itself. Once-only things are one guarded statement
+whose row count decides (S-02).
 """
 
 import threading
@@ -67,7 +68,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         moment = value.astimezone(UTC)
         return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         """From the database."""
         if value is None:
             return None
@@ -158,7 +159,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """For SELECTs. Each statement sees its own snapshot; where two must agree, `transaction()`."""
+        """For SELECTs; each sees its own snapshot. Where two must agree: `transaction()`."""
         with _weather(), self.engine.connect() as connection:
             yield connection
 
@@ -170,7 +171,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Several statements, all or nothing; commits at its end, rolls back when anything is raised.
+        """Several statements, all or nothing: commits at its end, rolls back if anything is raised.
 
         Hold no network or HSM call inside. Raises Unavailable when the database cannot do it now;
         nothing was changed then.

@@ -1,9 +1,10 @@
 """Exceptions to responses, the only place; three faces of one mapping.
 
-Protocol endpoints answer `{"error", "error_description"}` with the code their specification registers
-(RFC 6749, section 5.2; OpenID4VCI 1.0, section 8.3.1), `/api/v1` answers problem+json (RFC 9457) with
-`code`, `whose_fault`, `next_step` and `support_id`, pages answer HTML. The log gets the precise reason,
-the other party `public`. Nothing of the request is repeated in an answer (S-30, C-51).
+Protocol endpoints answer `{"error", "error_description"}` with the code their specification
+registers (RFC 6749, section 5.2; OpenID4VCI 1.0, section 8.3.1), `/api/v1` answers problem+json
+(RFC 9457) with `code`, `whose_fault`, `next_step` and `support_id`, pages answer HTML. The log gets
+the precise reason, the other party `public`. Nothing of the request is repeated in an answer (S-30,
+C-51).
 """
 
 import html
@@ -31,6 +32,7 @@ from .logs import get_log
 log = get_log(__name__)
 
 WhoseFault = Literal["you", "issuer", "verifier", "us"]
+Face = Literal["protocol", "problem", "page"]
 
 PAGE_MARKER = "This step could not be completed"
 """Fixed text on every error page, for tests that drive a browser (CERTIFICATION 3)."""
@@ -119,10 +121,11 @@ _PROTOCOL_CODES = {
 
 
 def refusal(error: ExpectedError) -> Refusal:
-    """What *error* means to the other party: its class decides, its own attributes have the last word.
+    """What *error* means to the other party; its own attributes have the last word.
 
     An error class or instance may carry `code`, `status`, `whose_fault`, `next_step`, `retry_after`
-    (seconds) and `headers` (a mapping, or a method that gives one); a ProtocolError's `error` is its code, a VerificationError's `reason`.
+    (seconds) and `headers` (a mapping, or a method that gives one); a ProtocolError's `error` is
+    its code, a VerificationError's `reason`.
     """
     base = next(each for kind, each in _MAPPING if isinstance(error, kind))
     own_headers = getattr(error, "headers", {})
@@ -141,7 +144,7 @@ def refusal(error: ExpectedError) -> Refusal:
 
 
 def describe(text: str) -> str:
-    """*text* as an `error_description`: only %x20-21, %x23-5B and %x5D-7E (RFC 6749, section 5.2)."""
+    """*text* as an `error_description`: %x20-21 / %x23-5B / %x5D-7E (RFC 6749, section 5.2)."""
     plain = text.translate(_DESCRIPTION)
     return "".join(each if " " <= each <= "~" else "?" for each in plain)
 
@@ -229,7 +232,7 @@ BUG = Refusal(
 BUG_DETAIL = "An unexpected error occurred."
 
 
-def bug_answer(face: Literal["protocol", "problem", "page"], *, support_id: str) -> Response:
+def bug_answer(face: Face, *, support_id: str) -> Response:
     """The answer to what nobody foresaw: the reference number outside, the traceback in the log."""
     if face == "problem":
         return problem(BUG, detail=BUG_DETAIL, support_id=support_id)

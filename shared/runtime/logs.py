@@ -1,8 +1,8 @@
 """Logs: one JSON line an event, with the request id and without personal data (S-44).
 
-There is no filter that searches for secrets. Redaction is by construction: an event has a fixed name
-and values that its author chose; errors name the check that failed, never its input; paths are route
-templates; bodies, headers and queries are never logged.
+There is no filter that searches for secrets. Redaction is by construction: an event has a fixed
+name and values that its author chose; errors name the check that failed, never its input; paths are
+route templates; bodies, headers and queries are never logged.
 """
 
 import logging
@@ -89,6 +89,6 @@ def configure(*, service: str, level: str = "INFO", stream: TextIO | None = None
 
 
 def get_log(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of a module: `log = get_log(__name__)`, then `log.info("event_name", key=value)`."""
+    """A logger for the module *name*; use it as `log.info("event_name", key=value)`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

@@ -1,4 +1,4 @@
-"""Prometheus metrics: counts and durations by route template; never an id, a host or a person (S-44).
+"""Prometheus metrics: counts and durations by route template; never an id or a host (S-44).
 
 With several worker processes the server sets PROMETHEUS_MULTIPROC_DIR before they start, and any of
 them answers for all.

@@ -1,7 +1,7 @@
 """The tables that parts of `shared.runtime` keep in a service's own database.
 
-Each service calls `add_runtime_tables(metadata)` in its tables.py, so they are in its own MetaData and
-its own migrations; nothing is shared at run time.
+Each service calls `add_runtime_tables(metadata)` in its tables.py, so they are in its own MetaData
+and its own migrations; nothing is shared at run time.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .database import UtcDateTime
 
 @dataclass(frozen=True, slots=True)
 class RuntimeTables:
-    """The tables by name, for `Jobs`, `DatabaseDocuments`, `Idempotency`, `ApiClients`, trust list."""
+    """The tables by name, each for the part of the runtime that is named like it."""
 
     job: Table
     fetched_document: Table
