@@ -8,7 +8,6 @@ Whoever verifies records `use` once and evaluates `status`; both need more than 
 """
 
 import hashlib
-import hmac
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -205,8 +204,7 @@ def _verified_pop(
     claims = dict(jws.verify_jwt(unverified, key=key, typ=POP_TYP, algorithms=("ES256",)).claims)
     if claims.get("iss", subject) != subject:
         raise InvalidInput("PoP: iss is not the attested client")
-    aud = claims.get("aud")
-    if not isinstance(aud, str) or not hmac.compare_digest(aud.encode(), audience.encode()):
+    if claims.get("aud") != audience:
         raise WrongAudience("PoP: aud is not this authorization server as one string")
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= _MAX_JTI:

@@ -6,7 +6,6 @@ back hashed with the key, for the insert that makes it good only once (S-02).
 """
 
 import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from ..jose import jws
 from .errors import (
     InvalidDpopProof,
     InvalidDpopProofAtResource,
+    InvalidGrant,
     InvalidToken,
     UseDpopNonce,
     UseDpopNonceAtResource,
@@ -127,6 +127,7 @@ def verify(
 
     Raises:
         InvalidDpopProof, UseDpopNonce: at an authorization server endpoint.
+        InvalidGrant: there, by another key than *expected_jkt*.
         InvalidDpopProofAtResource, UseDpopNonceAtResource, InvalidToken: at a resource.
 
     Specification: RFC 9449, sections 4.3, 7.1, 8 and 9; PROFILE I-33, I-34.
@@ -147,15 +148,12 @@ def verify(
         except (WrongNonce, InvalidInput) as error:
             raise ask("DPoP: the nonce is not good", fresh=nonces.fresh()) from error
     # 12. At resources: ath is the token's hash, and the token is bound to this key.
-    if access_token is not None:
-        ath = claims.get("ath")
-        expected = token_hash(access_token)
-        if not isinstance(ath, str) or not hmac.compare_digest(ath.encode(), expected.encode()):
-            raise refuse("DPoP: ath is missing or of another token")
-    if expected_jkt is not None and not hmac.compare_digest(proof.jkt, expected_jkt):
+    if access_token is not None and claims.get("ath") != token_hash(access_token):
+        raise refuse("DPoP: ath is missing or of another token")
+    if expected_jkt is not None and proof.jkt != expected_jkt:
         if access_token is not None:
             raise InvalidToken("DPoP: the token is bound to another key")
-        raise refuse("DPoP: another key")
+        raise InvalidGrant("DPoP: the grant is bound to another key")
     return proof
 
 

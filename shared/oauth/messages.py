@@ -35,6 +35,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 PRE_AUTHORIZED_CODE = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
 MAX_FORM_BYTES = 64 * 1024  # S-20
 _MAX_PARAMETERS = 100
+_VISIBLE = re.compile(r"[\x21-\x7E]+")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -51,7 +52,7 @@ def check_url(url: str) -> SplitResult:
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise InvalidInput("URL: malformed") from error
-    if not host or "@" in parts.netloc or "#" in url or not url.isascii() or not url.isprintable():
+    if not host or "@" in parts.netloc or "#" in url or not _VISIBLE.fullmatch(url):
         raise InvalidInput("URL: without host, with user information, a fragment or odd characters")
     if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
         raise InvalidInput("URL: not https")
@@ -107,8 +108,8 @@ class ProtocolModel(BaseModel):
             raise InvalidInput(f"{cls.__name__}: {member}: {first['type']}") from error
 
     def to_object(self) -> dict[str, JsonValue]:
-        """The JSON object with wire names, absent members left out."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """The JSON object with wire names; what was not said is left out."""
+        return self.model_dump(mode="json", exclude_none=True, exclude_unset=True)
 
     def to_json(self) -> bytes:
         """Compact UTF-8 JSON of `to_object`."""

@@ -102,7 +102,7 @@ class CredentialResponse(ProtocolModel):
     credentials: Several[IssuedCredential] | None = None
     notification_id: Text | None = None
     transaction_id: Text | None = None
-    interval: Annotated[float, Field(gt=0, strict=False)] | int | None = None
+    interval: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _one_outcome(self) -> Self:

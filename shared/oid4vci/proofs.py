@@ -4,7 +4,6 @@
 the hashes under which their use is recorded, once.
 """
 
-import hmac
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -179,10 +178,7 @@ class _Verifier:
         if attestation is not None and key not in attestation.keys:
             raise InvalidInput("the proof key is not attested")
         # 5. aud is this issuer, as one string.
-        aud = claims.get("aud")
-        if not isinstance(aud, str) or not hmac.compare_digest(
-            aud.encode(), self.audience.encode()
-        ):
+        if claims.get("aud") != self.audience:
             raise WrongAudience("aud is not this issuer")
         # 6. iss, if there, is the client; there is none in anonymous access.
         if "iss" in claims and (self.client_id is None or claims["iss"] != self.client_id):

@@ -5,7 +5,6 @@ recognised and refused, as is a pre-registered client: this wallet has none.
 """
 
 import hashlib
-import hmac
 from dataclasses import dataclass
 
 from ..crypto.x509 import VerifiedChain
@@ -66,7 +65,7 @@ def check(client_id: ClientId, *, chain: VerifiedChain, response_uri: str) -> No
     Specification: OpenID4VP 1.0, section 5.9.3; PROFILE W-54.
     """
     if client_id.prefix == "x509_hash":
-        if not hmac.compare_digest(x509_hash(chain.leaf).encode(), client_id.full.encode()):
+        if x509_hash(chain.leaf) != client_id.full:
             raise InvalidRequest("client_id: not the hash of the leaf certificate")
         return
     if client_id.value not in chain.dns_names:

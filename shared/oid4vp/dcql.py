@@ -82,6 +82,8 @@ class CredentialQuery(ProtocolModel):
             return tuple(str(each) for each in values)
         if self.format == "mso_mdoc" and "doctype_value" in self.meta:
             return (str(self.meta["doctype_value"]),)
+        if "type_values" in self.meta:
+            return ()  # expanded types are compared when there are W3C credentials
         return None
 
 
