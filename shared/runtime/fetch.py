@@ -1,0 +1,376 @@
+"""Outgoing HTTP: the one guarded client (C-54, S-10, S-11).
+
+https only, default or permitted ports, no userinfo; the host is resolved once, every address
+checked, and the checked address connected to, while SNI, certificate check and Host keep the name.
+Redirects are off unless asked for, and each is checked anew. No cookies, no credentials of the
+environment, no proxies, no content coding; connect 3 s, read 5 s, 10 s in all, and a cap on the
+answer while it comes in. Built on httpcore2, the transport of httpx2: what httpx2 adds above it
+(cookies, netrc, proxies from the environment, redirects) is what must not happen here.
+"""
+
+import ssl
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import httpcore2
+import orjson
+
+from ..encoding import JsonValue, parse_json_object
+from ..errors import InvalidInput, NotFound, Unavailable
+from .addresses import check_loopback, check_public, resolve
+from .settings import LOOPBACK, ServiceSettings
+
+_CONNECT, _READ, _TOTAL = 3.0, 5.0, 10.0
+_USER_AGENT = "citizen-wallet"
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_URL = 8 * 1024
+
+_deadline: ContextVar[float] = ContextVar("deadline")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer. *headers* have lower-case names; the last of equal names counts."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    content_type: str
+    body: bytes
+
+    def json(self) -> dict[str, JsonValue]:
+        """The body as strict JSON object; raises InvalidInput."""
+        return parse_json_object(self.body, max_bytes=len(self.body))
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPolicy:
+    """What a service may reach beyond https on public addresses."""
+
+    permitted_private_hosts: frozenset[str] = frozenset()
+    permitted_ports: frozenset[int] = frozenset({443})
+    insecure_http_loopback: bool = False
+    ca_bundle: Path | None = None
+    timeouts: tuple[float, float, float] = field(default=(_CONNECT, _READ, _TOTAL))
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A connection whose every wait ends at the deadline of the call that uses it."""
+
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(timeout, httpcore2.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.NetworkStream:
+        left = _left(timeout, httpcore2.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+
+def _left(timeout: float | None, error: type[Exception]) -> float:
+    left = _deadline.get() - time.monotonic()
+    if left <= 0:
+        raise error("the call took too long in all")
+    return left if timeout is None else min(timeout, left)
+
+
+class _Backend(httpcore2.NetworkBackend):
+    """Connects to addresses that were checked."""
+
+    def __init__(self, policy: FetchPolicy) -> None:
+        self._policy = policy
+        self._tcp = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,  # noqa: ARG002  # the base class's signature
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        addresses = resolve(host, port, seconds=_left(timeout, httpcore2.ConnectTimeout))
+        if host in LOOPBACK and self._policy.insecure_http_loopback:
+            check_loopback(addresses)
+        elif not _listed(host, port, self._policy.permitted_private_hosts):
+            check_public(addresses)
+        for address in addresses[:-1]:
+            try:
+                return self._connect(str(address), port, timeout, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return self._connect(str(addresses[-1]), port, timeout, socket_options)
+
+    def _connect(
+        self,
+        address: str,
+        port: int,
+        timeout: float | None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
+    ) -> httpcore2.NetworkStream:
+        left = _left(timeout, httpcore2.ConnectTimeout)
+        return _Stream(
+            self._tcp.connect_tcp(address, port, timeout=left, socket_options=socket_options)
+        )
+
+
+def _listed(host: str, port: int, permitted: Collection[str]) -> bool:
+    return host in permitted or f"{host}:{port}" in permitted
+
+
+def _tls(ca_bundle: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, names checked (C-50); the system's CAs, and those of *ca_bundle*."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    if ca_bundle is not None:
+        context.load_verify_locations(cafile=str(ca_bundle))
+    return context
+
+
+class Fetcher:
+    """The guarded client; one for each process, used by any thread."""
+
+    def __init__(self, policy: FetchPolicy) -> None:
+        self._policy = policy
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=_tls(policy.ca_bundle),
+            max_connections=20,
+            max_keepalive_connections=10,
+            keepalive_expiry=20,
+            network_backend=_Backend(policy),
+        )
+
+    @classmethod
+    def from_settings(cls, settings: ServiceSettings) -> "Fetcher":
+        """As the service's settings permit."""
+        return cls(
+            FetchPolicy(
+                permitted_private_hosts=frozenset(settings.permitted_private_hosts),
+                permitted_ports=frozenset(settings.permitted_ports),
+                insecure_http_loopback=settings.insecure_http_loopback,
+                ca_bundle=settings.ca_bundle,
+            )
+        )
+
+    def get(
+        self,
+        url: str,
+        *,
+        accept: str | Collection[str] | None,
+        max_bytes: int,
+        redirects: int = 0,
+        headers: Mapping[str, str] | None = None,
+    ) -> Fetched:
+        """The document at *url*.
+
+        Args:
+            url: where; checked as S-11 says.
+            accept: media types, the first one preferred; another one is refused. None: any.
+            max_bytes: of the body, see S-20.
+            redirects: how many to follow, each checked anew (S-11: at most 3).
+            headers: further ones.
+
+        Raises:
+            InvalidInput: the URL may not be fetched, the type is another, the body too large.
+            NotFound: 404 or 410.
+            Unavailable: any other status, no connection, no answer in time.
+        """
+        with self._time_limit():
+            for _ in range(redirects + 1):
+                found = self._send(
+                    "GET",
+                    url,
+                    body=b"",
+                    accept=accept,
+                    max_bytes=max_bytes,
+                    headers=headers or {},
+                )
+                if found.status in _REDIRECTS and redirects:
+                    url = urljoin(url, found.headers.get("location", ""))
+                    continue
+                break
+        if found.status in {404, 410}:
+            raise NotFound(f"fetch: status {found.status}")
+        if found.status != 200:
+            raise Unavailable(f"fetch: status {found.status}")
+        return found
+
+    def post_form(
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        *,
+        accept: str | Collection[str] | None,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> Fetched:
+        """Send a form; the answer has any status, its type is checked below 300 only.
+
+        Raises:
+            InvalidInput: the URL may not be fetched, the type is another, the body too large.
+            Unavailable: no connection, no answer in time.
+        """
+        return self.post_bytes(
+            url,
+            urlencode(fields).encode(),
+            content_type="application/x-www-form-urlencoded",
+            accept=accept,
+            max_bytes=max_bytes,
+            headers=headers,
+        )
+
+    def post_json(
+        self,
+        url: str,
+        content: JsonValue,
+        *,
+        accept: str | Collection[str] | None,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> Fetched:
+        """As `post_form`, with JSON."""
+        return self.post_bytes(
+            url,
+            orjson.dumps(content),
+            content_type="application/json",
+            accept=accept,
+            max_bytes=max_bytes,
+            headers=headers,
+        )
+
+    def post_bytes(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        content_type: str,
+        accept: str | Collection[str] | None,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> Fetched:
+        """As `post_form`, with any body."""
+        sent = {**(headers or {}), "Content-Type": content_type}
+        with self._time_limit():
+            return self._send(
+                "POST", url, body=body, accept=accept, max_bytes=max_bytes, headers=sent
+            )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+    @contextmanager
+    def _time_limit(self) -> Iterator[None]:
+        token = _deadline.set(time.monotonic() + self._policy.timeouts[2])
+        try:
+            yield
+        finally:
+            _deadline.reset(token)
+
+    def _check_url(self, url: str) -> None:
+        """Step 1 of S-11, before any name is resolved."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise InvalidInput("fetch: not a URL") from error
+        if len(url) > _MAX_URL or not url.isascii() or any(each <= " " for each in url):
+            raise InvalidInput("fetch: not a URL")
+        if parts.username is not None or parts.password is not None:
+            raise InvalidInput("fetch: the URL carries a user")
+        loopback = host in LOOPBACK and self._policy.insecure_http_loopback
+        if parts.scheme == "http":
+            if not loopback:
+                raise InvalidInput("fetch: not https")
+            return
+        if parts.scheme != "https" or not host:
+            raise InvalidInput("fetch: not https")
+        port = 443 if port is None else port
+        if loopback or _listed(host, port, self._policy.permitted_private_hosts):
+            return
+        if port not in self._policy.permitted_ports:
+            raise InvalidInput("fetch: the port is not permitted")
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes,
+        accept: str | Collection[str] | None,
+        max_bytes: int,
+        headers: Mapping[str, str],
+    ) -> Fetched:
+        self._check_url(url)
+        accepted = (accept,) if isinstance(accept, str) else tuple(accept or ())
+        connect, read, _ = self._policy.timeouts
+        sent: dict[bytes | str, bytes | str] = {
+            "User-Agent": _USER_AGENT,
+            "Accept": ", ".join(accepted) or "*/*",
+            "Accept-Encoding": "identity",
+            **headers,
+        }
+        try:
+            with self._pool.stream(
+                method,
+                url,
+                headers=sent,
+                content=body if method == "POST" else None,
+                extensions={
+                    "timeout": {"connect": connect, "read": read, "write": read, "pool": connect}
+                },
+            ) as response:
+                return _read(url, response, accepted, max_bytes)
+        except httpcore2.TimeoutException as error:
+            raise Unavailable(f"fetch: {type(error).__name__}") from error
+        except (httpcore2.NetworkError, httpcore2.ProtocolError, ssl.SSLError) as error:
+            raise Unavailable(f"fetch: {type(error).__name__}") from error
+        except (httpcore2.UnsupportedProtocol, UnicodeError, ValueError) as error:
+            raise InvalidInput("fetch: not a URL") from error
+
+
+def _read(
+    url: str, response: httpcore2.Response, accepted: tuple[str, ...], max_bytes: int
+) -> Fetched:
+    headers = {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
+    }
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if response.status < 300 and accepted and not {content_type, "*/*"}.intersection(accepted):
+        raise InvalidInput("fetch: another media type than asked for")
+    if headers.get("content-encoding", "identity") != "identity":
+        raise InvalidInput("fetch: a content coding that was not asked for")
+    if headers.get("content-length", "0").isdigit():
+        _check_size(int(headers.get("content-length", "0")), max_bytes)
+    parts, size = [], 0
+    for part in response.iter_stream():
+        size += len(part)
+        _check_size(size, max_bytes)
+        parts.append(part)
+    return Fetched(url, response.status, headers, content_type, b"".join(parts))
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise InvalidInput("fetch: the answer is too large")

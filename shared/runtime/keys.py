@@ -1,0 +1,195 @@
+"""The keys of a service: a directory with one file for each tenant and purpose.
+
+    <directory>/<tenant>/<purpose>.pem   private key, encrypted PKCS #8 (DESIGN 4, S-30)
+    <directory>/<tenant>/<purpose>.crt   its certificates, PEM, leaf first, without the anchor
+    <directory>/secrets.json             symmetric keys by name, each sealed under the password
+
+Every key has one purpose (C-10). A key that rotates keeps its place; what it signed before stays
+verifiable by the certificate that went out with it.
+"""
+
+import json
+import os
+import re
+import secrets as system
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from ..crypto.sealing import Keyring, open_sealed, seal
+from ..crypto.software import SoftwareKey
+from ..crypto.x509 import parse_pem, to_pem
+from ..encoding import RandomBytes, b64url_decode, b64url_encode, parse_json_object
+from ..errors import InvalidInput, NotFound, VerificationError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_SECRETS_LIMIT = 1024 * 1024
+_SCRYPT_COST = 2**15
+
+
+class KeyDirectory:
+    """Opens and makes keys. *password* protects all of them at rest."""
+
+    def __init__(self, path: Path, password: bytes) -> None:
+        if not password:
+            raise InvalidInput("key directory: the password is empty")
+        self.path = path
+        self._password = password
+        self._opened: dict[tuple[str, str], SoftwareKey] = {}
+        self._rings: dict[str, Keyring] | None = None
+
+    def tenants(self) -> tuple[str, ...]:
+        """The tenants that have a directory."""
+        if not self.path.is_dir():
+            return ()
+        return tuple(sorted(each.name for each in self.path.iterdir() if each.is_dir()))
+
+    def purposes(self, tenant: str) -> tuple[str, ...]:
+        """The purposes for which *tenant* has a key."""
+        return tuple(sorted(each.stem for each in (self.path / tenant).glob("*.pem")))
+
+    def signer(self, tenant: str, purpose: str) -> SoftwareKey:
+        """The private key with its certificates (none before enrolment); opened once.
+
+        Raises:
+            NotFound: there is no such key.
+            InvalidInput: the password is wrong, or a file is damaged.
+        """
+        found = self._opened.get((tenant, purpose))
+        if found is None:
+            file = self._file(tenant, purpose, ".pem")
+            if not file.is_file():
+                raise NotFound(f"key {tenant}/{purpose}: there is none")
+            certificates = self._file(tenant, purpose, ".crt")
+            chain = parse_pem(certificates.read_bytes()) if certificates.is_file() else ()
+            found = SoftwareKey.from_pem(
+                file.read_bytes(), password=self._password, certificates=chain
+            )
+            self._opened[tenant, purpose] = found
+        return found
+
+    def create(self, tenant: str, purpose: str) -> SoftwareKey:
+        """A new key in its file. Raises InvalidInput if there is one already."""
+        file = self._file(tenant, purpose, ".pem")
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = SoftwareKey.generate()
+        try:
+            _write_new(file, key.to_pem(password=self._password))
+        except FileExistsError as error:
+            raise InvalidInput(f"key {tenant}/{purpose}: exists") from error
+        return key
+
+    def ensure(self, tenant: str, purpose: str) -> SoftwareKey:
+        """The key, made if there is none yet."""
+        try:
+            return self.signer(tenant, purpose)
+        except NotFound:
+            return self.create(tenant, purpose)
+
+    def install(self, tenant: str, purpose: str, chain: Sequence[bytes]) -> SoftwareKey:
+        """Store the certificates (DER, leaf first) that belong to a key.
+
+        Raises:
+            InvalidInput: the leaf is not for this key.
+        """
+        key = self.signer(tenant, purpose).with_certificates(chain)
+        file = self._file(tenant, purpose, ".crt")
+        draft = file.with_suffix(".crt.new")
+        draft.write_bytes(to_pem(chain))
+        draft.replace(file)
+        self._opened[tenant, purpose] = key
+        return key
+
+    def ensure_secrets(
+        self, names: Collection[str], *, random_bytes: RandomBytes = os.urandom
+    ) -> None:
+        """Make the symmetric keys among *names* that do not exist yet."""
+        rings = dict(self._open_rings()) if self._secrets_file.is_file() else {}
+        missing = [each for each in names if each not in rings]
+        for name in missing:
+            rings[name] = Keyring("1", {"1": random_bytes(32)})
+        if missing:
+            self._write_rings(rings, random_bytes)
+
+    def secret(self, name: str) -> bytes:
+        """The current symmetric key *name*, 32 bytes. Raises NotFound."""
+        return self.keyring(name).key()
+
+    def keyring(self, name: str) -> Keyring:
+        """The symmetric key *name* with its older ones. Raises NotFound, InvalidInput."""
+        found = self._open_rings().get(name)
+        if found is None:
+            raise NotFound(f"secret {name}: there is none, run migrate")
+        return found
+
+    def store_keyring(
+        self, name: str, ring: Keyring, *, random_bytes: RandomBytes = os.urandom
+    ) -> None:
+        """Store a rotated keyring; running processes see it when they start again."""
+        self._write_rings({**self._open_rings(), name: ring}, random_bytes)
+
+    @property
+    def _secrets_file(self) -> Path:
+        return self.path / "secrets.json"
+
+    def _sealing_key(self, salt: bytes) -> bytes:
+        return Scrypt(salt=salt, length=32, n=_SCRYPT_COST, r=8, p=1).derive(self._password)
+
+    def _open_rings(self) -> dict[str, Keyring]:
+        if self._rings is not None:
+            return self._rings
+        if not self._secrets_file.is_file():
+            raise NotFound("secrets.json: there is none, run migrate")
+        try:
+            content = parse_json_object(self._secrets_file.read_bytes(), max_bytes=_SECRETS_LIMIT)
+            salt, sealed = content["salt"], content["sealed"]
+            if not isinstance(salt, str) or not isinstance(sealed, str):
+                raise InvalidInput("secrets.json: not as written")
+            key = self._sealing_key(b64url_decode(salt))
+            plain = json.loads(open_sealed(key, b64url_decode(sealed), aad=b"secrets.json 1"))
+        except (VerificationError, KeyError) as error:
+            raise InvalidInput("secrets.json: wrong password or damaged") from error
+        self._rings = {
+            name: Keyring(
+                each["current"],
+                {kid: b64url_decode(value) for kid, value in each["keys"].items()},
+            )
+            for name, each in plain.items()
+        }
+        return self._rings
+
+    def _write_rings(self, rings: dict[str, Keyring], random_bytes: RandomBytes) -> None:
+        plain = {
+            name: {
+                "current": ring.current,
+                "keys": {kid: b64url_encode(value) for kid, value in ring.keys.items()},
+            }
+            for name, ring in rings.items()
+        }
+        salt = random_bytes(16)
+        sealed = seal(
+            self._sealing_key(salt),
+            json.dumps(plain).encode(),
+            aad=b"secrets.json 1",
+            random_bytes=random_bytes,
+        )
+        content = {"salt": b64url_encode(salt), "sealed": b64url_encode(sealed)}
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = self.path / f"secrets.{system.token_hex(4)}.new"
+        _write_new(draft, json.dumps(content).encode())
+        draft.replace(self._secrets_file)
+        self._rings = rings
+
+    def _file(self, tenant: str, purpose: str, suffix: str) -> Path:
+        for each in (tenant, purpose):
+            if not _NAME.fullmatch(each):
+                raise InvalidInput("key: a tenant or purpose is not a-z, 0-9, - and _")
+        return self.path / tenant / f"{purpose}{suffix}"
+
+
+def _write_new(file: Path, content: bytes) -> None:
+    """A file that did not exist, readable by its owner only."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
