@@ -284,7 +284,8 @@ def _read_certificate(path: Path) -> bytes:
 def _name(entry: Mapping[str, Any], suffix: str) -> str:
     names: Mapping[str, str] = entry["names"]
     name = names.get("en") or next(iter(names.values()))
-    return name[: 64 - len(suffix)] + suffix
+    room = 64 - len(suffix)  # a common name holds 64 bytes
+    return name.encode()[:room].decode(errors="ignore") + suffix
 
 
 def _base64(der: bytes) -> str:
