@@ -10,7 +10,15 @@ from datetime import datetime, timedelta
 
 from ..crypto.keys import PublicKey, Signer
 from ..encoding import JsonValue, from_numeric_date, to_numeric_date
-from ..errors import BadSignature, WrongAudience, WrongHolder, WrongNonce, WrongSdHash
+from ..errors import (
+    BadSignature,
+    InvalidInput,
+    VerificationError,
+    WrongAudience,
+    WrongHolder,
+    WrongNonce,
+    WrongSdHash,
+)
 from ..jose import jws
 from .sd_jwt import DEFAULT_HASH, HASHES, SdJwt, digest
 
@@ -43,13 +51,13 @@ def hash_transaction_data(
         algorithms: what every entry's `transaction_data_hashes_alg` allows; None if none has it.
 
     Raises:
-        WrongHolder: none of *algorithms* is known here.
+        InvalidInput: none of *algorithms* is known here.
 
     Specification: OpenID4VP 1.0, appendix B.3.3.1; PROFILE HB-32.
     """
     known = [each for each in HASHES if algorithms is None or each in algorithms]
     if not known:
-        raise WrongHolder("transaction data: no hash algorithm in common")
+        raise InvalidInput("transaction data: no hash algorithm in common")
     return TransactionDataHashes(
         tuple(digest(each, known[0]) for each in entries), None if algorithms is None else known[0]
     )
@@ -169,7 +177,10 @@ def verify(
     if claims.get("sd_hash") != sd_hash(sd_jwt.presented, hash_algorithm):
         raise WrongSdHash("KB-JWT: sd_hash covers something else")
     # 5.8 Whatever else a JWT says about its time.
-    jws.check_times(claims, now=now, leeway=max_ahead, require=())
+    try:
+        jws.check_times(claims, now=now, leeway=max_ahead)
+    except VerificationError as error:
+        raise WrongHolder("KB-JWT: exp or nbf") from error
     hashes, algorithm = (
         claims.get("transaction_data_hashes", []),
         claims.get("transaction_data_hashes_alg"),

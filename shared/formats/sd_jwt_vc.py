@@ -150,8 +150,8 @@ def verify(
         typ: also accept the old `vc+sd-jwt` by naming it; off by default (F-VC-01).
 
     Raises:
-        Untrusted, BadSignature, WrongDigest, Expired, NotYetValid: what the name says.
-        WrongType: another `typ`.
+        Untrusted, WrongDigest, Expired, NotYetValid: what the name says.
+        BadSignature: signature, `alg` or `typ`.
         InvalidInput: not an SD-JWT VC.
 
     Specification: SD-JWT VC, sections 3.4, 3.5; RFC 9901, section 7.1; PROFILE F-VC-01 to F-VC-04.
