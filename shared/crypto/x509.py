@@ -205,7 +205,7 @@ def _check_leaf(leaf: x509.Certificate, profile: Profile) -> None:
 def _public_key(leaf: x509.Certificate) -> PublicKey:
     try:
         public = leaf.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise InvalidInput("certificate: the key is not readable") from error
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise InvalidInput("certificate: not an elliptic curve key")
@@ -265,13 +265,23 @@ def _extension(certificate: x509.Certificate, kind: type[_ExtensionType]) -> _Ex
         return None
 
 
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+
 @lru_cache(maxsize=1024)
 def _load(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         _ = certificate.extensions, certificate.subject, certificate.issuer
         _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except _UNREADABLE as error:
         raise InvalidInput("certificate: not readable") from error
     return certificate
 
@@ -304,6 +314,12 @@ def _remember(key: _Key, found: VerifiedChain) -> None:
             _remembered.popitem(last=False)
 
 
+def validity(certificate: bytes) -> tuple[datetime, datetime]:
+    """From when until when *certificate* (DER) is valid, aware UTC. Raises InvalidInput."""
+    loaded = _load(certificate)
+    return loaded.not_valid_before_utc, loaded.not_valid_after_utc
+
+
 def key_identifier(certificate: bytes) -> bytes:
     """The subjectKeyIdentifier: what a query names an anchor by (V-30, Q-12).
 
@@ -328,9 +344,12 @@ def parse_pem(pem: bytes) -> tuple[bytes, ...]:
     """
     try:
         loaded = x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise InvalidInput("certificate: not PEM") from error
-    return tuple(each.public_bytes(Encoding.DER) for each in loaded)
+    chain = tuple(each.public_bytes(Encoding.DER) for each in loaded)
+    for each in chain:
+        _load(each)
+    return chain
 
 
 def to_pem(chain: Sequence[bytes]) -> bytes:

@@ -1,0 +1,64 @@
+"""What `doctor` looks at: databases, secret keys, signing keys and their certificates."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ..crypto.x509 import thumbprint, validity
+from ..errors import ExpectedError
+from .database import Database
+from .keys import KeyDirectory
+from .migrations import is_current
+
+_SOON = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What there is to say of one thing; `next_step` is empty if it is well."""
+
+    what: str
+    next_step: str = ""
+
+
+def database(url: str, package: str) -> Iterator[Finding]:
+    """Whether the database answers and has the tables of this version."""
+    found = Database(url)
+    try:
+        if not found.ping():
+            step = "Start the database, or correct the URL and the password."
+            yield Finding(f"database of {package}: does not answer", step)
+        elif not is_current(url, package=package):
+            yield Finding(f"database of {package}: has not the tables it needs", "Run migrate.")
+        else:
+            yield Finding(f"database of {package}: answers and is up to date")
+    finally:
+        found.close()
+
+
+def keys(directory: KeyDirectory, secrets: Sequence[str]) -> Iterator[Finding]:
+    """Whether every key opens, has a certificate, and how long that lives."""
+    for name in secrets:
+        try:
+            directory.secret(name)
+        except ExpectedError as error:
+            yield Finding(str(error), "Run migrate, with the right KEY_PASSWORD.")
+            return
+    for tenant in directory.tenants():
+        for purpose in directory.purposes(tenant):
+            yield _key(directory, tenant, purpose)
+
+
+def _key(directory: KeyDirectory, tenant: str, purpose: str) -> Finding:
+    name = f"key {tenant}/{purpose}"
+    try:
+        certificates = directory.signer(tenant, purpose).certificates
+    except ExpectedError as error:
+        return Finding(f"{name}: {error}", "Check KEY_PASSWORD.")
+    if not certificates:
+        return Finding(f"{name}: has no certificate", "Use wallet-trust request, enrol, install.")
+    now = datetime.now(UTC)  # noqa: TID251  # a command of its own: there is no context here
+    _, end = validity(certificates[0])
+    what = f"{name}: certificate {thumbprint(certificates[0])[:16]} valid until {end:%F}"
+    soon = end - now < _SOON
+    return Finding(what, "Renew it: wallet-trust request, enrol, install." if soon else "")
