@@ -75,7 +75,7 @@ HEADERS = st.dictionaries(
     st.sampled_from(["alg", "typ", "enc", "kid", "epk", "apu", "zip", "crit", "x5c", "jwk", "b64"]),
     st.sampled_from(["ES256", "ECDH-ES", "A256GCM", "t", "none", "", KEY.public.to_jwk(), {}])
     | st.none()
-    | st.integers()
+    | st.integers(-9, 9)
     | TEXT
     | st.lists(TEXT),
 )
