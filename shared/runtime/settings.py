@@ -114,6 +114,11 @@ class ServiceSettings(BaseSettings):
     )
     trust_url: str = Field(description="Base URL of the trust list's TUF repository.")
     trust_root: Path = Field(description="Initial root.json of the trust list, as handed over.")
+    trust_local: Path | None = Field(
+        default=None,
+        description="INSECURE: JSON file with trust entries of this installation alone, such as "
+        "a test suite's; refused beside a production trust list.",
+    )
     key_directory: Path = Field(description="Directory with the keys of each tenant and purpose.")
     key_password: SecretStr = Field(
         description="Password of all keys in the key directory; better by KEY_PASSWORD_FILE."
@@ -163,7 +168,7 @@ class ServiceSettings(BaseSettings):
                 )
         if (self.tls_certificate is None) != (self.tls_key is None):
             problems.append("tls_certificate and tls_key belong together")
-        for name in ("tls_certificate", "tls_key", "ca_bundle"):
+        for name in ("tls_certificate", "tls_key", "ca_bundle", "trust_local"):
             path = getattr(self, name)
             if path is not None and not Path(path).is_file():
                 problems.append(f"{name}: there is no such file")
@@ -172,10 +177,15 @@ class ServiceSettings(BaseSettings):
         return self
 
     def insecure(self) -> tuple[str, ...]:
-        """One sentence for each setting that trades security for comfort; a service adds its own."""
+        """A sentence for each setting that trades security for comfort; a service adds its own."""
+        sentences = []
         if self.insecure_http_loopback:
-            return ("insecure_http_loopback is on: plain http on loopback, never in production.",)
-        return ()
+            sentences.append(
+                "insecure_http_loopback is on: plain http on loopback, never in production."
+            )
+        if self.trust_local is not None:
+            sentences.append("trust_local is set: entries that nobody signed, never in production.")
+        return tuple(sentences)
 
     def warn(self) -> None:
         """Log `insecure()`, at start."""

@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..crypto.keys import PublicKey
-from ..crypto.software import SoftwareKey
 from ..errors import InvalidInput, NotFound
 from ..trust import Entity, Role, TrustList
+from .keys import KeyDirectory
 from .trust_enrol import EnrolmentRequest
-from .trust_files import OnlineRole, write, write_key
+from .trust_files import OnlineRole, write
 from .trust_publish import Repository
 
 console = Console()
@@ -70,14 +70,9 @@ def new_password(group: str) -> bytes:
     return password(group, confirm=True)
 
 
-def own_key(keys: Path, tenant: str, purpose: str, *, make: bool) -> SoftwareKey:
-    """An agency's own key for *purpose*, in the layout of the services' KEY_DIRECTORY."""
-    path = keys / tenant / f"{purpose}.pem"
-    if path.exists() or not make:
-        return SoftwareKey.from_pem(read(path), password=password("keys"))
-    key = SoftwareKey.generate()
-    write_key(path, key, new_password("keys"))
-    return key
+def own_keys(folder: Path) -> KeyDirectory:
+    """An agency's own keys, in the layout of the services' KEY_DIRECTORY."""
+    return KeyDirectory(folder, password("keys", confirm=not folder.exists()))
 
 
 def public_key(path: Path) -> PublicKey:

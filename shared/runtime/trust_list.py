@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, Protocol, TypeAlias
 
+from sqlalchemy import Table
 from tuf.api.exceptions import (
     DownloadError,
     DownloadHTTPError,
@@ -28,8 +29,11 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from ..encoding import Clock, RandomBytes
 from ..errors import ExpectedError, InvalidInput, NotFound, Unavailable, Untrusted
 from ..trust import TrustList
+from .database import Database
+from .fetch import Fetcher
 from .logs import get_log
-from .trust_store import MemoryStore, Stored, TrustStore
+from .settings import ServiceSettings
+from .trust_store import DatabaseStore, MemoryStore, Stored, TrustStore
 
 log = get_log(__name__)
 
@@ -137,6 +141,15 @@ class _Remembered(FetcherInterface):
         raise DownloadHTTPError("not stored", 404)
 
 
+def through(fetcher: Fetcher) -> FetchFile:
+    """Files by the guarded client; static servers know many media types for JSON, so any counts."""
+
+    def fetch(url: str) -> bytes:
+        return fetcher.get(url, accept=None, max_bytes=MAX_FILE).body
+
+    return fetch
+
+
 class TrustListClient:
     """One for each process. `current()` is cheap; `start()` keeps it fresh in the background.
 
@@ -173,6 +186,29 @@ class TrustListClient:
         self._thread: threading.Thread | None = None
         if local is not None:
             log.warning("trust_list_local_entries", entities=len(local.entities))
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: ServiceSettings,
+        *,
+        fetcher: Fetcher,
+        database: Database,
+        table: Table,
+        clock: Clock,
+        random_bytes: RandomBytes,
+    ) -> "TrustListClient":
+        """As a service has it: *table* is the `trust_state` of its own database."""
+        local = settings.trust_local
+        return cls(
+            url=settings.trust_url,
+            initial_root=settings.trust_root.read_bytes(),
+            fetch=through(fetcher),
+            clock=clock,
+            random_bytes=random_bytes,
+            store=DatabaseStore(database, table),
+            local=TrustList.parse(local.read_bytes(), version=0) if local else None,
+        )
 
     def current(self) -> TrustList:
         """The list that counts now, from memory; only the very first call may read or fetch.

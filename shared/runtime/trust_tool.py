@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..crypto.software import SoftwareKey
-from ..crypto.x509 import parse_pem, thumbprint, to_pem
+from ..crypto.x509 import parse_pem, thumbprint
 from ..encoding import parse_json_object
 from ..errors import ExpectedError
 from ..trust import TrustList
@@ -28,7 +28,7 @@ from .trust_console import (
     new_password,
     now,
     open_repository,
-    own_key,
+    own_keys,
     parse_environment,
     parse_role,
     public_key,
@@ -103,7 +103,8 @@ def request(
     entity_id: Annotated[str | None, typer.Option(help="If you are listed already.")] = None,
 ) -> None:
     """Agency: make the missing keys and write the request for the supervisor."""
-    own = {each: own_key(keys, tenant, each, make=True) for each in purpose}
+    folder = own_keys(keys)
+    own = {each: folder.ensure(tenant, each) for each in purpose}
     data = make_request(
         entity=parse_json_object(read(entity), max_bytes=MAX_BYTES),
         keys=own,
@@ -148,15 +149,11 @@ def accept(
     tenant: Tenant,
 ) -> None:
     """Agency: check the certificates against the own keys and put them beside these."""
-    own = {
-        path.stem: own_key(keys, tenant, path.stem, make=False)
-        for path in sorted((keys / tenant).glob("*.pem"))
-        if path.stem in ROLES
-    }
-    public = {purpose: key.public for purpose, key in own.items()}
-    entity_id, chains = read_response(read(file), keys=public)
+    folder = own_keys(keys)
+    own = {each: folder.signer(tenant, each).public for each in folder.purposes(tenant)}
+    entity_id, chains = read_response(read(file), keys=own)
     for purpose, chain in chains.items():
-        write(keys / tenant / f"{purpose}.crt", to_pem(chain))
+        folder.install(tenant, purpose, chain)
     say(f"You are {entity_id}. Certificates written: {', '.join(sorted(chains))}.")
 
 

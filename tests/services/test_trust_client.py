@@ -4,20 +4,26 @@ import base64
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import MetaData
 
 from shared.crypto.x509 import Profile, thumbprint, verify_chain
 from shared.errors import Unavailable, Untrusted
 from shared.runtime.database import Database
+from shared.runtime.fetch import Fetcher
+from shared.runtime.settings import ServiceSettings
 from shared.runtime.tables import add_runtime_tables
-from shared.runtime.trust_list import TrustListMissing, TrustListStale
+from shared.runtime.trust_list import TrustListClient, TrustListMissing, TrustListStale
 from shared.runtime.trust_store import DatabaseStore
 from shared.trust import Role
 from tests.support.certificates import Authority
-from tests.support.trust import PID, trust_list
+from tests.support.clock import CountingBytes
+from tests.support.trust import PID, document, trust_list
 from tests.support.tuf import URL, Publisher, published
 
 
@@ -314,6 +320,51 @@ def test_the_background_refresh_notices_a_new_list_and_ends(publisher: Publisher
     asked = len(publisher.requested)
     threading.Event().wait(0.05)
     assert len(publisher.requested) == asked
+
+
+def test_a_service_fetches_by_its_guarded_client_as_its_settings_say(
+    publisher: Publisher, database: Database, tmp_path: Path
+) -> None:
+    """C-54: over HTTP, from a plain static server; http on loopback is a setting of its own."""
+    (tmp_path / "root.json").write_bytes(publisher.initial_root)
+    (tmp_path / "local.json").write_bytes(
+        document(publisher.trust.registry.entry(id="ent_x", anchors={}, credential_issuers=[]))
+    )
+    handler = partial(_Quiet, directory=str(publisher.repository.public))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://localhost:{server.server_port}"
+        settings = ServiceSettings(
+            public_url=url,
+            database_url=SecretStr("sqlite://"),
+            insecure_http_loopback=True,
+            trust_url=url,
+            trust_root=tmp_path / "root.json",
+            trust_local=tmp_path / "local.json",
+            key_directory=tmp_path,
+            key_password=SecretStr("x"),
+        )
+        fetcher = Fetcher.from_settings(settings)
+        client = TrustListClient.from_settings(
+            settings,
+            fetcher=fetcher,
+            database=database,
+            table=add_runtime_tables(MetaData()).trust_state,
+            clock=publisher.clock,
+            random_bytes=CountingBytes(),
+        )
+        assert client.current().entity_by_id("ent_counter")
+        assert client.current().entity_by_id("ent_x")
+        server.shutdown()
+    with pytest.raises(Unavailable):
+        client.refresh()
+    assert client.state().reason == "publisher_unreachable"
+    fetcher.close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def test_only_the_documented_files_are_asked_for(publisher: Publisher) -> None:

@@ -224,6 +224,7 @@ def test_help_and_errors_say_what_to_do_next(
     help_text = run("--help")
     for command in ("init", "enrol", "publish", "renew", "rotate-root", "verify"):
         assert command in help_text
+    monkeypatch.setattr("shared.runtime.logs.configure", lambda **_: None)
     monkeypatch.setattr("sys.argv", ["wallet-trust", "publish", str(tmp_path)])
     with pytest.raises(SystemExit) as left:
         trust_tool.main()
