@@ -21,7 +21,7 @@ from ..errors import (
 )
 from ..formats.claims_path import ConcretePath
 from ..formats.claims_path import select as select_claims
-from ..formats.credential import Candidate
+from ..formats.values import Candidate
 from .dcql import ClaimsQuery, CredentialQuery, CredentialSet, DcqlQuery, TrustedAuthorities
 
 Found: TypeAlias = tuple[ConcretePath, JsonValue]

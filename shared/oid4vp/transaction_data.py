@@ -6,11 +6,10 @@ KB-JWT carries them is in `formats.kb_jwt`. Lines HB-30 to HB-34.
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from ..encoding import JsonValue, b64url_decode, b64url_encode, dump_json, parse_json_object
 from ..errors import InvalidInput, WrongTransactionData
-from ..formats.kb_jwt import VerifiedKeyBinding
 from ..oauth.messages import ProtocolModel, Several, Text
 from .dcql import DcqlQuery
 from .errors import InvalidTransactionData
@@ -45,6 +44,14 @@ class TransactionData:
     credential_ids: tuple[str, ...]
     algorithms: tuple[str, ...] | None
     details: Mapping[str, JsonValue]
+
+
+class Confirming(Protocol):
+    """What may confirm an entry: a verified presentation or its key binding."""
+
+    def confirms(self, entry: str, *, algorithms: Collection[str] | None) -> bool:
+        """Whether the Holder signed *entry* in it."""
+        ...
 
 
 def make(entry: Mapping[str, JsonValue]) -> str:
@@ -106,12 +113,12 @@ def common_algorithms(entries: Collection[TransactionData]) -> tuple[str, ...] |
 
 
 def check_confirmed(
-    entries: Iterable[TransactionData], bindings: Mapping[str, Collection[VerifiedKeyBinding]]
+    entries: Iterable[TransactionData], presented: Mapping[str, Collection[Confirming]]
 ) -> None:
     """Every entry we sent is confirmed by a presentation it may be confirmed by.
 
     Args:
-        bindings: the verified key bindings, by Credential Query id.
+        presented: what was verified, by Credential Query id.
 
     Raises:
         WrongTransactionData: one is not.
@@ -120,9 +127,9 @@ def check_confirmed(
     """
     for entry in entries:
         if not any(
-            binding.confirms(entry.text, algorithms=entry.algorithms)
+            each.confirms(entry.text, algorithms=entry.algorithms)
             for query_id in entry.credential_ids
-            for binding in bindings.get(query_id, ())
+            for each in presented.get(query_id, ())
         ):
             raise WrongTransactionData("transaction data: an entry is not confirmed")
 
