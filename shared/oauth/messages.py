@@ -8,7 +8,7 @@ Specification: RFC 6749, 9396; OpenID4VCI 1.0, sections 5.1.1 and 6.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from pydantic import (
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from ..encoding import JsonValue, dump_json, parse_json, parse_json_object
+from ..encoding import MAX_STRING, JsonValue, dump_json, parse_json, parse_json_object
 from ..errors import InvalidInput
 from .errors import InvalidAuthorizationDetails, InvalidRequest, UnsupportedGrantType
 
@@ -83,6 +83,8 @@ class ProtocolModel(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=True,
     )
+    max_string: ClassVar[int] = MAX_STRING
+    """More where whole credentials are carried: with a portrait they are longer than S-21 says."""
 
     @classmethod
     def parse(cls, data: bytes | str, *, max_bytes: int = MAX_FORM_BYTES) -> Self:
@@ -91,7 +93,8 @@ class ProtocolModel(BaseModel):
         Raises:
             InvalidInput: not JSON, or not this message.
         """
-        return cls.from_object(parse_json_object(data, max_bytes=max_bytes))
+        value = parse_json_object(data, max_bytes=max_bytes, max_string=cls.max_string)
+        return cls.from_object(value)
 
     @classmethod
     def from_object(cls, value: object) -> Self:

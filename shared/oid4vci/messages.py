@@ -5,7 +5,7 @@ Specification: OpenID4VCI 1.0, sections 7, 8, 9, 10 and 11; PROFILE I-60 to I-90
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 from pydantic import JsonValue as JsonMember
@@ -22,6 +22,7 @@ Message = TypeVar("Message", bound=ProtocolModel)
 MEDIA_TYPE_ENCRYPTED = "application/jwt"
 MAX_REQUEST_BYTES = 256 * 1024  # S-20
 MAX_RESPONSE_BYTES = 2 * 1024 * 1024  # S-20
+MAX_CREDENTIAL = 512 * 1024
 _DESCRIPTION = r"^[\x20-\x21\x23-\x5B\x5D-\x7E]*$"
 
 
@@ -99,6 +100,7 @@ class IssuedCredential(ProtocolModel):
 class CredentialResponse(ProtocolModel):
     """Sections 8.3 and 9.2: issued (200) or deferred (202), never both (I-72, I-73)."""
 
+    max_string: ClassVar[int] = MAX_CREDENTIAL
     credentials: Several[IssuedCredential] | None = None
     notification_id: Text | None = None
     transaction_id: Text | None = None

@@ -8,7 +8,7 @@ V-40 to V-43, V-60 (1).
 import hmac
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,7 @@ MAX_PLAINTEXT_BYTES = 2 * 1024 * 1024  # S-20
 class AuthorizationResponse(ProtocolModel):
     """What is encrypted: a VP Token or an error, and `state` (sections 8.1, 8.3 and 8.5)."""
 
+    max_string: ClassVar[int] = 512 * 1024
     vp_token: Annotated[dict[str, Several[Text]], Field(min_length=1)] | None = None
     error: Text | None = None
     error_description: str | None = None
