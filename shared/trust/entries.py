@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -27,6 +28,7 @@ from ..errors import InvalidInput
 MAX_BYTES = 5_000_000
 
 ClaimPath: TypeAlias = tuple[str | int | None, ...]
+_Path = Annotated[tuple[str | Annotated[int, Field(ge=0)] | None, ...], Field(min_length=1)]
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -138,7 +140,7 @@ class AskedCredential(_Entry):
 
     format: Text
     type: Text
-    claims: tuple[ClaimPath, ...] = ()
+    claims: tuple[_Path, ...] = ()
 
 
 class Ask(_Window):
