@@ -9,9 +9,12 @@ from typing import ClassVar
 
 
 class ExpectedError(Exception):
-    """A failure the code foresees. `str(error)` goes to the log, `public` to the other party."""
+    """A failure the code foresees. `str(error)` goes to the log, `public` to the other party.
 
-    public: ClassVar[str] = "The request could not be completed."
+    `public` belongs to the class; an instance may say it more precisely, but never names a person.
+    """
+
+    public: str = "The request could not be completed."
 
 
 class InvalidInput(ExpectedError):

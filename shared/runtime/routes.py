@@ -257,7 +257,7 @@ def _as_expected(error: RequestValidationError) -> InvalidInput:
     places = [".".join(str(part) for part in each["loc"]) for each in error.errors()[:5]]
     refused = InvalidInput(f"request: {', '.join(places)}")
     # The names of fields are ours, their values are not repeated.
-    refused.public = f"The request is malformed: {', '.join(places)}."  # type: ignore[misc]
+    refused.public = f"The request is malformed: {', '.join(places)}."
     return refused
 
 
