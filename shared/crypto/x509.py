@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -72,14 +73,22 @@ class VerifiedChain:
     authority_key_ids: frozenset[bytes]
     """The keyIdentifiers of all authorityKeyIdentifiers in the carried chain (Q-12)."""
     thumbprints: frozenset[str]
-    """Of the whole path, anchor included."""
+    """`thumbprint` and SHA-256 fingerprint of the whole path, anchor included."""
     pinned: bool = False
     """Believed because this very leaf was named, for tests and pilots only (DESIGN 4)."""
 
 
 def thumbprint(certificate: bytes) -> str:
-    """SHA-256 over the DER, in hexadecimal."""
-    return hashlib.sha256(certificate).hexdigest()
+    """By which a trust list revokes: SHA-256 over the signed part (tbsCertificate), hexadecimal.
+
+    Not over the whole DER, which anybody can rewrite: beside (r, s) stands (r, n - s).
+
+    Raises:
+        InvalidInput: the certificate cannot be read.
+
+    Specification: RFC 5280, section 4.1.1.
+    """
+    return hashlib.sha256(_load(certificate).tbs_certificate_bytes).hexdigest()
 
 
 def parse_x5c(value: object) -> tuple[bytes, ...]:
@@ -250,7 +259,10 @@ def _result(
         authority_key_ids=frozenset(
             each.key_identifier for each in authorities if each and each.key_identifier
         ),
-        thumbprints=frozenset(thumbprint(each) for each in (*chain, anchor_der)),
+        thumbprints=frozenset(
+            hashlib.sha256(each).hexdigest()
+            for each in (*(c.tbs_certificate_bytes for c in path), *chain, anchor_der)
+        ),
         pinned=pinned,
     )
 
@@ -272,6 +284,7 @@ _UNREADABLE = (
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,  # where warnings are errors
 )
 
 
@@ -283,6 +296,10 @@ def _load(der: bytes) -> x509.Certificate:
         _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except _UNREADABLE as error:
         raise InvalidInput("certificate: not readable") from error
+    if certificate.serial_number <= 0:
+        raise InvalidInput("certificate: the serial number is not positive")
+    if der[-len(certificate.signature) - 1] != 0:
+        raise InvalidInput("certificate: the signature is not whole bytes")
     return certificate
 
 

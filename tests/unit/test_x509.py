@@ -1,6 +1,7 @@
 """shared/crypto/x509.py: each refusal with certificates made for it."""
 
 import base64
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,10 @@ import pytest
 from cryptography import x509 as crypto_x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.crypto.software import SoftwareKey
@@ -60,7 +65,7 @@ def test_a_leaf_below_an_intermediate_below_an_anchor_is_believed() -> None:
         CHAIN,
         ROOT_CERTIFICATE,
     )
-    assert chain.thumbprints == {thumbprint(each) for each in (*CHAIN, ROOT_CERTIFICATE)}
+    assert chain.thumbprints > {thumbprint(each) for each in (*CHAIN, ROOT_CERTIFICATE)}
     assert chain.subject_name == "CN=Leaf"
     assert not chain.pinned
 
@@ -344,7 +349,49 @@ def test_a_revoked_certificate_anywhere_in_the_path_is_refused(position: int) ->
     gone = thumbprint((*CHAIN, ROOT_CERTIFICATE)[position])
     with pytest.raises(Untrusted, match="revoked"):
         verify(*CHAIN, revoked={gone})
-    verify(*CHAIN, revoked={thumbprint(b"another")})
+    verify(*CHAIN, revoked={thumbprint(Authority.make().certificate)})
+
+
+def rewritten(der: bytes) -> bytes:
+    """The same certificate with the other signature that its issuer's key verifies."""
+    loaded = crypto_x509.load_der_x509_certificate(der)
+    r, s = decode_dss_signature(loaded.signature)
+    other = encode_dss_signature(r, ec.SECP256R1().group_order - s)
+
+    def tlv(tag: int, content: bytes) -> bytes:
+        size = len(content)
+        length = bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+        return bytes([tag]) + length + content
+
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256
+    assert algorithm in der
+    return tlv(0x30, loaded.tbs_certificate_bytes + algorithm + tlv(0x03, b"\x00" + other))
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_revoked_certificate_does_not_escape_by_another_signature(position: int) -> None:
+    """DESIGN 4: anybody can rewrite an ECDSA signature, so the thumbprint does not cover it."""
+    chain = list(CHAIN)
+    chain[position] = rewritten(CHAIN[position])
+    assert chain[position] != CHAIN[position]
+    assert verify(*chain).public == LEAF.public
+    with pytest.raises(Untrusted, match="revoked"):
+        verify(*chain, revoked={thumbprint(CHAIN[position])})
+
+
+def test_a_revoked_fingerprint_of_the_whole_certificate_counts_too() -> None:
+    """DESIGN 4: what `openssl x509 -fingerprint -sha256` prints."""
+    with pytest.raises(Untrusted, match="revoked"):
+        verify(*CHAIN, revoked={hashlib.sha256(LEAF_CERTIFICATE).hexdigest()})
+
+
+def test_a_signature_of_odd_bits_is_refused() -> None:
+    """C-20: a bit string of whole bytes; one certificate, one DER."""
+    loaded = crypto_x509.load_der_x509_certificate(LEAF_CERTIFICATE)
+    changed = bytearray(LEAF_CERTIFICATE)
+    changed[-len(loaded.signature) - 1] = 1
+    with pytest.raises(InvalidInput):
+        verify(bytes(changed), CA_CERTIFICATE)
 
 
 def test_a_remembered_path_is_checked_against_the_time_again() -> None:
