@@ -1,0 +1,214 @@
+"""Makes the app: routers and jobs around one context. `serve` makes both from the environment."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from shared.crypto.keys import Signer
+from shared.encoding import Clock, RandomBytes
+from shared.errors import InvalidInput
+from shared.runtime import logs
+from shared.runtime.app import ServiceApp, make_app
+from shared.runtime.client_credentials import ApiClients
+from shared.runtime.database import Database
+from shared.runtime.fetch import Fetcher
+from shared.runtime.jobs import Jobs
+from shared.runtime.keys import KeyDirectory
+from shared.runtime.settings import load_settings
+from shared.runtime.trust_list import TrustListClient, TrustSource
+
+from . import auditing, tables
+from .catalogue import BUILT_IN, Configuration, read_catalogue
+from .cleaning import clean
+from .context import Issuer, Secrets, Tenant
+from .indexes import Indexes
+from .metadata import documents
+from .registers import NoRegister, SqlRegister
+from .routes import agency, metadata, protocol, status
+from .settings import IssuerSettings
+from .status_tokens import ListBuilder, PublishedLists
+from .tenants import TenantFile, read_tenants
+
+SECRETS = ("api_tokens", "issuer")
+"""Symmetric keys that `migrate` makes."""
+PURPOSES = ("credential", "status", "metadata")
+"""Keys that each tenant has, with certificates; without the last one metadata is not signed."""
+
+log = logs.get_log(__name__)
+
+
+def make_tenant(
+    file: TenantFile,
+    catalogue: Mapping[str, Configuration],
+    *,
+    settings: IssuerSettings,
+    keys: KeyDirectory,
+    secrets: Secrets,
+) -> Tenant:
+    """One tenant, complete.
+
+    Raises:
+        InvalidInput: it offers what is not in the catalogue, or a key has no certificate.
+        NotFound: a key is missing.
+    """
+    unknown = set(file.credentials) - set(catalogue)
+    if unknown:
+        raise InvalidInput(f"tenant {file.tenant}: unknown credentials {sorted(unknown)}")
+    configurations = {
+        name: each
+        for name, each in catalogue.items()
+        if (not file.credentials or name in file.credentials)
+        and (not each.file.tenants or file.tenant in each.file.tenants)
+    }
+    if not configurations:
+        raise InvalidInput(f"tenant {file.tenant}: offers no credential")
+    identifier = f"{settings.public_url}/{file.tenant}"
+    register = file.register_
+    return Tenant(
+        identifier=identifier,
+        file=file,
+        configurations=configurations,
+        documents=documents(identifier, file, configurations),
+        register=SqlRegister(register.database_url, table_name=register.table)
+        if register
+        else NoRegister(),
+        credential_key=_certified(keys, file.tenant, "credential"),
+        status_key=_certified(keys, file.tenant, "status"),
+        metadata_key=_certified(keys, file.tenant, "metadata")
+        if "metadata" in keys.purposes(file.tenant)
+        else None,
+        c_nonces=secrets.nonces("c_nonce", file.tenant),
+        as_nonces=secrets.nonces("DPoP nonce of the token endpoint", file.tenant),
+        rs_nonces=secrets.nonces("DPoP nonce of resources", file.tenant),
+        challenges=secrets.nonces("attestation challenge", file.tenant),
+    )
+
+
+def _certified(keys: KeyDirectory, tenant: str, purpose: str) -> Signer:
+    signer = keys.signer(tenant, purpose)
+    if not signer.certificates:
+        raise InvalidInput(f"key {tenant}/{purpose}: no certificate yet, enrol it")
+    return signer
+
+
+def make_issuer(
+    settings: IssuerSettings,
+    *,
+    database: Database,
+    keys: KeyDirectory,
+    trust: TrustSource,
+    clock: Clock,
+    random_bytes: RandomBytes,
+) -> Issuer:
+    """The context of one process."""
+    secrets = Secrets(keys.secret("issuer"))
+    own = settings.credentials_directory
+    catalogue = read_catalogue([BUILT_IN, *([own] if own else [])])
+    return Issuer(
+        settings=settings,
+        database=database,
+        tenants={
+            name: make_tenant(file, catalogue, settings=settings, keys=keys, secrets=secrets)
+            for name, file in read_tenants(settings.tenants_directory).items()
+        },
+        secrets=secrets,
+        api_clients=ApiClients(
+            database,
+            tables.metadata,
+            key=keys.secret("api_tokens"),
+            clock=clock,
+            random_bytes=random_bytes,
+        ),
+        trust=trust,
+        indexes=Indexes(
+            database,
+            key=secrets.indexes,
+            size=settings.status_list_size,
+            block=settings.status_block,
+        ),
+        lists=PublishedLists(database),
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+
+
+def make_jobs(issuer: Issuer) -> Jobs:
+    """The work that one replica at a time does."""
+    jobs = Jobs(
+        issuer.database, tables.metadata, clock=issuer.clock, random_bytes=issuer.random_bytes
+    )
+    builder = ListBuilder(issuer.database, issuer.indexes, issuer.random_bytes)
+
+    def publish(now: datetime) -> None:
+        published = builder.publish(issuer.tenants, now=now)
+        if published:
+            log.info("status_lists_published", lists=published)
+
+    def chain(now: datetime) -> None:
+        for name in auditing.unchained(issuer.database) & set(issuer.tenants):
+            auditing.chain(
+                issuer.database, tenant=name, signer=issuer.secrets.audit_key(name), now=now
+            )
+
+    jobs.every("publish_status_lists", issuer.settings.status_tick_seconds, publish)
+    jobs.every("chain_audit", 60, chain)
+    jobs.every("clean", 300, lambda now: clean(issuer.database, now=now))
+    return jobs
+
+
+def create_app(issuer: Issuer, *, jobs: Jobs | None = None) -> ServiceApp:
+    """The ASGI application around *issuer*."""
+
+    def ready() -> dict[str, bool]:
+        return {"database": issuer.database.ping()}
+
+    return make_app(
+        title="Citizen Wallet: issuer",
+        service="issuer",
+        public_url=issuer.settings.public_url,
+        context=issuer,
+        routers=[
+            metadata.router,
+            protocol.oauth,
+            protocol.credentials,
+            protocol.notifications,
+            status.router,
+            agency.oauth,
+            agency.api,
+        ],
+        ready=ready,
+        on_start=[jobs.start] if jobs else [],
+        on_stop=[jobs.stop] if jobs else [],
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251  # the one clock of this process
+
+
+def serve() -> ServiceApp:
+    """The app from the environment, for a worker process."""
+    settings = load_settings(IssuerSettings)
+    logs.configure(service="issuer", level=settings.log_level)
+    database = Database(settings.database_url.get_secret_value())
+    password = settings.key_password.get_secret_value().encode()
+    trust = TrustListClient.from_settings(
+        settings,
+        database=database,
+        table=tables.runtime.trust_state,
+        fetcher=Fetcher.from_settings(settings),
+        clock=_now,
+        random_bytes=os.urandom,
+    )
+    issuer = make_issuer(
+        settings,
+        database=database,
+        keys=KeyDirectory(settings.key_directory, password),
+        trust=trust,
+        clock=_now,
+        random_bytes=os.urandom,
+    )
+    for tenant in issuer.tenants.values():
+        if tenant.file.wallets_without_attestation:
+            log.warning("wallets_without_attestation", tenant=tenant.name)
+    return create_app(issuer, jobs=make_jobs(issuer))

@@ -1,0 +1,363 @@
+"""From a code to an access token, and from an access token to what it allows.
+
+The Pre-Authorized Code and the Transaction Code are judged by one UPDATE: it redeems the code, or counts
+a wrong try, and of two at once one wins. Tokens are opaque, stored hashed, bound to the DPoP key.
+OpenID4VCI 1.0, section 6; RFC 9449; PROFILE I-28 to I-36, I-51 to I-56.
+"""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, insert, select, update
+
+from shared.errors import ProtocolError
+from shared.oauth import attestation, dpop
+from shared.oauth.errors import (
+    InvalidAuthorizationDetails,
+    InvalidClient,
+    InvalidDpopProof,
+    InvalidDpopProofAtResource,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidToken,
+    UnsupportedGrantType,
+)
+from shared.oauth.messages import (
+    AnyTokenRequest,
+    AuthorizationDetail,
+    PreAuthorizedCodeRequest,
+    TokenResponse,
+)
+from shared.runtime.database import insert_once, once
+from shared.trust import Role
+
+from . import auditing
+from .context import Issuer, Tenant
+from .offers import MAX_TRIES, hashed
+from .tables import grants, offers, used_values
+
+_RIGHT = offers.c.tx_code == bindparam("right_tx_code")
+_REDEEM = (
+    update(offers)
+    .where(
+        offers.c.code_hash == bindparam("by_code"),
+        offers.c.tenant == bindparam("of_tenant"),
+        offers.c.state == "open",
+        offers.c.expires_at > bindparam("now"),
+        offers.c.tries < MAX_TRIES,
+    )
+    .values(
+        state=case((_RIGHT, "redeemed"), else_=offers.c.state),
+        tries=case((_RIGHT, offers.c.tries), else_=offers.c.tries + 1),
+    )
+    .returning(offers.c.id, offers.c.state, offers.c.configuration_ids)
+)
+_GRANT = insert(grants)
+_BY_TOKEN = (
+    select(
+        grants.c.id,
+        grants.c.jkt,
+        grants.c.client_id,
+        grants.c.attested,
+        grants.c.configuration_ids,
+        grants.c.identified,
+        grants.c.expires_at,
+        grants.c.revoked_at,
+        offers.c.id.label("offer_id"),
+        offers.c.subject,
+        offers.c.holder,
+        offers.c.content,
+    )
+    .join_from(
+        grants, offers, (grants.c.tenant == offers.c.tenant) & (grants.c.offer_id == offers.c.id)
+    )
+    .where(grants.c.token_hash == bindparam("by_token"), grants.c.tenant == bindparam("of_tenant"))
+)
+
+
+class CodeSpent(InvalidGrant):
+    """Redeemed already: a code is good once, even if its answer was lost (DESIGN, "Decided")."""
+
+    public = "The code was used already. Ask the agency to renew the offer; it takes one call."
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """What authenticates a request: every value of each header, as received."""
+
+    authorization: Sequence[str]
+    dpop: Sequence[str]
+    attestation: Sequence[str]
+    attestation_pop: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessGrant:
+    """What a verified access token allows, and the proof it came with.
+
+    Attributes:
+        client_id: as the wallet says; *attested* if its provider says so too.
+        identified: whether credentials are asked for by `credential_identifier` (I-66).
+        proof: its use is to be recorded in the transaction of the act.
+    """
+
+    id: str
+    offer_id: str
+    client_id: str | None
+    attested: bool
+    configuration_ids: tuple[str, ...]
+    identified: bool
+    subject: bytes | None
+    holder: bytes | None
+    content: bytes
+    proof: dpop.DpopProof
+
+
+def authenticate(
+    issuer: Issuer, tenant: Tenant, headers: Headers, client_id: str | None, now: datetime
+) -> attestation.ClientAttestation | None:
+    """Who the wallet is; None only where the tenant accepts wallets that do not say.
+
+    Raises:
+        InvalidClient, UseAttestationChallenge: as ABCA, section 6.2.
+
+    Specification: ABCA, section 9; HAIP 4.4.1; PROFILE I-28 to I-32.
+    """
+    if not headers.attestation and not headers.attestation_pop:
+        if tenant.file.wallets_without_attestation:
+            return None
+        raise InvalidClient("client attestation: missing")
+    trust = issuer.trust.current()
+    return attestation.verify(
+        headers.attestation,
+        headers.attestation_pop,
+        audience=tenant.identifier,
+        client_id=client_id,
+        anchors=trust.anchors(Role.WALLET_PROVIDER, now=now),
+        now=now,
+        challenges=issuer.nonce_source(tenant.challenges, now),
+        revoked=trust.revoked,
+    )
+
+
+def redeem(
+    issuer: Issuer, tenant: Tenant, request: AnyTokenRequest, headers: Headers
+) -> TokenResponse:
+    """The token endpoint for the pre-authorized code grant.
+
+    Raises:
+        InvalidGrant: the code or the Transaction Code is wrong, expired, used or locked.
+        ProtocolError: any other refusal of section 6.3; then nothing was consumed.
+
+    Specification: OpenID4VCI 1.0, sections 6.1 to 6.3; PROFILE I-51 to I-56.
+    """
+    if not isinstance(request, PreAuthorizedCodeRequest):
+        raise UnsupportedGrantType("token request: a grant type that is not offered")
+    now = issuer.clock()
+    # 1. The wallet, as far as it has to say who it is.
+    client = authenticate(issuer, tenant, headers, request.client_id, now)
+    # 2. The DPoP proof; whatever key it is by, the token will be bound to it.
+    proof = dpop.verify(
+        headers.dpop,
+        method="POST",
+        url=f"{tenant.identifier}/token",
+        now=now,
+        access_token=None,
+        expected_jkt=None,
+        nonces=issuer.nonce_source(tenant.as_nonces, now) if tenant.file.dpop_nonce else None,
+    )
+    # 3. A Transaction Code is there: every offer of ours demands one (I-22).
+    request.check_tx_code(expected=True)
+    # 4. The code, once; a wrong Transaction Code counts, so this commits before it refuses.
+    token, grant_id = issuer.new_secret(), issuer.new_id("grt")
+    code_hash = hashed(request.pre_authorized_code)
+    tx_code = issuer.secrets.tx_code(code_hash, request.tx_code or "")
+    lifetime = timedelta(seconds=issuer.settings.access_token_seconds)
+    response: TokenResponse | ProtocolError
+    with issuer.database.transaction() as connection:
+        use_once(connection, tenant, proof.use, now + 2 * dpop.WINDOW, InvalidDpopProof)
+        if client is not None:
+            use_once(connection, tenant, client.use, client.expires_at, InvalidClient)
+        row = connection.execute(
+            _REDEEM,
+            {
+                "by_code": code_hash,
+                "of_tenant": tenant.name,
+                "now": now,
+                "right_tx_code": tx_code,
+            },
+        ).one_or_none()
+        if row is None:
+            response = _refused(issuer, connection, tenant, code_hash, tx_code, now)
+        elif row.state == "open":
+            response = InvalidGrant("token request: wrong tx_code")
+        else:
+            offered = tuple(row.configuration_ids.split())
+            granted = _narrowed(request.authorization_details, offered)
+            connection.execute(
+                _GRANT,
+                {
+                    "tenant": tenant.name,
+                    "id": grant_id,
+                    "token_hash": hashed(token),
+                    "offer_id": row.id,
+                    "jkt": proof.jkt,
+                    "client_id": request.client_id if client is None else client.client_id,
+                    "attested": client is not None,
+                    "configuration_ids": " ".join(granted),
+                    "identified": request.authorization_details is not None,
+                    "expires_at": now + lifetime,
+                    "issued": 0,
+                    "revoked_at": None,
+                },
+            )
+            response = _response(request, token, lifetime, granted)
+    if isinstance(response, ProtocolError):
+        raise response
+    return response
+
+
+def _narrowed(
+    details: Sequence[AuthorizationDetail] | None, offered: tuple[str, ...]
+) -> tuple[str, ...]:
+    """I-52: the token may cover less than was offered, never more."""
+    if details is None:
+        return offered
+    asked = dict.fromkeys(each.credential_configuration_id for each in details)
+    if not set(asked) <= set(offered):
+        raise InvalidAuthorizationDetails("token request: more than was offered")
+    return tuple(asked)
+
+
+def _response(
+    request: PreAuthorizedCodeRequest, token: str, lifetime: timedelta, granted: Sequence[str]
+) -> TokenResponse:
+    details = None
+    if request.authorization_details is not None:
+        details = tuple(
+            AuthorizationDetail(
+                type="openid_credential",
+                credential_configuration_id=each,
+                credential_identifiers=(each,),
+            )
+            for each in granted
+        )
+    return TokenResponse(
+        access_token=token,
+        token_type="DPoP",  # noqa: S106 - not a secret
+        expires_in=int(lifetime.total_seconds()),
+        authorization_details=details,
+    )
+
+
+def _refused(
+    issuer: Issuer,
+    connection: Connection,
+    tenant: Tenant,
+    code_hash: bytes,
+    tx_code: bytes,
+    now: datetime,
+) -> ProtocolError:
+    """Why no offer could be redeemed; the log learns more than the wallet (I-95).
+
+    Who has both codes of a redeemed offer is not the one who redeemed it, or lost the answer: what
+    was not collected yet is stopped.
+    """
+    row = connection.execute(
+        select(offers).where(offers.c.code_hash == code_hash, offers.c.tenant == tenant.name)
+    ).one_or_none()
+    if row is None:
+        return InvalidGrant("token request: unknown code")
+    if row.state == "redeemed":
+        if hmac.compare_digest(row.tx_code, tx_code):
+            stop = (
+                update(grants)
+                .where(grants.c.tenant == tenant.name, grants.c.offer_id == row.id)
+                .where(grants.c.issued == 0, grants.c.revoked_at.is_(None))
+                .values(revoked_at=now)
+            )
+            if once(connection, stop):
+                auditing.record(
+                    connection,
+                    tenant=tenant.name,
+                    id=issuer.new_id("aud"),
+                    at=now,
+                    actor="wallet",
+                    act="code_used_twice",
+                    object=row.id,
+                )
+        return CodeSpent("token request: the code was used already")
+    if row.tries >= MAX_TRIES:
+        return InvalidGrant("token request: locked after too many wrong tx_codes")
+    return InvalidGrant("token request: the offer is expired or cancelled")
+
+
+def access_grant(
+    issuer: Issuer, tenant: Tenant, headers: Headers, query: Mapping[str, str], *, endpoint: str
+) -> AccessGrant:
+    """What the access token of a request at *endpoint* allows.
+
+    Raises:
+        InvalidToken, InvalidDpopProofAtResource, UseDpopNonceAtResource: 401, each with a challenge.
+        InvalidRequest: a token in the query string (I-36).
+
+    Specification: RFC 9449, section 7; PROFILE I-33 to I-36, I-65.
+    """
+    if "access_token" in query:
+        raise InvalidRequest("access token: in the query string")
+    now = issuer.clock()
+    token = dpop.access_token(headers.authorization)
+    with issuer.database.reading() as connection:
+        row: Any = connection.execute(
+            _BY_TOKEN, {"by_token": hashed(token), "of_tenant": tenant.name}
+        ).one_or_none()
+    if row is None:
+        raise InvalidToken("access token: unknown")
+    proof = dpop.verify(
+        headers.dpop,
+        method="POST",
+        url=f"{tenant.identifier}/{endpoint}",
+        now=now,
+        access_token=token,
+        expected_jkt=row.jkt,
+        nonces=issuer.nonce_source(tenant.rs_nonces, now) if tenant.file.dpop_nonce else None,
+    )
+    if row.revoked_at is not None or row.expires_at <= now:
+        raise InvalidToken("access token: revoked or expired")
+    return AccessGrant(
+        id=row.id,
+        offer_id=row.offer_id,
+        client_id=row.client_id,
+        attested=row.attested,
+        configuration_ids=tuple(row.configuration_ids.split()),
+        identified=row.identified,
+        subject=row.subject,
+        holder=row.holder,
+        content=row.content,
+        proof=proof,
+    )
+
+
+def use_proof(connection: Connection, tenant: Tenant, grant: AccessGrant, now: datetime) -> None:
+    """Record the proof that came with *grant*; raises InvalidDpopProofAtResource the second time."""
+    use_once(connection, tenant, grant.proof.use, now + 2 * dpop.WINDOW, InvalidDpopProofAtResource)
+
+
+def use_once(
+    connection: Connection,
+    tenant: Tenant,
+    value: bytes,
+    until: datetime,
+    refusal: type[ProtocolError],
+) -> None:
+    """Record that *value* was used; of two at once one gets *refusal* (S-02).
+
+    Args:
+        until: when *value* is refused anyway, so that its record may go.
+    """
+    row = {"tenant": tenant.name, "hash": value, "expires_at": until}
+    if not insert_once(connection, used_values, row):
+        raise refusal("used already")

@@ -1,0 +1,165 @@
+"""Credential Configurations, one data file each: what a type is, and how this issuer issues it.
+
+A file holds the configuration's id, format and scope, the Type Metadata of its type, the rules that
+fill its claims from a register, and the policies for validity, batches and status. A new credential
+type is such a file and nothing else. Whatever is wrong with a file is said at start, with its name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared.encoding import canonical_json, parse_json_object
+from shared.errors import ExpectedError, InvalidInput
+from shared.formats import type_metadata
+from shared.formats.type_metadata import TypeMetadata
+
+from .claims import Rule
+
+BUILT_IN = Path(__file__).with_name("credentials")
+_MAX_FILE = 512 * 1024
+
+
+class _File(BaseModel):
+    """The members of a data file. Unknown ones are refused: a misspelt policy would not be obeyed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class StatusPolicy(_File):
+    """How soon a change must be seen, and whether a credential may be suspended (E-01: a PID may not).
+
+    Attributes:
+        ttl: seconds for which a Status List Token may be kept (ST-42).
+    """
+
+    ttl: Annotated[int, Field(ge=1, le=86_400)] = 300
+    suspension: bool = True
+
+
+class ConfigurationFile(_File):
+    """One data file."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
+    format: Literal["dc+sd-jwt"]
+    scope: Annotated[str, Field(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]{1,100}$")]
+    validity_days: Annotated[int, Field(ge=1, le=3_650)]
+    batch_size: Annotated[int, Field(ge=1, le=20)] = 10  # S-21
+    status: StatusPolicy = StatusPolicy()
+    tenants: tuple[str, ...] = ()
+    refuse: frozenset[str] = frozenset()
+    withhold: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    register_: Mapping[str, Rule] = Field(default_factory=dict, alias="register")
+    type_metadata: dict[str, Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_rules(cls, value: Any) -> Any:
+        """`"email": "email"` is short for `"email": {"field": "email"}`."""
+        if isinstance(value, dict) and isinstance(rules := value.get("register"), dict):
+            long = {
+                name: {"field": rule} if isinstance(rule, str) else rule
+                for name, rule in rules.items()
+            }
+            return {**value, "register": long}
+        return value
+
+    @model_validator(mode="after")
+    def _vct_is_a_name(self) -> Self:
+        if not self.vct.startswith("urn:"):
+            raise ValueError("type_metadata.vct is not a URN (I-14)")
+        return self
+
+    @property
+    def vct(self) -> str:
+        """The type."""
+        return str(self.type_metadata.get("vct", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One Credential Configuration, ready to issue.
+
+    Attributes:
+        type: the effective Type Metadata, with all it inherits.
+        document: the Type Metadata exactly as served; the integrity is over these bytes (I-14).
+    """
+
+    file: ConfigurationFile
+    type: TypeMetadata
+    document: bytes
+
+    @property
+    def id(self) -> str:
+        """The key in `credential_configurations_supported`."""
+        return self.file.id
+
+    @property
+    def vct(self) -> str:
+        """The type, a URN."""
+        return self.type.vct
+
+    @property
+    def validity(self) -> timedelta:
+        """How long a credential lives."""
+        return timedelta(days=self.file.validity_days)
+
+    @property
+    def integrity(self) -> str:
+        """The Subresource Integrity string over `document` (F-TM-03)."""
+        return type_metadata.integrity(self.document)
+
+
+def read_file(path: Path) -> ConfigurationFile:
+    """The data file *path*.
+
+    Raises:
+        InvalidInput: not one; the text names the file and the first fault.
+    """
+    try:
+        content = parse_json_object(path.read_bytes(), max_bytes=_MAX_FILE)
+        return ConfigurationFile.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{path.name}: {place}: {first['msg']}") from error
+    except (InvalidInput, OSError) as error:
+        raise InvalidInput(f"{path.name}: {error}") from error
+
+
+def read_catalogue(directories: Sequence[Path]) -> dict[str, Configuration]:
+    """All configurations in *directories*, by id; a later directory replaces what has the same id.
+
+    A type may extend another one of the catalogue (F-TM-04).
+
+    Raises:
+        InvalidInput: a file is faulty, or two files of one directory share an id.
+    """
+    files: dict[str, tuple[str, ConfigurationFile]] = {}
+    for directory in directories:
+        here: dict[str, tuple[str, ConfigurationFile]] = {}
+        for path in sorted(directory.glob("*.json")):
+            file = read_file(path)
+            if here.setdefault(file.id, (path.name, file))[1] is not file:
+                raise InvalidInput(f"{path.name}: its id is taken by another file")
+        files |= here
+    documents = {file.vct: canonical_json(file.type_metadata) for _, file in files.values()}
+
+    def load(vct: str) -> bytes:
+        if vct not in documents:
+            raise InvalidInput("type metadata: extends a type that is not in the catalogue")
+        return documents[vct]
+
+    found: dict[str, Configuration] = {}
+    for name, file in files.values():
+        try:
+            found[file.id] = Configuration(
+                file, type_metadata.resolve(file.vct, load=load), documents[file.vct]
+            )
+        except ExpectedError as error:
+            raise InvalidInput(f"{name}: {error}") from error
+    return found

@@ -1,0 +1,35 @@
+"""What is no longer needed goes: secrets of ended offers, used nonces, spent tokens (S-03, I-112)."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, delete, or_, select, update
+
+from shared.runtime.database import Database
+from shared.runtime.idempotency import forget_requests
+
+from .tables import grants, metadata, offers, used_values
+
+_RENEWABLE = timedelta(days=30)
+_REPEATABLE = timedelta(days=1)
+
+
+def clean(database: Database, *, now: datetime) -> None:
+    """Erase what its purpose has left; each statement alone, so nobody waits for long.
+
+    An offer keeps its content while its token may be used again, and an uncollected one for 30 days,
+    in which it can be renewed. Issuances stay: they are what can be revoked.
+    """
+    of_offer = and_(grants.c.tenant == offers.c.tenant, grants.c.offer_id == offers.c.id)
+    collected = select(grants.c.id).where(of_offer, grants.c.issued > 0).exists()
+    usable = select(grants.c.id).where(of_offer, grants.c.expires_at > now).exists()
+    ended = or_(
+        and_(offers.c.state == "redeemed", collected, ~usable),
+        offers.c.expires_at < now - _RENEWABLE,
+    )
+    for statement in (
+        update(offers).where(ended, offers.c.content != b"").values(content=b""),
+        delete(used_values).where(used_values.c.expires_at < now),
+    ):
+        with database.single() as connection:
+            connection.execute(statement)
+    forget_requests(database, metadata, before=now - _REPEATABLE)

@@ -1,0 +1,151 @@
+"""What every act of this service needs: made once for each process, frozen, passed along."""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.crypto.keys import Signer
+from shared.crypto.software import SoftwareKey
+from shared.crypto.sealing import TimedNonces, hkdf
+from shared.encoding import Clock, RandomBytes, b64url_encode
+from shared.errors import NotFound
+from shared.oauth.messages import NonceSource
+from shared.runtime.client_credentials import ApiClients
+from shared.runtime.database import Database
+from shared.runtime.trust_list import TrustSource
+
+from .catalogue import Configuration
+from .indexes import Indexes
+from .metadata import Documents
+from .registers import Register
+from .settings import IssuerSettings
+from .status_tokens import PublishedLists
+from .tenants import TenantFile
+
+NONCE_LIFE = timedelta(minutes=5)  # I-34, I-61
+
+
+class Secrets:
+    """Symmetric keys, all derived from one secret of the installation, each for one purpose (C-10)."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self.offers = hkdf(secret, "issuer", "offer content")
+        self.indexes = hkdf(secret, "issuer", "status indexes")
+        self._people = hkdf(secret, "issuer", "people")
+        self._claims = hkdf(secret, "issuer", "claims")
+        self._tx_codes = hkdf(secret, "issuer", "transaction codes")
+
+    def person(self, tenant: str, reference: str) -> bytes:
+        """A reference to a person as it is stored: useless without the key, and in another tenant."""
+        return _keyed(self._people, tenant, reference)
+
+    def claims(self, tenant: str, canonical: bytes) -> bytes:
+        """The fingerprint of claims that are not kept."""
+        return _keyed(self._claims, tenant, canonical)
+
+    def tx_code(self, code_hash: bytes, tx_code: str) -> bytes:
+        """A Transaction Code as it is stored: the offer's code is its salt (S-01)."""
+        return _keyed(self._tx_codes, code_hash, tx_code)
+
+    def audit_key(self, tenant: str) -> SoftwareKey:
+        """The key that signs the heads of the tenant's audit trail."""
+        return SoftwareKey.from_scalar(hkdf(self._secret, "issuer", "audit", tenant))
+
+    def nonces(self, purpose: str, tenant: str) -> TimedNonces:
+        """Nonces of one *purpose* and tenant; those of another do not check."""
+        return TimedNonces(
+            hkdf(self._secret, "issuer", "nonces"), f"{purpose} of {tenant}", NONCE_LIFE
+        )
+
+
+def _keyed(key: bytes, *parts: bytes | str) -> bytes:
+    raw = [part.encode() if isinstance(part, str) else part for part in parts]
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in raw)
+    return hmac.digest(key, message, "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One agency: what its files say, its keys, its register.
+
+    Attributes:
+        identifier: the Credential Issuer Identifier and issuer of the Authorization Server.
+        documents: its metadata as served.
+        c_nonces, as_nonces, rs_nonces, challenges: of the Nonce Endpoint; for DPoP at the token endpoint
+            and at resources; for client attestations. None passes for another (I-34, S-04).
+    """
+
+    identifier: str
+    file: TenantFile
+    configurations: Mapping[str, Configuration]
+    documents: Documents
+    register: Register
+    credential_key: Signer
+    status_key: Signer
+    metadata_key: Signer | None
+    c_nonces: TimedNonces
+    as_nonces: TimedNonces
+    rs_nonces: TimedNonces
+    challenges: TimedNonces
+
+    @property
+    def name(self) -> str:
+        """Its name in paths and keys."""
+        return self.file.tenant
+
+    @property
+    def constants(self) -> Mapping[str, str]:
+        """Fields that rules may use beside the register's."""
+        return {
+            "tenant.name": next(iter(self.file.names.values())),
+            "tenant.country": self.file.country,
+        }
+
+    @property
+    def longest_validity(self) -> timedelta:
+        """Of all configurations: so long a status list may be needed."""
+        return max(each.validity for each in self.configurations.values())
+
+    def status_uri(self, number: int) -> str:
+        """Where status list *number* is served."""
+        return f"{self.identifier}/statuslists/{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """The context of issuer_service."""
+
+    settings: IssuerSettings
+    database: Database
+    tenants: Mapping[str, Tenant]
+    secrets: Secrets
+    api_clients: ApiClients
+    trust: TrustSource
+    indexes: Indexes
+    lists: PublishedLists
+    clock: Clock
+    random_bytes: RandomBytes
+
+    def tenant(self, name: str) -> Tenant:
+        """The tenant *name*; raises NotFound."""
+        found = self.tenants.get(name)
+        if found is None:
+            raise NotFound("tenant: unknown")
+        return found
+
+    def new_id(self, prefix: str) -> str:
+        """A typed random id of 128 bits, such as "off_…"."""
+        return f"{prefix}_{b64url_encode(self.random_bytes(16))}"
+
+    def new_secret(self) -> str:
+        """A code or token of 256 bits (S-01)."""
+        return b64url_encode(self.random_bytes(32))
+
+    def nonce_source(self, nonces: TimedNonces, now: datetime) -> NonceSource:
+        """*nonces* as the library asks for them."""
+        return NonceSource(
+            check=lambda value: nonces.check(value, now),
+            fresh=lambda: nonces.make(now, self.random_bytes),
+        )

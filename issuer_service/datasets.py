@@ -1,0 +1,103 @@
+"""The claims of one credential: from the API caller or the register, held against the Type Metadata.
+
+What is offered is checked when it is offered and again when it is issued, since the register may have
+changed meanwhile (F-TM-08). An entry that is missing, a mark that forbids, a claim that is missing and
+a register that does not answer are four different answers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.encoding import JsonValue
+from shared.errors import InvalidInput
+from shared.formats.claims_path import ClaimPath, select
+from shared.formats.sd_jwt_vc import NEVER_CONCEALED
+
+from .catalogue import Configuration
+from .claims import Reading, from_register
+from .context import Tenant
+
+RESERVED = NEVER_CONCEALED | {"iat", "aud"}
+
+
+class ClaimsNotFitting(InvalidInput):
+    """The claims are not what the type's metadata demands."""
+
+    code = "claims_not_fitting"
+    status = 422
+    next_step = "Compare the claims with the type's metadata."
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.public = message
+
+
+class SubjectMissing(InvalidInput):
+    """Neither a reference nor claims for an offered configuration."""
+
+    code = "subject_missing"
+    public = "Give a subject, or the claims of every offered configuration."
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Claims that fit their type, and which of them the Holder may withhold."""
+
+    claims: Mapping[str, JsonValue]
+    conceal: tuple[ClaimPath, ...]
+    version: str | None
+    refresh_after: datetime | None
+
+
+def dataset(
+    tenant: Tenant,
+    configuration: Configuration,
+    *,
+    subject: str | None,
+    given: Mapping[str, Mapping[str, JsonValue]],
+    now: datetime,
+) -> Dataset:
+    """The claims for *configuration*; those *given* by the caller come before the register's.
+
+    Args:
+        given: by configuration id.
+
+    Raises:
+        SubjectMissing, SubjectUnknown, SubjectRefused, ClaimsNotFitting: there are no such claims.
+        Unavailable: the register does not answer; ask again later.
+
+    Specification: SD-JWT VC, sections 9.3 and 9.4; PROFILE F-TM-08.
+    """
+    claims = given.get(configuration.id)
+    if claims is not None:
+        found = Reading(claims, None, None)
+    elif subject is None:
+        raise SubjectMissing("dataset: neither subject nor claims")
+    else:
+        found = from_register(
+            tenant.register.entry(subject),
+            rules=configuration.file.register_,
+            refuse=configuration.file.refuse,
+            withhold=configuration.file.withhold,
+            constants=tenant.constants,
+            now=now,
+        )
+    if not RESERVED.isdisjoint(found.claims):
+        raise ClaimsNotFitting("A claim has a name that the format gives a meaning.")
+    try:
+        concealed = configuration.type.conceal(found.claims)
+    except InvalidInput as error:
+        raise ClaimsNotFitting(_why(configuration, found.claims)) from error
+    return Dataset(found.claims, concealed, found.version, found.refresh_after)
+
+
+def _why(configuration: Configuration, claims: Mapping[str, JsonValue]) -> str:
+    """Which claim is missing: names of claims are the type's, not a person's."""
+    for rule in configuration.type.claims:
+        if rule.mandatory:
+            try:
+                select(dict(claims), rule.path)
+            except InvalidInput:
+                return f"A mandatory claim is missing: {'.'.join(map(str, rule.path))}."
+    return "The claims have not the shape of the type."

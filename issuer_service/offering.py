@@ -1,0 +1,376 @@
+"""An agency offers: Credential Offer, Pre-Authorized Code, Transaction Code (OpenID4VCI 1.0, section 4).
+
+A code is good once. Whoever never collected gets a new one by one call, with the Transaction Code that
+is already in the post. PROFILE I-20 to I-25.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import JsonValue as JsonMember
+from sqlalchemy import Connection, insert, select, update
+
+from shared.encoding import JsonValue, dump_json
+from shared.errors import Conflict, InvalidInput, NotFound
+from shared.oid4vci.offer import CredentialOffer
+from shared.runtime.client_credentials import ApiCaller
+from shared.runtime.database import once
+from shared.runtime.idempotency import Stored, idempotent
+
+from . import auditing
+from .context import Issuer, Tenant
+from .datasets import dataset
+from .offers import (
+    SELECT,
+    Content,
+    OfferEnded,
+    OfferView,
+    Row,
+    content_of,
+    hashed,
+    read_row,
+    state_of,
+    view,
+)
+from .paging import before, cursor
+from .tables import grants, metadata, offers
+
+_INSERT = insert(offers)
+Reference = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class WantedTxCode(_Body):
+    """The Transaction Code: given by the caller (it is in a letter already), or made here."""
+
+    value: Annotated[str, Field(min_length=4, max_length=64)] | None = None
+    length: Annotated[int, Field(ge=4, le=12)] = 6
+    input_mode: Literal["numeric", "text"] = "numeric"
+    description: Annotated[str, Field(max_length=300)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.value is not None and self.input_mode == "numeric":
+            if not (self.value.isascii() and self.value.isdigit()):
+                raise ValueError("a numeric code has digits only")
+        elif self.value is None and self.input_mode == "text":
+            raise ValueError("codes made here are numeric")
+        return self
+
+
+class NewOffer(_Body):
+    """What an agency asks for.
+
+    Attributes:
+        credentials: ids of configurations.
+        subject: the register's reference of the person the claims are about.
+        holder: the reference of the person who is to hold the credential, if another one.
+        claims: by configuration, given instead of asking the register.
+        expires_in: seconds.
+    """
+
+    credentials: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)]
+    subject: Reference | None = None
+    holder: Reference | None = None
+    claims: dict[str, dict[str, JsonMember]] = Field(default_factory=dict)
+    tx_code: WantedTxCode = WantedTxCode()
+    expires_in: Annotated[int, Field(ge=30)] | None = None
+
+
+class Renewal(_Body):
+    """How an offer is renewed; what is not said stays as it was."""
+
+    expires_in: Annotated[int, Field(ge=30)] | None = None
+    new_tx_code: bool = False
+
+
+class OfferPage(BaseModel):
+    """Some offers, and the cursor of the next ones if there are more."""
+
+    offers: list[OfferView]
+    next: str | None = None
+
+
+class UnknownConfiguration(InvalidInput):
+    """Not a configuration that this tenant offers."""
+
+    code = "unknown_configuration"
+    public = "A credential is not among those that this tenant offers."
+    next_step = "Use the keys of credential_configurations_supported."
+
+
+def _numeric_code(issuer: Issuer, length: int) -> str:
+    return str(int.from_bytes(issuer.random_bytes(16), "big") % 10**length).zfill(length)
+
+
+def _secret_columns(issuer: Issuer, content: Content) -> dict[str, object]:
+    code_hash = hashed(content.code)
+    return {
+        "reference_hash": hashed(content.reference),
+        "code_hash": code_hash,
+        "tx_code": issuer.secrets.tx_code(code_hash, content.tx_code),
+        "tries": 0,
+    }
+
+
+def _lifetime(issuer: Issuer, wanted: int | None) -> timedelta:
+    seconds = issuer.settings.offer_seconds if wanted is None else wanted
+    return timedelta(seconds=min(seconds, issuer.settings.offer_seconds_max))
+
+
+def create(
+    issuer: Issuer, tenant: Tenant, caller: ApiCaller, wanted: NewOffer, *, key: str | None
+) -> OfferView:
+    """Offer credentials to one person; the same *key* with the same request gives the same offer.
+
+    Raises:
+        UnknownConfiguration, SubjectUnknown, SubjectRefused, ClaimsNotFitting, Unavailable: nothing was
+            offered; each says why.
+        Conflict: the idempotency key belongs to another request.
+
+    Specification: OpenID4VCI 1.0, section 4; PROFILE I-20 to I-23.
+    """
+    now = issuer.clock()
+    for each in wanted.credentials:
+        if each not in tenant.configurations:
+            raise UnknownConfiguration("offer: a configuration is not this tenant's")
+        dataset(
+            tenant,
+            tenant.configurations[each],
+            subject=wanted.subject,
+            given=wanted.claims,
+            now=now,
+        )
+    offer_id = issuer.new_id("off")
+    content = Content(
+        code=issuer.new_secret(),
+        reference=issuer.new_secret(),
+        tx_code=wanted.tx_code.value or _numeric_code(issuer, wanted.tx_code.length),
+        input_mode=wanted.tx_code.input_mode,
+        description=wanted.tx_code.description,
+        subject=wanted.subject,
+        claims=wanted.claims,
+    )
+    subject, holder = wanted.subject, wanted.holder or wanted.subject
+    row = {
+        "tenant": tenant.name,
+        "id": offer_id,
+        "state": "open",
+        "generation": 0,
+        "created_at": now,
+        "expires_at": now + _lifetime(issuer, wanted.expires_in),
+        "created_by": caller.client_id,
+        "configuration_ids": " ".join(dict.fromkeys(wanted.credentials)),
+        "subject": subject and issuer.secrets.person(tenant.name, subject),
+        "holder": holder and issuer.secrets.person(tenant.name, holder),
+        "content": content.seal(issuer, tenant.name, offer_id),
+        **_secret_columns(issuer, content),
+    }
+
+    def act(connection: Connection) -> str:
+        connection.execute(_INSERT, row)
+        _audit(issuer, connection, tenant, caller, "offer_created", offer_id, now)
+        return offer_id
+
+    made = _once(issuer, tenant, caller, key, ("create", wanted.model_dump_json()), act)
+    if made == offer_id:
+        return view(issuer, tenant, {**row, "collected": False}, content, now, with_tx_code=True)
+    return get(issuer, tenant, made, with_tx_code=True)
+
+
+def get(issuer: Issuer, tenant: Tenant, offer_id: str, *, with_tx_code: bool = False) -> OfferView:
+    """One offer as the agency sees it; its links as long as it can be collected.
+
+    Raises:
+        NotFound: this tenant has no such offer.
+    """
+    with issuer.database.reading() as connection:
+        row = read_row(connection, tenant, offer_id)
+    content = content_of(issuer, tenant, row)
+    return view(issuer, tenant, row, content, issuer.clock(), with_tx_code=with_tx_code)
+
+
+def page(issuer: Issuer, tenant: Tenant, *, limit: int, after: str | None) -> OfferPage:
+    """At most *limit* offers, newest first, from the cursor *after* on."""
+    statement = SELECT.where(offers.c.tenant == tenant.name)
+    if after is not None:
+        statement = statement.where(before(offers, "created_at", after))
+    statement = statement.order_by(offers.c.created_at.desc(), offers.c.id.desc())
+    with issuer.database.reading() as connection:
+        rows = connection.execute(statement.limit(limit + 1)).mappings().all()
+    now = issuer.clock()
+    shown = [view(issuer, tenant, row, None, now) for row in rows[:limit]]
+    last = rows[limit - 1] if len(rows) > limit else None
+    return OfferPage(offers=shown, next=last and cursor(last["created_at"], last["id"]))
+
+
+def cancel(
+    issuer: Issuer, tenant: Tenant, caller: ApiCaller, offer_id: str, *, key: str | None
+) -> OfferView:
+    """Withdraw an offer that was not collected; codes and tokens made from it are dead at once.
+
+    Raises:
+        NotFound: this tenant has no such offer.
+        OfferEnded: collected or cancelled already.
+    """
+    now = issuer.clock()
+
+    def act(connection: Connection) -> str:
+        row = read_row(connection, tenant, offer_id)
+        _change(connection, tenant, row, now, {"state": "cancelled", "content": b""})
+        _audit(issuer, connection, tenant, caller, "offer_cancelled", offer_id, now)
+        return offer_id
+
+    _once(issuer, tenant, caller, key, ("cancel", offer_id), act)
+    return get(issuer, tenant, offer_id)
+
+
+def renew(
+    issuer: Issuer,
+    tenant: Tenant,
+    caller: ApiCaller,
+    offer_id: str,
+    wanted: Renewal,
+    *,
+    key: str | None,
+) -> OfferView:
+    """Give an uncollected offer new codes and a new life; what was made from the old ones is dead.
+
+    Raises:
+        NotFound: this tenant has no such offer.
+        OfferEnded: collected or cancelled, or so old that its content was erased.
+    """
+    now = issuer.clock()
+
+    def act(connection: Connection) -> str:
+        row = read_row(connection, tenant, offer_id)
+        old = content_of(issuer, tenant, row)
+        if old is None:
+            raise OfferEnded("erased" if row["state"] != "cancelled" else "cancelled")
+        content = replace(old, code=issuer.new_secret(), reference=issuer.new_secret())
+        if wanted.new_tx_code:
+            fresh = _numeric_code(issuer, max(6, len(old.tx_code)))
+            content = replace(content, tx_code=fresh, input_mode="numeric")
+        changes = {
+            "state": "open",
+            "expires_at": now + _lifetime(issuer, wanted.expires_in),
+            "content": content.seal(issuer, tenant.name, offer_id),
+            **_secret_columns(issuer, content),
+        }
+        _change(connection, tenant, row, now, changes)
+        _audit(issuer, connection, tenant, caller, "offer_renewed", offer_id, now)
+        return offer_id
+
+    _once(issuer, tenant, caller, key, ("renew", offer_id, wanted.model_dump_json()), act)
+    return get(issuer, tenant, offer_id, with_tx_code=True)
+
+
+def by_reference(issuer: Issuer, tenant: Tenant, reference: str) -> CredentialOffer:
+    """The Credential Offer under the unguessable *reference* of its own URI (I-23).
+
+    Raises:
+        NotFound: unknown, expired, redeemed or cancelled: the same answer for all (S-42).
+    """
+    with issuer.database.reading() as connection:
+        row = (
+            connection.execute(
+                SELECT.where(
+                    offers.c.reference_hash == hashed(reference),
+                    offers.c.tenant == tenant.name,
+                )
+            )
+            .mappings()
+            .one_or_none()
+        )
+    if row is None or state_of(row, issuer.clock()) != "open":
+        raise NotFound("offer: not open under this reference")
+    content = Content.open(issuer, tenant.name, row["id"], row["content"])
+    return content.offer(tenant, row["configuration_ids"].split())
+
+
+def _change(
+    connection: Connection,
+    tenant: Tenant,
+    row: Row,
+    now: datetime,
+    changes: Mapping[str, object],
+) -> None:
+    """Change an uncollected offer and kill its grants, against redeeming and issuing at the same time.
+
+    The order matters: the offer's row first, so that whoever redeems waits or has finished; then the
+    grants that issued nothing; then a look at whether one did.
+    """
+    if row["state"] == "cancelled":
+        raise OfferEnded("cancelled")
+    changed = once(
+        connection,
+        update(offers)
+        .where(
+            offers.c.tenant == tenant.name,
+            offers.c.id == row["id"],
+            offers.c.generation == row["generation"],
+            offers.c.state != "cancelled",
+        )
+        .values(generation=row["generation"] + 1, **changes),
+    )
+    of_offer = (grants.c.tenant == tenant.name) & (grants.c.offer_id == row["id"])
+    connection.execute(
+        update(grants)
+        .where(of_offer, grants.c.issued == 0, grants.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+    if connection.execute(select(grants.c.id).where(of_offer, grants.c.issued > 0)).first():
+        raise OfferEnded("collected")
+    if not changed:
+        raise Conflict("offer: changed by somebody else meanwhile")
+
+
+def _once(
+    issuer: Issuer,
+    tenant: Tenant,
+    caller: ApiCaller,
+    key: str | None,
+    request: tuple[str, ...],
+    act: Callable[[Connection], str],
+) -> str:
+    """Do *act* once for each idempotency *key*; returns the id that it gave the first time.
+
+    Only the id is kept under the key, so no code is stored in the clear for a repeated answer.
+    """
+    stored = idempotent(
+        issuer.database,
+        metadata,
+        tenant=tenant.name,
+        client=caller.client_id,
+        key=key,
+        request=dump_json(request),
+        now=issuer.clock(),
+        act=lambda connection: Stored(200, act(connection).encode()),
+    )
+    return stored.body.decode()
+
+
+def _audit(  # noqa: PLR0917 - private
+    issuer: Issuer,
+    connection: Connection,
+    tenant: Tenant,
+    caller: ApiCaller,
+    act: str,
+    offer_id: str,
+    now: datetime,
+) -> None:
+    auditing.record(
+        connection,
+        tenant=tenant.name,
+        id=issuer.new_id("aud"),
+        at=now,
+        actor=caller.client_id,
+        act=act,
+        object=offer_id,
+    )

@@ -1,0 +1,170 @@
+"""The issuer's own database; nobody else reads it.
+
+Tenant is part of every key. Rows on hot paths are found by a random key of their own. Codes, tokens and
+references are stored hashed (S-01), Transaction Codes and references to people as HMAC; no table holds
+an issued credential, a Disclosure or a proof key (I-112). Claims given by the API caller lie sealed in
+their offer until it ends.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from shared.runtime.database import UtcDateTime, new_metadata
+from shared.runtime.tables import add_runtime_tables
+
+metadata = new_metadata()
+runtime = add_runtime_tables(metadata)
+
+_TENANT, _ID, _CODE = String(64), String(40), String(40)
+
+offers = Table(
+    "offers",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("id", _ID, primary_key=True),  # off_…
+    Column("state", String(12), nullable=False),  # open, redeemed, collected, cancelled
+    Column("generation", Integer, nullable=False),  # renewed so many times
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("created_by", String(64), nullable=False),
+    Column("configuration_ids", Text, nullable=False),  # separated by spaces
+    Column("subject", LargeBinary(32)),  # HMAC; whom the claims are about
+    Column("holder", LargeBinary(32)),  # HMAC; who is to hold the credential
+    Column("content", LargeBinary, nullable=False),  # sealed: reference or claims; shape of tx_code
+    Column("reference_hash", LargeBinary(32), nullable=False),  # of the offer's own URI
+    Column("code_hash", LargeBinary(32), nullable=False),  # of the Pre-Authorized Code
+    Column("tx_code", LargeBinary(32), nullable=False),  # HMAC
+    Column("tries", Integer, nullable=False),  # wrong Transaction Codes so far
+    UniqueConstraint("reference_hash"),
+    UniqueConstraint("code_hash"),
+    Index(None, "tenant", "created_at", "id"),
+    Index(None, "tenant", "subject"),
+    Index(None, "expires_at"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("id", _ID, primary_key=True),  # grt_…
+    Column("token_hash", LargeBinary(32), nullable=False),
+    Column("offer_id", _ID, nullable=False),
+    Column("jkt", String(43), nullable=False),  # the DPoP key that the token is bound to
+    Column("client_id", String(200)),  # as the wallet says
+    Column("attested", Boolean, nullable=False),  # whether its provider says so too
+    Column("configuration_ids", Text, nullable=False),
+    Column("identified", Boolean, nullable=False),  # credential_identifiers were given
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("issued", Integer, nullable=False),  # copies
+    Column("revoked_at", UtcDateTime),
+    UniqueConstraint("token_hash"),
+    ForeignKeyConstraint(["tenant", "offer_id"], ["offers.tenant", "offers.id"]),
+    Index(None, "tenant", "offer_id"),
+    Index(None, "expires_at"),
+)
+
+issuances = Table(
+    "issuances",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("id", _ID, primary_key=True),  # iss_…; all copies of one credential response
+    Column("grant_id", _ID, nullable=False),
+    Column("offer_id", _ID, nullable=False),
+    Column("configuration_id", String(100), nullable=False),
+    Column("subject", LargeBinary(32)),
+    Column("holder", LargeBinary(32)),
+    Column("recipient", String(200)),  # the attested wallet it went to
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("claims_fingerprint", LargeBinary(32), nullable=False),  # HMAC; the claims are not kept
+    Column("register_version", String(64)),
+    Column("refresh_after", UtcDateTime),  # when a derived claim becomes stale
+    Column("state", String(12), nullable=False),  # valid, suspended, revoked
+    Column("reason", _CODE),
+    Column("changed_at", UtcDateTime),  # of the state; none was changed yet
+    Column("notification_hash", LargeBinary(32), nullable=False),
+    Column("notified", String(30)),
+    UniqueConstraint("notification_hash"),
+    Index(None, "tenant", "issued_at", "id"),
+    Index(None, "tenant", "subject"),
+    Index(None, "tenant", "offer_id"),
+)
+
+# Rows that the publishing job looks for, and nothing for the many that never change.
+for _name, _where, _column in (
+    ("ix_issuances_not_valid", issuances.c.state != "valid", issuances.c.state),
+    ("ix_issuances_changed", issuances.c.changed_at.is_not(None), issuances.c.changed_at),
+):
+    Index(_name, _column, sqlite_where=_where, postgresql_where=_where)
+
+copies = Table(
+    "copies",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("list", Integer, primary_key=True),
+    Column("idx", Integer, primary_key=True),  # no two credentials share one: ST-31
+    Column("issuance_id", _ID, nullable=False),
+    Index(None, "tenant", "issuance_id"),
+)
+
+status_lists = Table(
+    "status_lists",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("ttl", Integer, nullable=False),  # configurations of the same ttl share lists
+    Column("taken", Integer, nullable=False),  # counters leased so far, from below
+    Column("covers", Integer, nullable=False),  # unused indexes changed as cover, from above
+    Column("needed_until", UtcDateTime, nullable=False),  # the last expiry of what refers to it
+    Column("published_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("token", Text, nullable=False),  # the Status List Token; empty before the first
+    Index(None, "tenant", "ttl"),
+)
+
+used_values = Table(
+    "used_values",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("hash", LargeBinary(32), primary_key=True),  # c_nonce, DPoP and attestation jti (S-02)
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index(None, "expires_at"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("id", _ID, primary_key=True),  # aud_…
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(64), nullable=False),  # an API client, or "wallet", or "service"
+    Column("act", _CODE, nullable=False),
+    Column("object", _ID, nullable=False),
+    Column("reason", _CODE),
+    Column("legal_basis", String(200)),
+    Column("second_approver", String(100)),
+    Column("sequence", Integer),  # given by the chaining job, together with the hash
+    Column("hash", LargeBinary(32)),
+    Index(None, "tenant", "sequence"),
+    Index(None, "tenant", "object"),
+)
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("signature", Text, nullable=False),  # a JWT over tenant, sequence and hash
+)

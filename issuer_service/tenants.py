@@ -1,0 +1,85 @@
+"""Tenants: the agencies that this service issues for, one data file each.
+
+The file's name is the tenant's name and stands in its Credential Issuer Identifier, so it can never
+change. API clients are not in the file: `python -m issuer_service client` registers them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared.encoding import parse_json_object
+from shared.errors import InvalidInput
+
+_MAX_FILE = 64 * 1024
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class RegisterFile(_Part):
+    """Where the tenant's register lies: a table reached by an SQLAlchemy URL, read only."""
+
+    database_url: str
+    table: str = "people"
+
+
+class TenantFile(_Part):
+    """One agency.
+
+    Attributes:
+        names: by language tag; the first one is also the claim `issuing_authority`.
+        country: ISO 3166-1 alpha-2; the claim `issuing_country`.
+        credentials: ids of the configurations it offers; none means all in the catalogue.
+        register: where claims come from; without one every caller gives them.
+        wallets_without_attestation: accept wallets that prove nothing about themselves. Outside HAIP
+            (4.4.1), so it is off by default and warned of at start.
+        dpop_nonce: demand a nonce of ours in DPoP proofs (I-34).
+    """
+
+    tenant: Name
+    names: Annotated[Mapping[str, str], Field(min_length=1)]
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    credentials: tuple[str, ...] = ()
+    register_: RegisterFile | None = Field(default=None, alias="register")
+    wallets_without_attestation: bool = False
+    dpop_nonce: bool = False
+
+    @model_validator(mode="after")
+    def _not_a_route(self) -> Self:
+        if self.tenant in _TAKEN:
+            raise ValueError("tenant: this name is taken by a path of the service")
+        return self
+
+
+_TAKEN = frozenset({"api", "health", "metrics", "docs", "static"})
+
+
+def read_tenants(directory: Path) -> dict[str, TenantFile]:
+    """All tenants in *directory*, by name.
+
+    Raises:
+        InvalidInput: there is none, or a file is faulty; the text names the file and the first fault.
+    """
+    found: dict[str, TenantFile] = {}
+    for path in sorted(directory.glob("*.json")):
+        try:
+            tenant = TenantFile.model_validate(
+                parse_json_object(path.read_bytes(), max_bytes=_MAX_FILE)
+            )
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise InvalidInput(f"{path.name}: {place}: {first['msg']}") from error
+        except (InvalidInput, OSError) as error:
+            raise InvalidInput(f"{path.name}: {error}") from error
+        if path.stem != tenant.tenant:
+            raise InvalidInput(f"{path.name}: the file is not named as its tenant")
+        found[tenant.tenant] = tenant
+    if not found:
+        raise InvalidInput("tenants: the directory holds no tenant file")
+    return found
