@@ -15,6 +15,7 @@ from typing import Literal
 import orjson
 from starlette.responses import Response
 
+from ..encoding import JsonValue
 from ..errors import (
     Conflict,
     ExpectedError,
@@ -56,6 +57,7 @@ class Refusal:
     whose_fault: WhoseFault = "you"
     next_step: str = "Correct the request and send it again."
     headers: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 _MAPPING: tuple[tuple[type[ExpectedError], Refusal], ...] = (
@@ -124,12 +126,11 @@ def refusal(error: ExpectedError) -> Refusal:
     """What *error* means to the other party; its own attributes have the last word.
 
     An error class or instance may carry `code`, `status`, `whose_fault`, `next_step`, `retry_after`
-    (seconds) and `headers` (a mapping, or a method that gives one); a ProtocolError's `error` is
-    its code, a VerificationError's `reason`.
+    (seconds), `headers` and `members` (further members of a problem document, RFC 9457, section
+    3.2); a ProtocolError's `error` is its code, a VerificationError's `reason`.
     """
     base = next(each for kind, each in _MAPPING if isinstance(error, kind))
-    own_headers = getattr(error, "headers", {})
-    headers = {**base.headers, **(own_headers() if callable(own_headers) else own_headers)}
+    headers = {**base.headers, **getattr(error, "headers", {})}
     if (retry_after := getattr(error, "retry_after", None)) is not None:
         headers["Retry-After"] = str(retry_after)
     own = getattr(error, "error", getattr(error, "reason", base.code))
@@ -140,6 +141,7 @@ def refusal(error: ExpectedError) -> Refusal:
         whose_fault=getattr(error, "whose_fault", base.whose_fault),
         next_step=getattr(error, "next_step", base.next_step),
         headers=headers,
+        members=getattr(error, "members", base.members),
     )
 
 
@@ -187,6 +189,7 @@ def problem_answer(error: ExpectedError, *, route: str, support_id: str) -> Resp
 def problem(found: Refusal, *, detail: str, support_id: str) -> Response:
     """A problem document from its parts."""
     content = {
+        **found.members,
         "type": f"urn:citizen-wallet:problem:{found.code}",
         "title": found.title,
         "status": found.status,

@@ -325,12 +325,12 @@ class Fetcher:
         self._check_url(url)
         accepted = (accept,) if isinstance(accept, str) else tuple(accept or ())
         connect, read, _ = self._policy.timeouts
-        sent: dict[bytes | str, bytes | str] = {
-            "User-Agent": _USER_AGENT,
-            "Accept": ", ".join(accepted) or "*/*",
-            "Accept-Encoding": "identity",
-            **headers,
-        }
+        sent: list[tuple[bytes | str, bytes | str]] = [
+            ("User-Agent", _USER_AGENT),
+            ("Accept", ", ".join(accepted) or "*/*"),
+            ("Accept-Encoding", "identity"),
+            *headers.items(),
+        ]
         try:
             with self._pool.stream(
                 method,

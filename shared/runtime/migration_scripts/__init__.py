@@ -1,0 +1,1 @@
+"""What Alembic reads: its environment and the template of a migration."""
