@@ -335,7 +335,7 @@ def test_a_disclosed_claim_may_not_have_a_reserved_name(name: str) -> None:
 
 
 def test_a_claim_only_counts_if_its_digest_is_reached_from_the_signature() -> None:
-    """F-SD-08: RFC 9901, section 9.2: a digest inside an unreferenced Disclosure is worth nothing."""
+    """F-SD-08: RFC 9901, section 9.2: a digest in an unreferenced Disclosure counts for nothing."""
     inner = disclosure("salt", "admin", True)
     outer = disclosure("salt", "role", {"_sd": [digest(inner)]})
     assert verified(signed({"_sd": [digest(outer)]}, outer, inner)).claims == {
