@@ -1,0 +1,83 @@
+"""`python -m verifier_service serve | migrate | doctor | client`."""
+
+import os
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from shared.runtime.cli import Service, make_cli
+from shared.runtime.client_credentials import ApiClients
+from shared.runtime.clock import utc_now
+from shared.runtime.database import Database
+from shared.runtime.doctor import Finding
+from shared.runtime.fetch import Fetcher
+from shared.runtime.trust_list import TrustListClient
+
+from . import tables
+from .app import SECRETS, read_tenants, refused_queries
+from .routes.asking import ROLE
+from .settings import VerifierSettings
+
+
+def _entitlement(settings: VerifierSettings) -> Iterator[Finding]:
+    """Whether the trust list lets every tenant ask what its file offers."""
+    tenants = read_tenants(settings, service.keys(settings))
+    database = Database(settings.database_url.get_secret_value())
+    fetcher = Fetcher.from_settings(settings)
+    try:
+        trust = TrustListClient.from_settings(
+            settings,
+            database=database,
+            table=tables.runtime.trust_state,
+            fetcher=fetcher,
+            clock=utc_now,
+            random_bytes=os.urandom,
+        )
+        refused = refused_queries(tenants, trust, utc_now())
+        for tenant in tenants.values():
+            for reason in refused.get(tenant.id, ()):
+                yield Finding(
+                    f"tenant {tenant.id}: {reason}",
+                    "Register the purpose with its claims in the trust list, or ask for less.",
+                )
+            if tenant.id not in refused:
+                yield Finding(f"tenant {tenant.id}: may ask all of its queries")
+    finally:
+        fetcher.close()
+        database.close()
+
+
+service = Service(
+    package="verifier_service",
+    title="Verifier: asks wallets for what a purpose needs, and checks the answers.",
+    settings=VerifierSettings,
+    app="verifier_service.app:serve",
+    secrets=SECRETS,
+    checks=(_entitlement,),
+)
+cli = make_cli(service)
+
+
+@cli.command()
+def client(
+    tenant: Annotated[str, typer.Argument(help="The tenant it asks for.")],
+    client_id: Annotated[str, typer.Argument(help="Its name, as it will stand in audit rows.")],
+) -> None:
+    """Register a system of an agency; prints its secret, this once."""
+    settings = service.load()
+    database = Database(settings.database_url.get_secret_value())
+    clients = ApiClients(
+        database,
+        tables.metadata,
+        key=service.keys(settings).secret("api_tokens"),
+        clock=utc_now,
+        random_bytes=os.urandom,
+    )
+    Console(soft_wrap=True, highlight=False).print(clients.register(tenant, client_id, [ROLE]))
+    database.close()
+
+
+if __name__ == "__main__":
+    cli()

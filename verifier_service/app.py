@@ -1,0 +1,212 @@
+"""Makes the app: routers and jobs around one context. `serve` makes both from the environment."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from shared.encoding import Clock, RandomBytes
+from shared.errors import ExpectedError, InvalidInput, Unavailable
+from shared.runtime import logs
+from shared.runtime.app import ServiceApp, make_app
+from shared.runtime.client_credentials import ApiClients
+from shared.runtime.clock import utc_now
+from shared.runtime.database import Database
+from shared.runtime.documents import CacheBounds, DatabaseDocuments, DocumentCache
+from shared.runtime.fetch import Fetcher
+from shared.runtime.jobs import Jobs
+from shared.runtime.keys import KeyDirectory
+from shared.runtime.settings import load_settings
+from shared.runtime.trust_list import TrustListClient, TrustSource
+
+from . import tables
+from .context import Verifier
+from .events import Poller
+from .queries import BUILT_IN, check_entitled, load_queries
+from .retention import erase_due
+from .routes import done, events, requests, responses, token, transactions
+from .settings import VerifierSettings
+from .statuses import StatusLists
+from .tenants import Tenant, load_tenants
+
+log = logs.get_log(__name__)
+
+SECRETS = ("api_tokens", "transactions", "idempotency")
+"""Symmetric keys that `migrate` makes."""
+_ERASE_SECONDS = 10
+
+
+def read_tenants(settings: VerifierSettings, keys: KeyDirectory) -> dict[str, Tenant]:
+    """Queries and tenants from their files; raises InvalidInput with all that is wrong."""
+    directories = [BUILT_IN]
+    if settings.queries_directory is not None:
+        directories.append(settings.queries_directory)
+    tenants = load_tenants(settings.tenants_directory, keys=keys, queries=load_queries(directories))
+    if not tenants:
+        raise InvalidInput("tenants: there is none in the directory")
+    return tenants
+
+
+def refused_queries(
+    tenants: Mapping[str, Tenant], trust: TrustSource, now: datetime
+) -> dict[str, tuple[str, ...]]:
+    """By tenant, the queries that the trust list does not let it ask, in any of their flows.
+
+    Raises:
+        Unavailable: no usable trust list, or a tenant's certificate is not under it.
+    """
+    trust_list = trust.current()
+    refused: dict[str, tuple[str, ...]] = {}
+    for tenant in tenants.values():
+        entity = tenant.entity(trust_list, now=now)
+        wrong = []
+        for query in tenant.queries.values():
+            try:
+                for flow in query.flows:
+                    check_entitled(query, entity, flow=flow, now=now)
+            except ExpectedError as error:
+                wrong.append(str(error))
+        if wrong:
+            refused[tenant.id] = tuple(wrong)
+    return refused
+
+
+def make_verifier(
+    settings: VerifierSettings,
+    *,
+    database: Database,
+    keys: KeyDirectory,
+    trust: TrustSource,
+    documents: DocumentCache,
+    clock: Clock,
+    random_bytes: RandomBytes,
+) -> Verifier:
+    """The context of one process."""
+    return Verifier(
+        settings=settings,
+        database=database,
+        clients=ApiClients(
+            database,
+            tables.metadata,
+            key=keys.secret("api_tokens"),
+            clock=clock,
+            random_bytes=random_bytes,
+        ),
+        keys=keys.keyring("transactions"),
+        idempotency_key=keys.secret("idempotency"),
+        tenants=read_tenants(settings, keys),
+        trust=trust,
+        statuses=StatusLists(documents, trust),
+        events=Poller(database, clock, interval=settings.event_interval),
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+
+
+def make_jobs(verifier: Verifier) -> Jobs:
+    """The work that one replica at a time does."""
+    jobs = Jobs(
+        verifier.database,
+        tables.metadata,
+        clock=verifier.clock,
+        random_bytes=verifier.random_bytes,
+    )
+
+    def erase(now: datetime) -> None:
+        if touched := erase_due(verifier, now):
+            log.info("transactions_ended_or_erased", count=touched)
+
+    jobs.every("erase", _ERASE_SECONDS, erase)
+    return jobs
+
+
+def create_app(
+    verifier: Verifier,
+    *,
+    on_start: Sequence[Callable[[], None]] = (),
+    on_stop: Sequence[Callable[[], None]] = (),
+) -> ServiceApp:
+    """The ASGI application around *verifier*."""
+
+    def ready() -> dict[str, bool]:
+        try:
+            verifier.trust.current()
+        except Unavailable:
+            return {"database": verifier.database.ping(), "trust_list": False}
+        return {"database": verifier.database.ping(), "trust_list": True}
+
+    return make_app(
+        title="Citizen Wallet: verifier",
+        service="verifier",
+        public_url=verifier.settings.public_url,
+        context=verifier,
+        routers=[
+            requests.router,
+            responses.router,
+            token.router,
+            transactions.router,
+            events.router,
+            done.router,
+        ],
+        ready=ready,
+        on_start=on_start,
+        on_stop=on_stop,
+    )
+
+
+def warn_of_refused_queries(verifier: Verifier) -> None:
+    """Say at start what will be refused; the list may change, so it is asked again each time."""
+    try:
+        refused = refused_queries(verifier.tenants, verifier.trust, verifier.clock())
+    except Unavailable as error:
+        log.warning("queries_not_checked", reason=str(error))
+        return
+    for tenant, reasons in refused.items():
+        for reason in reasons:
+            log.error("query_refused", tenant=tenant, reason=reason)
+
+
+def serve() -> ServiceApp:
+    """The app from the environment, for a worker process."""
+    settings = load_settings(VerifierSettings)
+    logs.configure(service="verifier", level=settings.log_level)
+    database = Database(settings.database_url.get_secret_value())
+    fetcher = Fetcher.from_settings(settings)
+    trust = TrustListClient.from_settings(
+        settings,
+        database=database,
+        table=tables.runtime.trust_state,
+        fetcher=fetcher,
+        clock=utc_now,
+        random_bytes=os.urandom,
+    )
+    documents = DocumentCache(
+        fetcher,
+        clock=utc_now,
+        random_bytes=os.urandom,
+        store=DatabaseDocuments(database, tables.metadata),
+        bounds=CacheBounds(
+            min_ttl=timedelta(seconds=settings.status_ttl_min),
+            max_ttl=timedelta(seconds=settings.status_ttl_max),
+        ),
+    )
+    password = settings.key_password.get_secret_value().encode()
+    verifier = make_verifier(
+        settings,
+        database=database,
+        keys=KeyDirectory(settings.key_directory, password),
+        trust=trust,
+        documents=documents,
+        clock=utc_now,
+        random_bytes=os.urandom,
+    )
+    jobs = make_jobs(verifier)
+    return create_app(
+        verifier,
+        on_start=[
+            trust.start,
+            documents.start,
+            jobs.start,
+            lambda: warn_of_refused_queries(verifier),
+        ],
+        on_stop=[jobs.stop, documents.stop, trust.stop, fetcher.close, database.close],
+    )

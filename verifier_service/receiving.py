@@ -1,0 +1,213 @@
+"""The answer of a Wallet: open, verify, then let one guarded UPDATE decide (OpenID4VP 1.0, 8.2).
+
+Everything before the UPDATE is bounded and changes nothing, so input that does not open, or that
+belongs to another state, consumes nothing (V-41). From there on the transaction ends, whatever
+happens: verified, rejected with its reason, or refused by the citizen. Of two answers the first
+wins; the loser is refused like any answer to a request that has ended (V-03, V-42).
+"""
+
+import hmac
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from shared.encoding import JsonValue, b64url_encode, dump_json
+from shared.errors import NotFound, Unavailable
+from shared.oauth.errors import InvalidRequest
+from shared.oid4vp import response
+from shared.oid4vp.response import AuthorizationResponse, WalletError
+from shared.runtime.logs import get_log
+
+from .context import Verifier
+from .queries import Query
+from .requesting import RequestKeys, open_keys
+from .secrets import response_code_hash, seal_claims
+from .tenants import Tenant
+from .transactions import ANSWER, FOR_WALLET, OPEN, State, TransactionRow, move, record
+from .verdicts import Verdict
+from .verifying import Expected, Verified, verify
+
+log = get_log(__name__)
+
+_CODE_BYTES = 32  # V-43
+# OpenID4VP 1.0, section 8.5: what a Wallet may say; other text of its is not kept.
+_WALLET_ERRORS = frozenset(
+    {
+        "access_denied",
+        "invalid_client",
+        "invalid_request",
+        "invalid_request_uri_method",
+        "invalid_scope",
+        "invalid_transaction_data",
+        "vp_formats_not_supported",
+        "wallet_unavailable",
+    }
+)
+
+
+class AlreadyEnded(InvalidRequest):
+    """V-42: answered before, by somebody who was faster, or expired."""
+
+    public = "This request has expired or was already answered."
+
+
+class NotVerified(InvalidRequest):
+    """V-42: the reasons are for the asker alone."""
+
+    public = "The presentation was not accepted."
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How the transaction is to end."""
+
+    state: State
+    verdict: Verdict
+    claims: JsonValue = None
+
+
+def receive(
+    verifier: Verifier, tenant_id: str, request_id: str, body: bytes
+) -> dict[str, JsonValue]:
+    """Take the answer to one request.
+
+    Returns:
+        `{"redirect_uri": …}` with a fresh response code, for an accepted presentation and for a
+        refusal.
+
+    Raises:
+        NotFound: no such request.
+        InvalidRequest: not an answer to this open request, or one that does not verify.
+        Unavailable: it cannot be verified now; the transaction has ended with that reason.
+
+    Specification: OpenID4VP 1.0, sections 8.2, 8.3.1 and 8.6; HAIP 1.0, section 5.1; PROFILE V-40
+        to V-43.
+    """
+    tenant = verifier.tenant(tenant_id)
+    # 1. The transaction, by path; it must be open.
+    row = _find(verifier, tenant_id, request_id)
+    # 2. Either an error sent plain, or a JWE that this transaction's key opens.
+    posted = response.parse_posted(body)
+    keys = open_keys(verifier, tenant_id, request_id, row.sealed_request)
+    if isinstance(posted, str):
+        posted = response.decrypt(posted, key=keys.decrypter)
+    # 3. Of this request; up to here nothing was consumed.
+    if not hmac.compare_digest((posted.state or "").encode(), keys.state.encode()):
+        raise InvalidRequest("response: state is missing or another one")
+    # 4. From here on the transaction ends, also by what nobody foresaw.
+    try:
+        ending = _judge(verifier, tenant.queries[row.query], keys, posted)
+    except Exception as error:
+        with suppress(AlreadyEnded):
+            _settle(verifier, tenant, row, _rejected(_reason(error)))
+        raise
+    code = _settle(verifier, tenant, row, ending)
+    if ending.state is State.REJECTED and ending.verdict.wallet_error is None:
+        raise NotVerified(f"response: not accepted: {ending.verdict.reason}")
+    return {"redirect_uri": _redirect(verifier, tenant, row, code)}
+
+
+def _find(verifier: Verifier, tenant_id: str, request_id: str) -> TransactionRow:
+    values = {"tenant_": tenant_id, "request_id_": request_id}
+    with verifier.database.reading() as connection:
+        row = connection.execute(FOR_WALLET, values).one_or_none()
+    if row is None:
+        raise NotFound("response: unknown request")
+    if row.state not in OPEN or verifier.clock() >= row.expires_at:
+        raise AlreadyEnded("response: the request has ended")
+    return row
+
+
+def _judge(
+    verifier: Verifier,
+    query: Query,
+    keys: RequestKeys,
+    posted: AuthorizationResponse,
+) -> _Ending:
+    accepted = response.accept(posted, state=keys.state, query=query.dcql)
+    if isinstance(accepted, WalletError):
+        return _refused(accepted)
+    now = verifier.clock()
+    expected = Expected(
+        query=query,
+        nonce=keys.nonce,
+        audience=keys.client_id,
+        trust_list=verifier.trust.current(),
+        now=now,
+    )
+    verified: Verified = verify(accepted, expected, verifier.statuses)
+    state = State.VERIFIED if verified.verdict.accepted else State.REJECTED
+    return _Ending(state, verified.verdict, dict(verified.claims))
+
+
+def _refused(error: WalletError) -> _Ending:
+    code = error.code if error.code in _WALLET_ERRORS else "other"
+    if code == "access_denied":
+        return _Ending(State.REFUSED, Verdict(accepted=False, reason="refused", wallet_error=code))
+    return _Ending(
+        State.REJECTED, Verdict(accepted=False, reason="wallet_error", wallet_error=code)
+    )
+
+
+def _rejected(reason: str) -> _Ending:
+    return _Ending(State.REJECTED, Verdict(accepted=False, reason=reason))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, InvalidRequest):
+        return "malformed"
+    if isinstance(error, Unavailable):
+        return str(getattr(error, "code", "unavailable"))
+    return "internal_error"
+
+
+def _settle(verifier: Verifier, tenant: Tenant, row: TransactionRow, ending: _Ending) -> str:
+    """End the transaction, if nobody was faster; returns the response code."""
+    now = verifier.clock()
+    code = b64url_encode(verifier.random_bytes(_CODE_BYTES))
+    verified = ending.state is State.VERIFIED
+    waits = verified and row.flow == "same_device"
+    retention = tenant.queries[row.query].retention
+    values: dict[str, object] = {
+        "tenant_": tenant.id,
+        "id_": row.id,
+        "now_": now,
+        "state_": (State.RESPONDED if waits else ending.state).value,
+        "ended_at_": None if waits else now,
+        "due_at_": now + verifier.settings.result_retention,
+        "outcome_": ending.verdict.model_dump_json(),
+        "sealed_claims_": None,
+        "claims_until_": None,
+        "response_code_hash_": response_code_hash(code) if waits else None,
+    }
+    if verified:
+        values["sealed_claims_"] = seal_claims(
+            row.seal_to, dump_json(ending.claims), tenant=tenant.id, transaction_id=row.id
+        )
+        values["claims_until_"] = now + retention
+        values["due_at_"] = row.expires_at if waits else now + retention
+    with verifier.database.transaction() as connection:
+        won = move(connection, ANSWER, values)
+        if won:
+            record(
+                connection,
+                tenant=tenant.id,
+                subject=row.id,
+                actor="wallet",
+                act=ending.state.value,
+                reason=ending.verdict.reason,
+                now=now,
+                random_bytes=verifier.random_bytes,
+            )
+    if not won:
+        raise AlreadyEnded("response: another answer was first, or the request expired meanwhile")
+    log.info("transaction_ended", state=ending.state.value, reason=ending.verdict.reason)
+    return code
+
+
+def _redirect(verifier: Verifier, tenant: Tenant, row: TransactionRow, code: str) -> str:
+    """Where the wallet sends its user: to the asker, or to a page that says where to go on."""
+    base = row.return_url or f"{verifier.settings.public_url}/{tenant.id}/done"
+    parts = urlsplit(base)
+    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), ("response_code", code)])
+    return urlunsplit(parts._replace(query=query))

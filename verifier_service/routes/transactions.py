@@ -1,0 +1,63 @@
+"""Transactions, for the systems of agencies: start one, read its result; a check takes no more."""
+
+from shared.errors import InvalidInput
+from shared.runtime.calls import Call
+from shared.runtime.routes import ApiRouter, hot_api_router
+
+from ..answers import Queries, QueryAnswer, Return, Started, TransactionAnswer
+from ..context import Verifier
+from ..requesting import StartRequest, start
+from ..results import delete, read, release
+from .asking import asker, caller
+
+router: ApiRouter[Verifier] = hot_api_router("/api/v1")
+
+_HERE = "/{tenant}/transactions/{transaction_id}"
+_MAX_KEY = 200
+
+
+@router.get("/{tenant}/queries", answer=Queries)
+def list_queries(call: Call, verifier: Verifier) -> Queries:
+    """The questions this tenant may ask, with their purposes and texts."""
+    tenant = verifier.tenant(caller(call, verifier).tenant)
+    return Queries(
+        queries=tuple(
+            QueryAnswer(
+                id=each.id,
+                purpose=each.purpose,
+                texts=dict(each.texts),
+                flows=each.flows,
+                show=each.show,
+            )
+            for each in tenant.queries.values()
+        )
+    )
+
+
+@router.post("/{tenant}/transactions", body=StartRequest, answer=Started, status=201)
+def start_transaction(call: Call, verifier: Verifier) -> Started:
+    """Ask a question; the answer holds the link to open or to show as QR code (V-01)."""
+    key = call.header("idempotency-key")
+    if key is not None and not 1 <= len(key) <= _MAX_KEY:
+        raise InvalidInput("Idempotency-Key: empty or too long")
+    asked = call.message(StartRequest)
+    return start(verifier, caller(call, verifier), asked, idempotency_key=key)
+
+
+@router.get(_HERE, answer=TransactionAnswer)
+def read_transaction(call: Call, verifier: Verifier) -> TransactionAnswer:
+    """The state; once ended, the verdict, and the claims until their retention ends (V-02)."""
+    return read(verifier, asker(call, verifier), call.path["transaction_id"])
+
+
+@router.post(_HERE + "/return", body=Return, answer=TransactionAnswer)
+def return_transaction(call: Call, verifier: Verifier) -> TransactionAnswer:
+    """Same device: the browser came back with this response code; releases the result, once."""
+    code = call.message(Return).response_code
+    return release(verifier, asker(call, verifier), call.path["transaction_id"], code)
+
+
+@router.delete(_HERE)
+def delete_transaction(call: Call, verifier: Verifier) -> None:
+    """Erase everything about it now."""
+    delete(verifier, asker(call, verifier), call.path["transaction_id"])

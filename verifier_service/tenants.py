@@ -1,0 +1,112 @@
+"""Tenants: the verifiers in this service, each with its own key, queries and return addresses.
+
+A tenant is a file `<tenant>.json` and a key `<tenant>/access`; an idle one costs nothing. Which
+entity of the trust list it is follows from its access certificate, never from a name in the file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from shared.crypto.keys import Signer
+from shared.crypto.x509 import Profile, verify_chain
+from shared.encoding import parse_json_object
+from shared.errors import InvalidInput, NotFound, Unavailable, Untrusted
+from shared.oid4vp import client_id
+from shared.runtime.keys import KeyDirectory
+from shared.trust import Entity, Role, TrustList
+
+from .queries import DataFile, Name, Query
+
+_MAX_FILE = 64 * 1024
+
+
+class NotTrusted(Unavailable):
+    """This tenant's access certificate does not lead into the trust list (now)."""
+
+    code = "access_certificate_untrusted"
+    public = "The access certificate of this verifier is not valid under the trust list."
+    next_step = "Have the access certificate renewed, or the trust list published."
+
+
+class _TenantFile(DataFile):
+    queries: Annotated[list[Name], Field(min_length=1)]
+    return_origins: list[Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]] = Field(
+        default_factory=list
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One verifier. `client_id` is what wallets know it by, as long as its certificate lives."""
+
+    id: str
+    signer: Signer
+    client_id: str
+    queries: Mapping[str, Query]
+    return_origins: frozenset[str]
+
+    def entity(self, trust_list: TrustList, *, now: datetime) -> Entity:
+        """The entry of the trust list that this tenant's access certificate leads to.
+
+        Raises:
+            NotTrusted: it leads nowhere, or was revoked; wallets would refuse every request.
+        """
+        try:
+            chain = verify_chain(
+                self.signer.certificates,
+                anchors=trust_list.anchors(Role.ACCESS, now=now),
+                profile=Profile.ACCESS,
+                now=now,
+                revoked=trust_list.revoked,
+                pinned=trust_list.pinned(Role.ACCESS, now=now),
+            )
+            return trust_list.entity_for_chain(Role.ACCESS, chain, now=now)
+        except Untrusted as error:
+            raise NotTrusted(f"tenant {self.id}: {error}") from error
+
+
+def load_tenants(
+    directory: Path, *, keys: KeyDirectory, queries: Mapping[str, Query]
+) -> dict[str, Tenant]:
+    """All tenants of *directory* by id; everything wrong is reported at once.
+
+    Raises:
+        InvalidInput: with a line for each tenant whose file or key is not usable.
+    """
+    found: dict[str, Tenant] = {}
+    wrong: list[str] = Field(default_factory=list)
+    for path in sorted(directory.glob("*.json")):
+        try:
+            found[path.stem] = _load(path, keys=keys, queries=queries)
+        except (InvalidInput, NotFound) as error:
+            wrong.append(f"{path.name}: {error}")
+    if wrong:
+        raise InvalidInput("; ".join(wrong))
+    return found
+
+
+def _load(path: Path, *, keys: KeyDirectory, queries: Mapping[str, Query]) -> Tenant:
+    content = parse_json_object(path.read_bytes(), max_bytes=_MAX_FILE)
+    try:
+        file = _TenantFile.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{place}: {first['msg']}") from error
+    if unknown := sorted(set(file.queries).difference(queries)):
+        raise InvalidInput(f"queries: unknown: {', '.join(unknown)}")
+    signer = keys.signer(path.stem, "access")
+    if not signer.certificates:
+        raise InvalidInput("the access key has no certificate yet")
+    return Tenant(
+        id=path.stem,
+        signer=signer,
+        client_id=client_id.x509_hash(signer.certificates[0]),
+        queries={each: queries[each] for each in file.queries},
+        return_origins=frozenset(file.return_origins),
+    )

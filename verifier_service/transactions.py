@@ -1,0 +1,204 @@
+"""The life of a transaction: its states, and the statements that move it (V-03).
+
+created → requested → verified | rejected | refused | expired, with `responded` before the end in
+the same-device flow, where an answer is released only to the browser that comes back with it
+(V-50); deleted may follow anything. Every move is one UPDATE whose WHERE names the states it may
+leave: of two that race, the row count says who was first (S-02). Whatever leaves the open states
+loses its keys in the same statement.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Row, Update, bindparam, insert, null, select, update
+
+from shared.encoding import RandomBytes, b64url_encode
+from shared.runtime.database import once
+
+from .tables import audit, transactions
+
+TransactionRow: TypeAlias = Row[*tuple[Any, ...]]
+"""The columns of one of the SELECTs below, by name."""
+
+
+class State(StrEnum):
+    """Where a transaction is."""
+
+    CREATED = "created"
+    REQUESTED = "requested"  # a wallet has fetched the Request Object
+    RESPONDED = "responded"  # same device: verified, the browser has not come back yet
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+    REFUSED = "refused"  # by the citizen, in the wallet
+    EXPIRED = "expired"
+    DELETED = "deleted"
+
+
+OPEN = (State.CREATED, State.REQUESTED)
+ENDED = frozenset(State).difference({*OPEN, State.RESPONDED})
+
+# The number of the event that announces a state; states only move to a higher one (results by
+# events).
+EVENT_NUMBERS = {
+    State.CREATED: 1,
+    State.REQUESTED: 2,
+    State.RESPONDED: 3,
+    State.VERIFIED: 4,
+    State.REFUSED: 4,
+    State.EXPIRED: 4,
+    State.REJECTED: 5,  # also after "verified": a response code that comes twice (V-50)
+    State.DELETED: 6,
+}
+
+
+def state_now(row: TransactionRow, now: datetime) -> State:
+    """The state in force: what has run out is over, also before the retention job says so."""
+    state = State(row.state)
+    if now >= row.expires_at:
+        if state in OPEN:
+            return State.EXPIRED
+        if state is State.RESPONDED:
+            return State.REJECTED
+    return state
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in whole seconds, as answers say it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def values(states: Iterable[State]) -> list[str]:
+    """As the database knows them."""
+    return sorted(each.value for each in states)
+
+
+_t = transactions.c
+_HERE = _t.tenant == bindparam("tenant_"), _t.id == bindparam("id_")
+
+FOR_CALLER = select(
+    _t.client,
+    _t.query,
+    _t.flow,
+    _t.state,
+    _t.secret_hash,
+    _t.created_at,
+    _t.expires_at,
+    _t.ended_at,
+    _t.outcome,
+    _t.sealed_claims,
+    _t.claims_until,
+    _t.fingerprint,
+).where(*_HERE)
+
+_BY_REQUEST = _t.tenant == bindparam("tenant_"), _t.request_id == bindparam("request_id_")
+
+FOR_WALLET = select(
+    _t.id,
+    _t.client,
+    _t.query,
+    _t.flow,
+    _t.state,
+    _t.seal_to,
+    _t.expires_at,
+    _t.return_url,
+    _t.request_object,
+    _t.sealed_request,
+).where(*_BY_REQUEST)
+
+FETCH = (
+    update(transactions)
+    .where(*_BY_REQUEST, _t.state == State.CREATED.value, _t.expires_at > bindparam("now_"))
+    .values(state=State.REQUESTED.value)
+    .returning(_t.request_object)
+)
+
+INSERT = insert(transactions)
+
+_NO_KEYS = {"request_object": null(), "sealed_request": null()}
+_NO_CLAIMS = {
+    "sealed_claims": null(),
+    "claims_until": null(),
+    "response_code_hash": null(),
+}
+
+ANSWER = (
+    update(transactions)
+    .where(*_HERE, _t.state.in_(values(OPEN)), _t.expires_at > bindparam("now_"))
+    .values(
+        state=bindparam("state_"),
+        ended_at=bindparam("ended_at_"),
+        due_at=bindparam("due_at_"),
+        outcome=bindparam("outcome_"),
+        sealed_claims=bindparam("sealed_claims_"),
+        claims_until=bindparam("claims_until_"),
+        response_code_hash=bindparam("response_code_hash_"),
+        **_NO_KEYS,
+    )
+)
+
+RELEASE = (
+    update(transactions)
+    .where(
+        *_HERE,
+        _t.state == State.RESPONDED.value,
+        _t.expires_at > bindparam("now_"),
+        _t.response_code_hash == bindparam("response_code_hash_"),
+    )
+    .values(state=State.VERIFIED.value, ended_at=bindparam("now_"), due_at=_t.claims_until)
+)
+
+
+def _end(state: State, *leaving: State) -> Update:
+    return (
+        update(transactions)
+        .where(*_HERE, _t.state.in_(values(leaving)))
+        .values(
+            state=state.value,
+            ended_at=bindparam("now_"),
+            due_at=bindparam("due_at_"),
+            outcome=bindparam("outcome_"),
+            **_NO_KEYS,
+            **_NO_CLAIMS,
+        )
+    )
+
+
+REJECT_RETURN = _end(State.REJECTED, State.RESPONDED, State.VERIFIED)
+EXPIRE = _end(State.EXPIRED, *OPEN)
+REJECT_UNRETURNED = _end(State.REJECTED, State.RESPONDED)
+DELETE = _end(State.DELETED, *(each for each in State if each is not State.DELETED))
+
+_AUDIT = insert(audit)
+
+
+def record(
+    connection: Connection,
+    *,
+    tenant: str,
+    subject: str,
+    actor: str,
+    act: str,
+    reason: str | None,
+    now: datetime,
+    random_bytes: RandomBytes,
+) -> None:
+    """Write one audit row, in the transaction of the act."""
+    connection.execute(
+        _AUDIT,
+        {
+            "tenant": tenant,
+            "id": f"aud_{b64url_encode(random_bytes(16))}",
+            "at": now,
+            "actor": actor,
+            "act": act,
+            "subject": subject,
+            "reason": reason,
+        },
+    )
+
+
+def move(connection: Connection, statement: Update, values: Mapping[str, object]) -> bool:
+    """Whether this guarded UPDATE was the one that moved the transaction."""
+    return once(connection, statement, values)

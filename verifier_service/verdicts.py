@@ -1,0 +1,129 @@
+"""The verdict: a closed model of what was checked, with the reason of the check that failed.
+
+A presentation's checks stand in the order in which they are made (V-60). The first that fails has
+the reason, those before it passed, those after it were not reached: nothing is called valid that
+was not looked at. What a status list says, and why it says nothing, are different results, never
+merged (ST-54). The same model is stored and answered. Claims are no part of it: they are sealed
+apart.
+"""
+
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Check(StrEnum):
+    """What is checked of one presentation, in this order."""
+
+    SHAPE = "shape"
+    CHAIN = "chain"
+    SIGNATURE = "signature"
+    DIGESTS = "digests"
+    VALIDITY = "validity"
+    HOLDER_BINDING = "holder_binding"
+    NONCE = "nonce"
+    AUDIENCE = "audience"
+    SD_HASH = "sd_hash"
+    ISSUER = "issuer"
+    TYPE = "type"
+    CLAIMS = "claims"
+    STATUS = "status"
+
+
+class Status(StrEnum):
+    """What is known about the status of a credential."""
+
+    NOT_CHECKED = "not_checked"
+    NONE = "none"  # it carries no status: its dates alone limit it
+    VALID = "valid"
+    REVOKED = "revoked"
+    SUSPENDED = "suspended"
+    LIST_EXPIRED = "list_expired"
+    LIST_UNREACHABLE = "list_unreachable"
+    LIST_UNREADABLE = "list_unreadable"
+    OUTSIDE_LIST = "outside_list"
+
+
+UNKNOWN = frozenset({Status.LIST_EXPIRED, Status.LIST_UNREACHABLE, Status.LIST_UNREADABLE})
+"""Where a query's policy decides (ST-54)."""
+
+Result: TypeAlias = Literal["passed", "failed", "not_reached", "not_asked", "unknown"]
+_OF_HOLDER = frozenset({Check.HOLDER_BINDING, Check.NONCE, Check.AUDIENCE, Check.SD_HASH})
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CheckResult(_Answer):
+    """One check."""
+
+    check: Check
+    result: Result
+    reason: str | None = None
+
+
+class Issuer(_Answer):
+    """The entity of the trust list whose chain signed, and by which version of the list."""
+
+    id: str
+    names: dict[str, str]
+    trust_list_version: int
+
+
+class CredentialVerdict(_Answer):
+    """One presentation. `reason` is a code of V-63, None if every check passed."""
+
+    query_id: str
+    format: str
+    type: str | None
+    issuer: Issuer | None
+    reason: str | None
+    status: Status
+    holder_bound: bool
+    """False where the query asks for no binding: it may be a replay (V-64)."""
+    valid_until: str | None
+    checks: tuple[CheckResult, ...]
+
+
+class Verdict(_Answer):
+    """Everything but the claims. `reason` speaks of the response as a whole."""
+
+    accepted: bool
+    reason: str | None
+    test: bool = False
+    """Reached with a test trust list."""
+    credentials: tuple[CredentialVerdict, ...] = ()
+    wallet_error: str | None = None
+    """The registered code a wallet refused with."""
+
+
+def results(
+    *, failed: Check | None, reason: str | None, status: Status, holder_bound: bool
+) -> tuple[CheckResult, ...]:
+    """Every check with its result, given the first that failed.
+
+    Args:
+        failed: None if all passed.
+        reason: of *failed*.
+        status: decides whether the last check says "unknown".
+        holder_bound: False if the query asked for no holder binding and none came.
+    """
+    found: list[CheckResult] = []
+    for check in Check:
+        if found and found[-1].result in {"failed", "not_reached"}:
+            found.append(_NOT_REACHED[check])
+        elif check is failed:
+            found.append(CheckResult(check=check, result="failed", reason=reason))
+        elif check in _OF_HOLDER and not holder_bound:
+            found.append(CheckResult(check=check, result="not_asked"))
+        elif check is Check.STATUS and status in UNKNOWN:
+            found.append(CheckResult(check=check, result="unknown"))
+        else:
+            found.append(_PASSED[check])
+    return tuple(found)
+
+
+_PASSED = {each: CheckResult(check=each, result="passed") for each in Check}
+_NOT_REACHED = {each: CheckResult(check=each, result="not_reached") for each in Check}
