@@ -118,12 +118,13 @@ def test_the_pop_says_what_the_suite_looks_for() -> None:
 
 def test_each_header_is_there_exactly_once() -> None:
     """I-29, T-01: no client attestation at all, or two."""
-    for attested, proven in [
+    bad: list[tuple[str | tuple[str, ...], str | tuple[str, ...]]] = [
         ((), pop()),
         (attest(), ()),
         ((attest(), attest()), pop()),
         (attest(), (pop(), pop())),
-    ]:
+    ]
+    for attested, proven in bad:
         with pytest.raises(InvalidClient):
             verify(attested, proven)
 

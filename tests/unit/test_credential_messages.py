@@ -282,10 +282,8 @@ def test_encryption_is_where_it_has_to_be() -> None:
     """I-80, I-81, T-05: not asked for in a plain request, not left out where required."""
     plain = CredentialRequest.from_object(REQUEST)
     asking = CredentialRequest.from_object({**REQUEST, "credential_response_encryption": asked()})
-    required = {"update": {"encryption_required": True}}
-    strict_requests, strict_responses = (
-        each.model_copy(**required) for each in (REQUESTS, RESPONSES)
-    )
+    strict_requests = REQUESTS.model_copy(update={"encryption_required": True})
+    strict_responses = RESPONSES.model_copy(update={"encryption_required": True})
     for request, offered, response, encrypted in [
         (plain, None, None, False),
         (plain, REQUESTS, RESPONSES, False),

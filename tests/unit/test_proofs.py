@@ -289,15 +289,16 @@ def test_kid_may_name_an_attested_key() -> None:
         assert len(verify(token).keys) == 3
     jwks[1]["kid"] = "mine"
     ambiguous = forged_attestation(attested_keys=jwks)
-    for key, kid, attested in [
+    bad: list[tuple[SoftwareKey, object, str]] = [
         (KEYS[0], "3", attestation),
         (KEYS[0], "1", attestation),
         (KEYS[0], "x", attestation),
         (KEYS[0], 0, attestation),
         (KEYS[2], "mine", ambiguous),
-    ]:
+    ]
+    for key, name, attested in bad:
         with pytest.raises(InvalidProof):
-            verify(forged(key, header={"kid": kid, "key_attestation": attested}))
+            verify(forged(key, header={"kid": name, "key_attestation": attested}))
 
 
 def test_the_proof_key_is_one_of_the_attested() -> None:
