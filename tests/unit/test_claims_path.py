@@ -97,7 +97,7 @@ def test_null_of_an_empty_array_selects_nothing_and_is_refused() -> None:
 
 def test_a_hidden_element_keeps_its_place_and_is_never_selected() -> None:
     """F-CP-03: a path is evaluated as if everything were disclosed."""
-    value = {"list": [{"...": "digest"}, "shown"]}
+    value: dict[str, Any] = {"list": [{"...": "digest"}, "shown"]}
     assert select(value, ("list", 1)) == [(("list", 1), "shown")]
     assert select(value, ("list", None)) == [(("list", 1), "shown")]
     with pytest.raises(InvalidInput):
@@ -132,7 +132,7 @@ def test_malformed_paths_are_refused(raw: Any) -> None:
 
 def test_cutting_keeps_the_chosen_places_whole_and_nothing_else() -> None:
     """V-61: what was not asked for does not stay."""
-    places = [("address", "locality"), ("degrees", 1), ("name",)]
+    places: list[Any] = [("address", "locality"), ("degrees", 1), ("name",)]
     assert cut(CREDENTIAL, places) == {
         "name": "Arthur Dent",
         "address": {"locality": "Milliways"},

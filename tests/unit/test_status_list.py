@@ -347,7 +347,9 @@ def test_the_official_token_is_read_with_its_key() -> None:
 
 def test_a_reference_is_read_from_the_status_claim() -> None:
     """ST-30: Token Status List, section 6.2."""
-    claims = {"status": {"status_list": {"idx": 0, "uri": "https://example.com/statuslists/1"}}}
+    claims: dict[str, Any] = {
+        "status": {"status_list": {"idx": 0, "uri": "https://example.com/statuslists/1"}}
+    }
     found = status_reference(claims)
     assert found == StatusReference(0, "https://example.com/statuslists/1")
     assert found is not None
