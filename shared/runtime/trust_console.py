@@ -1,7 +1,6 @@
 """What `wallet-trust` says and asks at the terminal: tables, sentences, passwords, key files."""
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -15,17 +14,13 @@ from rich.table import Table
 from ..crypto.keys import PublicKey
 from ..errors import InvalidInput, NotFound
 from ..trust import Entity, Role, TrustList
+from .clock import utc_now
 from .keys import KeyDirectory
 from .trust_enrol import EnrolmentRequest
 from .trust_files import OnlineRole, write
 from .trust_publish import Repository
 
 console = Console()
-
-
-def now() -> datetime:
-    """Aware UTC."""
-    return datetime.now(UTC)  # noqa: TID251  (a command has no context that could give a clock)
 
 
 def say(text: str) -> None:
@@ -128,7 +123,7 @@ def show_expiries(repository: Repository) -> None:
     """How long each signed file counts; red is urgent."""
     table = Table("Signed file", "Version", "Counts until", title="In force")
     for role, version, end in repository.expiries():
-        left = (end - now()).days
+        left = (end - utc_now()).days
         style = "red" if left < (1 if role == "timestamp" else 30) else ""
         table.add_row(role, str(version), f"{end:%Y-%m-%d %H:%M} UTC ({left} days)", style=style)
     console.print(table)

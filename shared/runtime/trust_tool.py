@@ -24,9 +24,9 @@ from ..encoding import parse_json_object
 from ..errors import ExpectedError
 from ..trust import TrustList
 from . import logs
+from .clock import utc_now
 from .trust_console import (
     new_password,
-    now,
     open_repository,
     own_keys,
     parse_environment,
@@ -77,7 +77,7 @@ def init(
     repository = Repository.create(
         folder,
         passwords=new_password,
-        now=now(),
+        now=utc_now(),
         environment=parse_environment(environment),
         holders=holders,
         threshold=threshold,
@@ -109,7 +109,7 @@ def request(
         entity=parse_json_object(read(entity), max_bytes=MAX_BYTES),
         keys=own,
         dns=dns,
-        now=now(),
+        now=utc_now(),
         entity_id=entity_id,
     )
     write(out, data)
@@ -133,7 +133,7 @@ def enrol_(
     repository = open_repository(folder)
     wanted = read_request(read(file))
     show_request(wanted)
-    response = enrol(repository, wanted, now=now(), days=days)
+    response = enrol(repository, wanted, now=utc_now(), days=days)
     write(out, response)
     entity_id = parse_json_object(response, max_bytes=MAX_BYTES)["entity_id"]
     say(
@@ -184,7 +184,7 @@ def withdraw(
     until: Annotated[datetime | None, typer.Option(help="UTC; now if not given.")] = None,
 ) -> None:
     """Supervisor: the entity issues and asks no more; what it issued before stays believable."""
-    end = until.replace(tzinfo=UTC) if until else now()
+    end = until.replace(tzinfo=UTC) if until else utc_now()
     open_repository(folder).withdraw(entity_id, until=end)
     say(f"In the working copy. `wallet-trust publish {folder}` puts it in force.")
 
@@ -193,7 +193,7 @@ def withdraw(
 def publish(folder: Folder) -> None:
     """Supervisor: sign the working copy and put it in force."""
     repository = open_repository(folder)
-    version = repository.publish(now())
+    version = repository.publish(utc_now())
     say(f"Version {version} is in force. Copy {repository.public} to the web server.")
     show_expiries(repository)
 
@@ -201,7 +201,7 @@ def publish(folder: Folder) -> None:
 @app.command()
 def renew(folder: Folder) -> None:
     """Daily job: say that the list is still the newest. Needs the online keys alone."""
-    until = open_repository(folder).renew(now())
+    until = open_repository(folder).renew(utc_now())
     say(f"Services hold on to the list until {until:%Y-%m-%d %H:%M} UTC. Run this daily.")
 
 
@@ -214,7 +214,7 @@ def rotate(
 ) -> None:
     """Ceremony: replace online keys, after a theft or every year."""
     repository = open_repository(folder, root_keys)
-    settle(repository, repository.rotate([parse_role(each) for each in role], now()), out)
+    settle(repository, repository.rotate([parse_role(each) for each in role], utc_now()), out)
 
 
 @app.command()
@@ -231,7 +231,7 @@ def rotate_root(
     """Ceremony: replace, add or retire root keys."""
     repository = open_repository(folder, root_keys)
     draft = repository.rotate_root(
-        now(),
+        utc_now(),
         retire=retire or (),
         add=[public_key(path) for path in add or ()],
         make=make,
@@ -295,7 +295,7 @@ def verify(
         url=place,
         initial_root=read(root),
         fetch=fetch,
-        clock=now,
+        clock=utc_now,
         random_bytes=os.urandom,
     )
     client.refresh()

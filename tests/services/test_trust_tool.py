@@ -15,6 +15,7 @@ from shared.crypto.x509 import Profile, parse_pem, thumbprint, verify_chain
 from shared.errors import BadSignature, InvalidInput, NotFound, VerificationError
 from shared.jose.jws import sign_jwt
 from shared.runtime import trust_console, trust_tool
+from shared.runtime.clock import utc_now
 from shared.runtime.trust_enrol import enrol, make_request, read_request, read_response
 from shared.runtime.trust_publish import Repository
 from shared.trust import Role, TrustList
@@ -85,7 +86,7 @@ def listed(folder: Path) -> TrustList:
 
 def test_an_agency_joins_by_files_and_its_chain_verifies(joined: Path) -> None:
     """DESIGN 4: enrolment by request and response files; C-21: leaf first, the anchor left out."""
-    now = trust_console.now()
+    now = utc_now()
     trust_list = listed(joined)
     for tenant, purpose, role in (
         ("registry", "credential", Role.CREDENTIAL),
