@@ -79,7 +79,7 @@ def load_tenants(
         InvalidInput: with a line for each tenant whose file or key is not usable.
     """
     found: dict[str, Tenant] = {}
-    wrong: list[str] = Field(default_factory=list)
+    wrong: list[str] = []
     for path in sorted(directory.glob("*.json")):
         try:
             found[path.stem] = _load(path, keys=keys, queries=queries)
