@@ -29,6 +29,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
 from ..errors import Unavailable
@@ -80,6 +81,7 @@ def _engine(url: URL) -> Engine:
         engine = create_engine(
             url.set(drivername="sqlite+pysqlite"),
             isolation_level="AUTOCOMMIT",
+            poolclass=QueuePool,
             pool_size=_POOL_SIZE,
             max_overflow=0,
             pool_timeout=_BUSY_SECONDS,
@@ -221,11 +223,14 @@ class Database:
         self.engine.dispose()
 
 
+_COUNTED = {"preserve_rowcount": True}  # of an INSERT it is else not known on PostgreSQL
+
+
 def once(
     connection: Connection, statement: Executable, values: Mapping[str, object] | None = None
 ) -> bool:
-    """Whether *statement* (an UPDATE or DELETE with its guard) changed exactly one row (S-02)."""
-    result: Any = connection.execute(statement, values)
+    """Whether *statement* (with its guard in it) changed exactly one row (S-02)."""
+    result: Any = connection.execute(statement, values, execution_options=_COUNTED)
     return bool(result.rowcount == 1)
 
 

@@ -149,11 +149,17 @@ def _tls(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 class Fetcher:
-    """The guarded client; one for each process, used by any thread."""
+    """The guarded client; one for each process, used by any thread.
 
-    def __init__(self, policy: FetchPolicy) -> None:
+    Args: policy: what may be reached. transport: what carries requests that passed the checks of
+    their URL; without one, connections to addresses that are checked too.
+    """
+
+    def __init__(
+        self, policy: FetchPolicy, *, transport: httpcore2.ConnectionInterface | None = None
+    ) -> None:
         self._policy = policy
-        self._pool = httpcore2.ConnectionPool(
+        self._pool = transport or httpcore2.ConnectionPool(
             ssl_context=_tls(policy.ca_bundle),
             max_connections=20,
             max_keepalive_connections=10,

@@ -1,0 +1,48 @@
+"""Fixtures for service tests: every test that asks for `database_url` runs on both databases."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.databases import PostgreSQL, sqlite_url, start_postgresql_or_skip
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """One server for the whole session, started when first asked for."""
+    server = start_postgresql_or_skip()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def new_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], str]]:
+    """Makes URLs of new, empty databases, of one kind and then of the other."""
+    if request.param == "sqlite":
+        directory = tmp_path_factory.mktemp("sqlite")
+        yield lambda: sqlite_url(directory)
+        return
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    made: list[str] = []
+
+    def new() -> str:
+        made.append(server.new_database())
+        return made[-1]
+
+    yield new
+    for each in made:
+        server.drop(each)
+
+
+@pytest.fixture(scope="module")
+def database_url(new_database_url: Callable[[], str]) -> str:
+    """An empty database for all tests of the module; once SQLite, once PostgreSQL."""
+    return new_database_url()
+
+
+@pytest.fixture
+def empty_database_url(new_database_url: Callable[[], str]) -> str:
+    """An empty database for this test alone."""
+    return new_database_url()
