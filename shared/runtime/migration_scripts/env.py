@@ -12,6 +12,8 @@ def _render(kind: str, item: Any, autogenerate: AutogenContext) -> str | Literal
     if kind == "type" and type(item).__name__ == "UtcDateTime":
         autogenerate.imports.add("from shared.runtime.database import UtcDateTime")
         return "UtcDateTime()"
+    if kind == "type" and type(item).__name__ == "AutoString":  # SQLModel's str
+        return f"sa.String(length={item.length})"
     return False
 
 

@@ -1,0 +1,122 @@
+"""Makes the app: routers and jobs around one context. `serve` makes both from the environment."""
+
+import os
+from collections.abc import Callable
+
+from shared.runtime.clock import utc_now
+
+from shared.encoding import Clock, RandomBytes
+from shared.runtime import logs
+from shared.runtime.app import ServiceApp, make_app
+from shared.runtime.database import Database
+from shared.runtime.documents import DocumentCache
+from shared.runtime.fetch import Fetcher
+from shared.runtime.jobs import Jobs
+from shared.runtime.keys import KeyDirectory
+from shared.runtime.settings import load_settings
+from shared.runtime.trust_list import TrustListClient, TrustSource
+
+from . import tables
+from .cleaning import clean
+from .context import Wallet
+from .routes import citizen, flows, holdings
+from .settings import WalletSettings
+
+SECRETS = ("shares", "ceremonies", "codes", "challenges")
+"""Symmetric keys that `migrate` makes."""
+
+
+def make_wallet(
+    settings: WalletSettings,
+    *,
+    database: Database,
+    shares: Database,
+    keys: KeyDirectory,
+    trust: TrustSource,
+    fetcher: Fetcher,
+    clock: Clock,
+    random_bytes: RandomBytes,
+) -> Wallet:
+    """The context of one process."""
+    return Wallet(
+        settings=settings,
+        database=database,
+        shares=shares,
+        share_keys=keys.keyring("shares"),
+        ceremony_keys=keys.keyring("ceremonies"),
+        mac_key=keys.secret("codes"),
+        challenge_key=keys.secret("challenges"),
+        fetcher=fetcher,
+        documents=DocumentCache(fetcher, clock=clock, random_bytes=random_bytes),
+        trust=trust,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+
+
+def make_jobs(wallet: Wallet) -> Jobs:
+    """The work that one replica at a time does."""
+    jobs = Jobs(
+        wallet.database, tables.metadata, clock=wallet.clock, random_bytes=wallet.random_bytes
+    )
+    jobs.every("clean", 300, lambda now: clean(wallet, now=now))
+    return jobs
+
+
+def create_app(
+    wallet: Wallet, *, jobs: Jobs | None = None, trust: TrustListClient | None = None
+) -> ServiceApp:
+    """The ASGI application around *wallet*; *trust* is refreshed while it runs."""
+
+    def ready() -> dict[str, bool]:
+        found = {"database": wallet.database.ping(), "shares": wallet.shares.ping()}
+        if trust is not None:
+            found["trust_list"] = trust.state().usable
+        return found
+
+    starts: list[Callable[[], None]] = [wallet.documents.start]
+    stops: list[Callable[[], None]] = [wallet.documents.stop, wallet.fetcher.close]
+    if trust is not None:
+        starts.append(trust.start)
+        stops.append(trust.stop)
+    if jobs is not None:
+        starts.append(jobs.start)
+        stops.append(jobs.stop)
+    return make_app(
+        title="Citizen Wallet: wallet",
+        service="wallet",
+        public_url=wallet.settings.public_url,
+        context=wallet,
+        routers=[citizen.router, flows.router, holdings.router],
+        ready=ready,
+        on_start=starts,
+        on_stop=stops,
+    )
+
+
+def serve() -> ServiceApp:
+    """The app from the environment, for a worker process."""
+    settings = load_settings(WalletSettings)
+    logs.configure(service="wallet", level=settings.log_level)
+    database = Database(settings.database_url.get_secret_value())
+    password = settings.key_password.get_secret_value().encode()
+    fetcher = Fetcher.from_settings(settings)
+    trust = TrustListClient.from_settings(
+        settings,
+        fetcher=fetcher,
+        database=database,
+        table=tables.metadata.tables["trust_state"],
+        clock=utc_now,
+        random_bytes=os.urandom,
+    )
+    wallet = make_wallet(
+        settings,
+        database=database,
+        shares=Database(settings.shares_database_url.get_secret_value()),
+        keys=KeyDirectory(settings.key_directory, password),
+        trust=trust,
+        fetcher=fetcher,
+        clock=utc_now,
+        random_bytes=os.urandom,
+    )
+    return create_app(wallet, jobs=make_jobs(wallet), trust=trust)

@@ -1,0 +1,22 @@
+"""What is over is erased: sessions, challenges, approvals, ended flows (S-03)."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, or_
+
+from .context import Wallet
+from .tables import approvals, issuances, presentations, sessions, used_challenges
+
+_KEPT = timedelta(days=1)
+
+
+def clean(wallet: Wallet, *, now: datetime) -> None:
+    """Delete what ended; what a citizen may still look at stays for a day."""
+    with wallet.database.transaction() as connection:
+        connection.execute(
+            delete(sessions).where(or_(sessions.c.ends_at <= now, sessions.c.idle_until <= now))
+        )
+        connection.execute(delete(used_challenges).where(used_challenges.c.expires_at <= now))
+        connection.execute(delete(approvals).where(approvals.c.expires_at <= now - _KEPT))
+        for table in (issuances, presentations):
+            connection.execute(delete(table).where(table.c.expires_at <= now - _KEPT))

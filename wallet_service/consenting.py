@@ -1,0 +1,117 @@
+"""The consent model: everything a citizen needs to decide, and nothing the request says of itself.
+
+Name, purpose, retention and privacy policy come from the trust list. Optional sets are off until
+chosen; what is asked without entitlement is marked claim by claim; the least that answers is
+proposed.
+
+Specification: WALLET_SECURITY, section 9; PROFILE W-57, Q-22; PAIN_POINTS 8 and 9.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from shared.encoding import JsonValue
+from shared.formats.claims_path import ClaimPath
+from shared.oid4vp.dcql_matching import Match
+
+from . import holding, wording
+from .presenting import Question
+
+
+def model(asked: Question, *, locale: str, now: datetime) -> dict[str, JsonValue]:
+    """What to show for *asked*, in the citizen's language."""
+    state = asked.flow.state
+    verifier = state["verifier"]
+    proposal = asked.selection.proposal() if asked.selection.satisfiable else {}
+    return {
+        "verifier": {
+            "name": wording.choose(verifier["names"], locale),
+            "entity": verifier["entity"],
+            "trust": verifier["trust"],
+        },
+        "purpose": wording.choose(verifier["purpose_texts"], locale) or None,
+        "retention_seconds": verifier["retention_seconds"],
+        "privacy_policy": verifier["privacy_policy"],
+        "cross_device": state["cross_device"],
+        "possible": asked.answerable,
+        "blocked": asked.blocked,
+        "warnings": [
+            {"code": code, "text": wording.choose(wording.WARNINGS[code], locale)}
+            for code in state["warnings"]
+        ],
+        "credentials": [
+            _query(asked, query_id, matches, proposal.get(query_id, ()), locale=locale, now=now)
+            for query_id, matches in asked.selection.matches.items()
+        ],
+        "sets": [
+            {"required": each.required, "options": [list(option) for option in each.options]}
+            for each in asked.selection.sets
+        ],
+        "if_refused": wording.choose(wording.REFUSING, locale),
+    }
+
+
+def _query(
+    asked: Question,
+    query_id: str,
+    matches: Sequence[Match],
+    chosen: Sequence[str],
+    *,
+    locale: str,
+    now: datetime,
+) -> dict[str, JsonValue]:
+    wanted = asked.query.credential(query_id)
+    return {
+        "query": query_id,
+        "chosen": list(chosen),
+        "multiple": wanted.multiple,
+        "options": [_option(asked, query_id, each, locale=locale, now=now) for each in matches],
+        "over_asked": [
+            path for asked_by, path in asked.flow.state["over_asked"] if asked_by == query_id
+        ],
+    }
+
+
+def _option(
+    asked: Question, query_id: str, match: Match, *, locale: str, now: datetime
+) -> dict[str, JsonValue]:
+    card = asked.cards[match.candidate.id]
+    data = card.data
+    badge = card.badge(now)
+    over_asked = [
+        tuple(path) for asked_by, path in asked.flow.state["over_asked"] if asked_by == query_id
+    ]
+    claims: list[JsonValue] = [
+        {
+            "path": list(path),
+            "label": holding.label(data, path, locale=locale),
+            "value": value,
+            "entitled": not any(_covers(each, path) for each in over_asked),
+        }
+        for path, value in match.found
+    ]
+    always: list[JsonValue] = [
+        {
+            "path": [name],
+            "label": holding.label(data, (name,), locale=locale),
+            "value": data["claims"][name],
+        }
+        for name in data["always"]
+        if (name,) not in match.paths
+    ]
+    return {
+        "credential": card.id,
+        "name": wording.choose(data["names"], locale),
+        "issuer": wording.choose(data["issuer"]["names"], locale),
+        "badge": badge,
+        "badge_text": wording.choose(wording.BADGES[badge], locale),
+        "claims": claims,
+        "always_disclosed": always,
+    }
+
+
+def _covers(asked: ClaimPath, found: ClaimPath) -> bool:
+    return len(asked) == len(found) and all(
+        ours == theirs or (ours is None and isinstance(theirs, int))
+        for ours, theirs in zip(asked, found, strict=True)
+    )

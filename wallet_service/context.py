@@ -1,0 +1,30 @@
+"""What the wallet's acts work with; made once at start."""
+
+from dataclasses import dataclass
+
+from shared.crypto.sealing import Keyring
+from shared.encoding import Clock, RandomBytes
+from shared.runtime.database import Database
+from shared.runtime.documents import DocumentCache
+from shared.runtime.fetch import Fetcher
+from shared.runtime.trust_list import TrustSource
+
+from .settings import WalletSettings
+
+
+@dataclass(frozen=True)
+class Wallet:
+    """The wallet service: settings, two databases, keys, neighbours, time and chance."""
+
+    settings: WalletSettings
+    database: Database
+    shares: Database
+    share_keys: Keyring  # around each `S`
+    ceremony_keys: Keyring  # around what a browser carries between two calls
+    mac_key: bytes  # indexes recovery and revocation codes
+    challenge_key: bytes  # sign-in challenges
+    fetcher: Fetcher
+    documents: DocumentCache
+    trust: TrustSource
+    clock: Clock
+    random_bytes: RandomBytes

@@ -1,0 +1,128 @@
+"""Long flows as resources: a step, what may be done next, an end; resumable and idempotent.
+
+The step and everything needed to go on are recorded, sealed, before each call to the outside, so a
+crash resumes. A step changes by one guarded UPDATE: of two requests, one goes on.
+
+Specification: WALLET_SECURITY, sections 6 and 9.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, select, update
+
+from shared.encoding import JsonValue
+from shared.errors import Conflict, NotFound
+from shared.runtime.database import insert_once, once
+
+from .context import Wallet
+from .registering import new_id
+from .vault import OpenWallet
+
+
+class StepChanged(Conflict):
+    """The flow is elsewhere, or has ended."""
+
+    code = "step_changed"
+    public = "This has gone on meanwhile, or has ended."
+    next_step = "Read the resource again: allowed_actions says what can be done."
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One flow, opened. *state* is a copy: `advance` stores what it is given."""
+
+    id: str
+    step: str
+    state: dict[str, Any]
+    expires_at: datetime
+
+
+def begin(
+    wallet: Wallet,
+    opened: OpenWallet,
+    table: Table,
+    *,
+    prefix: str,
+    step: str,
+    state: Mapping[str, JsonValue],
+    idempotency_key: str | None,
+    expires_at: datetime,
+) -> tuple[Flow, bool]:
+    """A new flow, or the one begun with the same Idempotency-Key; and whether it is new."""
+    request_key = wallet.random_bytes(32)
+    if idempotency_key is not None:
+        request_key = hashlib.sha256(idempotency_key.encode()).digest()
+    flow_id = new_id(wallet, prefix)
+    row = {
+        "id": flow_id,
+        "wallet": opened.id,
+        "step": step,
+        "request_key": request_key,
+        "sealed": opened.seal(table, flow_id, state),
+        "expires_at": expires_at,
+    }
+    with wallet.database.transaction() as connection:
+        if insert_once(connection, table, row):
+            return Flow(flow_id, step, dict(state), expires_at), True
+        found = connection.execute(
+            select(table.c.id).where(
+                table.c.wallet == opened.id, table.c.request_key == request_key
+            )
+        ).scalar_one()
+    return load(wallet, opened, table, found), False
+
+
+def load(wallet: Wallet, opened: OpenWallet, table: Table, flow_id: str) -> Flow:
+    """The flow as it stands; raises NotFound if it is not one of this wallet."""
+    statement = select(table.c.step, table.c.sealed, table.c.expires_at).where(
+        table.c.id == flow_id, table.c.wallet == opened.id
+    )
+    with wallet.database.reading() as connection:
+        row = connection.execute(statement).one_or_none()
+    if row is None:
+        raise NotFound("flow: not one of this wallet")
+    return Flow(flow_id, row.step, opened.open(table, flow_id, row.sealed), row.expires_at)
+
+
+def expect(flow: Flow, *steps: str, now: datetime) -> None:
+    """The flow stands at one of *steps* and has not expired; raises StepChanged otherwise."""
+    if flow.step not in steps or now >= flow.expires_at:
+        raise StepChanged(f"flow: at {flow.step}")
+
+
+def advance(
+    connection: Connection,
+    opened: OpenWallet,
+    table: Table,
+    flow: Flow,
+    *,
+    to: str,
+    state: Mapping[str, JsonValue],
+) -> Flow:
+    """Go from the step *flow* stands at to another one, if nobody did before."""
+    moved = (
+        update(table)
+        .where(table.c.id == flow.id, table.c.wallet == opened.id, table.c.step == flow.step)
+        .values(step=to, sealed=opened.seal(table, flow.id, state))
+    )
+    if not once(connection, moved):
+        raise StepChanged(f"flow: not at {flow.step} any more")
+    return Flow(flow.id, to, dict(state), flow.expires_at)
+
+
+def record(
+    wallet: Wallet,
+    opened: OpenWallet,
+    table: Table,
+    flow: Flow,
+    *,
+    to: str,
+    state: Mapping[str, JsonValue],
+) -> Flow:
+    """`advance` as a transaction of its own: before and after each call to the outside."""
+    with wallet.database.single() as connection:
+        return advance(connection, opened, table, flow, to=to, state=state)

@@ -1,0 +1,291 @@
+"""What the wallet holds: cards with their state in words, details with labels, keeping and
+deleting.
+
+A card is one sealed row with everything a screen or a query needs, so that opening a wallet
+decrypts each card once and parses no credential. The state of a card is what the last look at its
+issuer's status list said (`refreshing.py`); showing or presenting a card never causes a fetch
+(DESIGN 6.1).
+
+Specification: WALLET_SECURITY, sections 3, 6 and 7; PROFILE W-44, W-46.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
+
+from shared.encoding import JsonValue, b64url_decode, to_numeric_date
+from shared.errors import InvalidInput, NotFound
+from shared.formats.claims_path import ClaimPath
+from shared.formats.claims_path import select as select_claims
+from shared.formats.credential import Candidate
+
+from . import approving, flows, logbook, obtaining, wording
+from .approving import Approved
+from .checking import TECHNICAL
+from .context import Wallet
+from .flows import Flow
+from .registering import new_id
+from .tables import copies, credentials, issuances, wallets
+from .vault import OpenWallet
+
+_CARDS = select(credentials.c.id, credentials.c.sealed).where(
+    credentials.c.wallet == bindparam("wallet")
+)
+_MAX_ITEMS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One credential of the wallet, opened."""
+
+    id: str
+    data: dict[str, Any]
+
+    def candidate(self) -> Candidate:
+        """As a query sees it (Q-10 to Q-14)."""
+        data = self.data
+        return Candidate(
+            id=self.id,
+            format=data["format"],
+            type=data["type"],
+            claims=data["claims"],
+            authority_key_ids=frozenset(b64url_decode(each) for each in data["authority_key_ids"]),
+            holder_bound=True,
+        )
+
+    def badge(self, now: datetime) -> str:
+        """The state as a code: one of `wording.BADGES`."""
+        moment, data = to_numeric_date(now), self.data
+        if data["expires_at"] is not None and moment >= data["expires_at"]:
+            return "expired"
+        if data["not_before"] is not None and moment < data["not_before"]:
+            return "not_yet_valid"
+        if not data["statuses"]:
+            return "valid"
+        return str(data.get("status", "not_checked"))
+
+    def usable(self, now: datetime) -> bool:
+        """Whether a verifier can be expected to take it."""
+        return self.badge(now) in {"valid", "not_checked"}
+
+
+def cards(wallet: Wallet, opened: OpenWallet) -> list[Card]:
+    """All cards of the open wallet, in the order they came."""
+    with wallet.database.reading() as connection:
+        rows = connection.execute(_CARDS, {"wallet": opened.id}).all()
+    found = [Card(row.id, opened.open(credentials, row.id, row.sealed)) for row in rows]
+    return sorted(found, key=lambda card: (card.data["received"], card.id))
+
+
+def card(wallet: Wallet, opened: OpenWallet, card_id: str) -> Card:
+    """One card; raises NotFound if it is not one of this wallet."""
+    with wallet.database.reading() as connection:
+        statement = select(credentials.c.sealed).where(
+            credentials.c.id == card_id, credentials.c.wallet == opened.id
+        )
+        sealed = connection.execute(statement).scalar_one_or_none()
+    if sealed is None:
+        raise NotFound("card: not one of this wallet")
+    return Card(card_id, opened.open(credentials, card_id, sealed))
+
+
+def copies_left(wallet: Wallet, opened: OpenWallet) -> dict[str, int]:
+    """How many unused copies each card has."""
+    statement = (
+        select(copies.c.credential, func.count())
+        .where(copies.c.wallet == opened.id, copies.c.state == "fresh")
+        .group_by(copies.c.credential)
+    )
+    with wallet.database.reading() as connection:
+        return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def locale_of(wallet: Wallet, opened: OpenWallet) -> str:
+    """The citizen's language."""
+    with wallet.database.reading() as connection:
+        return str(
+            connection.execute(
+                select(wallets.c.locale).where(wallets.c.id == opened.id)
+            ).scalar_one()
+        )
+
+
+def summary(one: Card, *, locale: str, left: int, now: datetime) -> dict[str, JsonValue]:
+    """A card as it stands in a list; `label` says all of it in one sentence."""
+    data = one.data
+    name = wording.choose(data["names"], locale)
+    issuer = wording.choose(data["issuer"]["names"], locale)
+    badge = one.badge(now)
+    word = wording.choose(wording.BADGES[badge], locale)
+    return {
+        "id": one.id,
+        "name": name,
+        "issuer": issuer,
+        "format": data["format"],
+        "type": data["type"],
+        "badge": badge,
+        "badge_text": word,
+        "next_step": wording.choose(wording.NEXT_STEPS.get(badge, {}), locale) or None,
+        "label": f"{name}, {issuer}, {word}",
+        "expires_at": data["expires_at"],
+        "copies_left": left,
+    }
+
+
+def details(one: Card, *, locale: str, left: int, now: datetime) -> dict[str, JsonValue]:
+    """A card with its claims, each under the label of its type in the citizen's language."""
+    return {
+        **summary(one, locale=locale, left=left, now=now),
+        "claims": claims_shown(one.data, locale=locale),
+        "received": one.data["received"],
+        "not_before": one.data["not_before"],
+        "status_checked": one.data.get("status_checked"),
+    }
+
+
+def claims_shown(data: Mapping[str, Any], *, locale: str) -> list[JsonValue]:
+    """Every claim with label, path and value, in the order of the type's labels."""
+    labelled = [tuple(each["path"]) for each in data["labels"]]
+    tops = {path[0] for path in labelled}
+    rest = [(name,) for name in data["claims"] if name not in tops and name not in TECHNICAL]
+    leaves = [path for path in labelled if not _has_below(path, labelled)]
+    shown: list[JsonValue] = []
+    for path in [*leaves, *rest]:
+        try:
+            places = select_claims(data["claims"], path)
+        except InvalidInput:
+            continue
+        shown.extend(
+            {"path": list(place), "label": label(data, place, locale=locale), "value": value}
+            for place, value in places[:_MAX_ITEMS]
+        )
+    return shown
+
+
+def label(data: Mapping[str, Any], path: ClaimPath, *, locale: str) -> str:
+    """The label of the claim at *path*: of the type, or the claim's own name."""
+    for each in data["labels"]:
+        if _fits(tuple(each["path"]), path):
+            return wording.choose(each["texts"], locale)
+    return " ".join(str(part) for part in path if isinstance(part, str))
+
+
+def _fits(pattern: ClaimPath, path: ClaimPath) -> bool:
+    return len(pattern) == len(path) and all(
+        ours == theirs or (ours is None and isinstance(theirs, int))
+        for ours, theirs in zip(pattern, path, strict=True)
+    )
+
+
+def _has_below(path: ClaimPath, paths: list[ClaimPath]) -> bool:
+    return any(len(each) > len(path) and each[: len(path)] == path for each in paths)
+
+
+def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
+    """The citizen has seen the content and keeps it: stored, logged, issuer told (W-41, W-42)."""
+    flows.expect(flow, "review", now=now)
+    kept: list[JsonValue] = []
+    with wallet.database.transaction() as connection:
+        kept.extend(
+            _store(wallet, connection, opened, flow.state, data) for data in flow.state["checked"]
+        )
+        logbook.append(
+            connection,
+            opened,
+            kind="issuance",
+            result="stored",
+            body={
+                "issuer": flow.state["entity"],
+                "names": flow.state["entity_names"],
+                "types": [each["type"] for each in flow.state["checked"]],
+                "credentials": kept,
+                **flow.state["receipt"],
+            },
+            now=now,
+        )
+        done = flows.advance(
+            connection, opened, issuances, flow, to="stored", state={"credentials": kept}
+        )
+    obtaining.notify(wallet, flow.state, "credential_accepted", now=now)
+    return done
+
+
+def discard(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
+    """The citizen has seen the content and does not want it (W-42: `credential_deleted`)."""
+    flows.expect(flow, "review", now=now)
+    done = flows.record(wallet, opened, issuances, flow, to="discarded", state={})
+    obtaining.notify(wallet, flow.state, "credential_deleted", now=now)
+    return done
+
+
+def _store(
+    wallet: Wallet,
+    connection: Connection,
+    opened: OpenWallet,
+    state: Mapping[str, Any],
+    data: Mapping[str, Any],
+) -> str:
+    card_id = new_id(wallet, "crd")
+    without_copies = {name: value for name, value in data.items() if name != "copies"}
+    connection.execute(
+        insert(credentials).values(
+            id=card_id,
+            wallet=opened.id,
+            sealed=opened.seal(credentials, card_id, without_copies),
+        )
+    )
+    connection.execute(
+        insert(copies),
+        [
+            {
+                "id": copy,
+                "wallet": opened.id,
+                "credential": card_id,
+                "state": "fresh",
+                "uses": 0,
+                "sealed": opened.seal(copies, copy, {"held": held, "shown_to": []}),
+                "key_blob": b64url_decode(state["copies"][copy]["key_blob"]),
+            }
+            for copy, held in data["copies"].items()
+        ],
+    )
+    return card_id
+
+
+def propose_delete(wallet: Wallet, opened: OpenWallet, card_id: str, *, now: datetime) -> str:
+    """Deleting a card is approved like everything else; returns the approval's id."""
+    one = card(wallet, opened, card_id)
+    body: dict[str, JsonValue] = {
+        "credential": card_id,
+        "names": one.data["names"],
+        "issuer": one.data["issuer"]["names"],
+    }
+    with wallet.database.transaction() as connection:
+        return approving.propose(
+            wallet, connection, opened, kind="delete_credential", body=body, now=now
+        )
+
+
+def delete_card(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: datetime) -> None:
+    """Destroy the approved card with all its keys."""
+    card_id = approved.payload["credential"]
+    with wallet.database.transaction() as connection:
+        connection.execute(
+            delete(copies).where(copies.c.credential == card_id, copies.c.wallet == opened.id)
+        )
+        connection.execute(
+            delete(credentials).where(
+                credentials.c.id == card_id, credentials.c.wallet == opened.id
+            )
+        )
+        logbook.append(
+            connection,
+            opened,
+            kind="credential_deleted",
+            result="done",
+            body={"credential": card_id, **approved.receipt()},
+            now=now,
+        )

@@ -1,0 +1,74 @@
+"""Goodbye: `S` destroyed first, then every row of the wallet.
+
+From the first statement on nothing opens any more, whatever a backup still holds; the share key
+that sealed `S` there is destroyed within 35 days. Specification: WALLET_SECURITY, sections 2 and
+6; DESIGN 2.8.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import delete
+
+from shared.encoding import JsonValue
+
+from . import approving, logbook
+from .approving import Approved
+from .context import Wallet
+from .logbook import Head
+from .tables import (
+    approvals,
+    codes,
+    copies,
+    credentials,
+    issuances,
+    log_entries,
+    presentations,
+    sessions,
+    unlockers,
+    wallets,
+    wraps,
+)
+from .vault import OpenWallet, destroy_share
+
+_OF_A_WALLET = (
+    wraps,
+    unlockers,
+    sessions,
+    approvals,
+    copies,
+    credentials,
+    issuances,
+    presentations,
+    log_entries,
+    codes,
+)
+
+
+def propose(wallet: Wallet, opened: OpenWallet, *, now: datetime) -> str:
+    """Ask the citizen to approve the end of the wallet; returns the approval's id."""
+    body: dict[str, JsonValue] = {"warnings": ["everything_is_deleted"]}
+    with wallet.database.transaction() as connection:
+        return approving.propose(
+            wallet, connection, opened, kind="delete_wallet", body=body, now=now
+        )
+
+
+def delete_wallet(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: datetime) -> Head:
+    """Delete the wallet; the answer is its last log head, the citizen's receipt."""
+    if approved.type != "delete_wallet":
+        raise approving.ApprovalUsed("leaving: approved for something else")
+    with wallet.database.transaction() as connection:
+        last = logbook.append(
+            connection,
+            opened,
+            kind="wallet_deleted",
+            result="done",
+            body=approved.receipt(),
+            now=now,
+        )
+    destroy_share(wallet, opened.id)
+    with wallet.database.transaction() as connection:
+        for table in _OF_A_WALLET:
+            connection.execute(delete(table).where(table.c.wallet == opened.id))
+        connection.execute(delete(wallets).where(wallets.c.id == opened.id))
+    return last

@@ -1,0 +1,167 @@
+"""The citizen's log: sealed entries in a hash chain, whose head every approval names.
+
+entry_hash = SHA-256 over the RFC 8785 form of wallet pseudonym, seq, previous hash, time, type,
+result and the hash of the sealed body. Deleting an entry removes its body and leaves its hashes,
+and is itself an entry. Bodies name claim paths, never values. Specification: WALLET_SECURITY,
+section 8.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from shared.encoding import JsonValue, b64url_encode, canonical_json, to_numeric_date
+from shared.errors import NotFound
+from shared.runtime.database import once
+
+from .context import Wallet
+from .tables import log_entries, wallets
+from .vault import OpenWallet, WalletAltered
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The wallet's version (how many entries there are) and the hash of the newest one."""
+
+    version: int
+    hash: bytes
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """As payloads and answers carry it."""
+        return {"wallet_version": self.version, "log_head": b64url_encode(self.hash)}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry, opened; *body* is None once it was deleted."""
+
+    seq: int
+    time: int
+    type: str
+    result: str
+    body: dict[str, Any] | None
+    body_hash: bytes
+    entry_hash: bytes
+
+
+def head(connection: Connection, wallet_id: str) -> Head:
+    """Where the log stands; raises NotFound if the wallet is gone."""
+    row = connection.execute(
+        select(wallets.c.version, wallets.c.log_head).where(wallets.c.id == wallet_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("log: no such wallet")
+    return Head(*row)
+
+
+def append(
+    connection: Connection,
+    opened: OpenWallet,
+    *,
+    kind: str,
+    result: str,
+    body: Mapping[str, JsonValue],
+    now: datetime,
+) -> Head:
+    """Add an entry inside the transaction of the act it records."""
+    locked = select(wallets.c.version, wallets.c.log_head).where(wallets.c.id == opened.id)
+    row = connection.execute(locked.with_for_update()).one_or_none()
+    if row is None:
+        raise NotFound("log: no such wallet")
+    version, previous = row
+    seq = version + 1
+    sealed = opened.seal(log_entries, f"{seq}/body", body)
+    meta: dict[str, JsonValue] = {"time": to_numeric_date(now), "type": kind, "result": result}
+    body_hash = hashlib.sha256(sealed).digest()
+    entry_hash = _entry_hash(opened, seq, previous, meta, body_hash)
+    connection.execute(
+        insert(log_entries).values(
+            wallet=opened.id,
+            seq=seq,
+            head=opened.seal(log_entries, f"{seq}/head", meta),
+            body=sealed,
+            body_hash=body_hash,
+            previous_hash=previous,
+            entry_hash=entry_hash,
+        )
+    )
+    connection.execute(
+        update(wallets).where(wallets.c.id == opened.id).values(version=seq, log_head=entry_hash)
+    )
+    return Head(seq, entry_hash)
+
+
+def read(wallet: Wallet, opened: OpenWallet) -> list[Entry]:
+    """All entries, oldest first, each checked against its hash and the chain.
+
+    Raises:
+        WalletAltered: an entry is missing, was changed or moved, or the head is another one.
+    """
+    with wallet.database.reading() as connection:
+        stands = head(connection, opened.id)  # first: whatever is added meanwhile lies behind it
+        rows = connection.execute(
+            select(log_entries)
+            .where(log_entries.c.wallet == opened.id, log_entries.c.seq <= stands.version)
+            .order_by(log_entries.c.seq)
+        ).mappings()
+        previous, entries = bytes(32), []
+        for seq, row in enumerate(rows, 1):
+            entries.append(_opened(opened, row, seq, previous))
+            previous = row["entry_hash"]
+    if (len(entries), previous) != (stands.version, stands.hash):
+        raise WalletAltered("log: the head is not the newest entry")
+    return entries
+
+
+def delete_body(connection: Connection, opened: OpenWallet, seq: int, *, now: datetime) -> Head:
+    """Forget what entry *seq* said; its hashes stay, and an entry says that it was deleted."""
+    emptied = (
+        update(log_entries)
+        .where(
+            log_entries.c.wallet == opened.id,
+            log_entries.c.seq == seq,
+            log_entries.c.body.is_not(None),
+        )
+        .values(body=None)
+    )
+    if not once(connection, emptied):
+        raise NotFound("log: no such entry with content")
+    return append(
+        connection, opened, kind="entry_deleted", result="done", body={"seq": seq}, now=now
+    )
+
+
+def _opened(opened: OpenWallet, row: RowMapping, seq: int, previous: bytes) -> Entry:
+    meta = opened.open(log_entries, f"{row['seq']}/head", row["head"])
+    sealed = row["body"]
+    expected = _entry_hash(opened, seq, previous, meta, row["body_hash"])
+    if (row["seq"], row["previous_hash"], row["entry_hash"]) != (seq, previous, expected):
+        raise WalletAltered("log: the chain is broken")
+    if sealed is not None and hashlib.sha256(sealed).digest() != row["body_hash"]:
+        raise WalletAltered("log: a body was changed")
+    body = None if sealed is None else opened.open(log_entries, f"{seq}/body", sealed)
+    return Entry(seq, meta["time"], meta["type"], meta["result"], body, row["body_hash"], expected)
+
+
+def _entry_hash(
+    opened: OpenWallet,
+    seq: int,
+    previous: bytes,
+    meta: Mapping[str, JsonValue],
+    body_hash: bytes,
+) -> bytes:
+    return hashlib.sha256(
+        canonical_json(
+            {
+                "wallet": opened.pseudonym,
+                "seq": seq,
+                "prev_hash": b64url_encode(previous),
+                **meta,
+                "body_hash": b64url_encode(body_hash),
+            }
+        )
+    ).digest()

@@ -1,0 +1,312 @@
+"""From an Authorization Request to the citizen's choice: who asks, for what, and what would answer?
+
+A request is fetched without cookies or identifying headers, and counts only once its signature,
+its certificate, its registered purpose and its query have been checked. Whatever is wrong with it
+is told to the citizen alone: no invalid request ever causes a call to `response_uri`
+(CERTIFICATION 2.4.3).
+
+Specification: OpenID4VP 1.0, sections 5, 9 and 15; HAIP 5.1; PROFILE W-50 to W-57, V-31;
+WALLET_SECURITY 6.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.encoding import JsonValue, b64url_encode, dump_json
+from shared.errors import ExpectedError, InvalidInput
+from shared.formats.credential import FORMATS
+from shared.oauth.encryption import EncryptionKey
+from shared.oauth.messages import make_form
+from shared.oid4vp import dcql, dcql_matching, invocation, request
+from shared.oid4vp.dcql import DcqlQuery
+from shared.oid4vp.dcql_matching import Match, Selection
+from shared.oid4vp.errors import InvalidRequest
+from shared.oid4vp.request import VerifiedRequest
+from shared.trust import Entitlement, Entity, Role, TrustList, Wanted, entitled
+
+from . import approving, choosing, flows, holding
+from .checking import TECHNICAL
+from .context import Wallet
+from .flows import Flow
+from .holding import Card
+from .tables import presentations
+from .vault import OpenWallet
+
+LIFETIME = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An open presentation with everything that consent needs."""
+
+    flow: Flow
+    query: DcqlQuery
+    cards: Mapping[str, Card]
+    selection: Selection
+
+    @property
+    def blocked(self) -> bool:
+        """Whether policy forbids an answer: the agency asks for what it is not entitled to."""
+        return bool(self.flow.state["blocked"])
+
+    @property
+    def answerable(self) -> bool:
+        """Whether the citizen can say yes."""
+        return self.selection.satisfiable and not self.blocked
+
+
+def open_request(
+    wallet: Wallet,
+    opened: OpenWallet,
+    link: str,
+    *,
+    cross_device: bool,
+    idempotency_key: str | None,
+    now: datetime,
+) -> Flow:
+    """Fetch and verify the request behind *link*; returns the flow at the step `consent`.
+
+    Args:
+        wallet: the service.
+        opened: the wallet of this session.
+        link: what was scanned, tapped or pasted.
+        cross_device: whether it was scanned from another screen.
+        idempotency_key: a repeated call with the same one gets the same flow.
+        now: the request must be valid then.
+
+    Raises:
+        InvalidRequest and the other codes of OpenID4VP 8.5: for the citizen's screen only.
+        Untrusted: nobody in the trust list asks.
+
+    Specification: OpenID4VP 1.0, sections 5 and 5.10; PROFILE W-50 to W-57.
+    """
+    carried = invocation.parse_request_link(link)
+    flow, new = flows.begin(
+        wallet,
+        opened,
+        presentations,
+        prefix="prs",
+        step="resolving",
+        state={"cross_device": cross_device},
+        idempotency_key=idempotency_key,
+        expires_at=now + LIFETIME,
+    )
+    if not new:
+        return flow
+    try:
+        trust = wallet.trust.current()
+        token, wallet_nonce = _fetch(wallet, carried)
+        verified = request.verify(
+            token,
+            client_id=carried.client_id,
+            wallet_nonce=wallet_nonce,
+            formats=FORMATS,
+            transaction_types={},
+            anchors=trust.anchors(Role.ACCESS, now=now),
+            now=now,
+            revoked=trust.revoked,
+            pinned=trust.pinned(Role.ACCESS, now=now),
+        )
+        entity = trust.entity_for_chain(Role.ACCESS, verified.chain, now=now)
+        state = _state(wallet, trust, verified, entity, token, cross_device=cross_device, now=now)
+    except ExpectedError as error:
+        code = getattr(error, "error", getattr(error, "reason", "invalid_request"))
+        flows.record(wallet, opened, presentations, flow, to="failed", state={"reason": code})
+        raise
+    return flows.record(wallet, opened, presentations, flow, to="consent", state=state)
+
+
+def question(wallet: Wallet, opened: OpenWallet, flow: Flow) -> Question:
+    """What of the wallet would answer the request, seen now; looks only, fetches nothing."""
+    query = dcql.parse(flow.state["query"])
+    cards = {card.id: card for card in holding.cards(wallet, opened)}
+    best_first = sorted(cards.values(), key=lambda each: not each.usable(wallet.clock()))
+    selection = dcql_matching.select(query, [each.candidate() for each in best_first])
+    return Question(flow, query, cards, selection)
+
+
+def select(
+    wallet: Wallet,
+    opened: OpenWallet,
+    flow: Flow,
+    picks: Mapping[str, Sequence[str]] | None,
+    *,
+    now: datetime,
+) -> str:
+    """Turn the citizen's choice into what is to be approved; returns the approval's id.
+
+    Args:
+        wallet: the service.
+        opened: the wallet of this session.
+        flow: at the step `consent`.
+        picks: card ids by Credential Query id; None for the least that answers the request.
+        now: the flow must not have expired.
+
+    Raises:
+        InvalidInput, QueryUnsatisfied: the choice does not answer the request.
+        Blocked: the agency is not entitled to ask this.
+
+    Specification: WALLET_SECURITY, section 4; PROFILE Q-20 to Q-24, W-57.
+    """
+    flows.expect(flow, "consent", now=now)
+    asked = question(wallet, opened, flow)
+    if asked.blocked:
+        raise Blocked("select: over-asking is blocked by policy")
+    proposal = asked.selection.proposal() if picks is None else picks
+    confirmed = asked.selection.confirm(proposal)
+    state = flow.state
+    chosen = choosing.choose_copies(
+        wallet,
+        opened,
+        [(query_id, match) for query_id, matches in confirmed.items() for match in matches],
+        entity=state["verifier"]["entity"],
+    )
+    warnings = set(state["warnings"])
+    items: list[JsonValue] = []
+    for query_id, match, copy in chosen:
+        card = asked.cards[match.candidate.id]
+        if copy.uses:
+            warnings.add("copy_reused")
+        if not card.usable(now):
+            warnings.add("card_not_valid")
+        items.append(_item(query_id, match, card, copy))
+    body: dict[str, JsonValue] = {
+        "verifier": state["verifier"],
+        "request": {
+            "hash": state["request_hash"],
+            "response_uri": state["response_uri"],
+            "nonce": state["nonce"],
+            "audience": state["verifier"]["client_id"],
+        },
+        "items": items,
+        "transaction_data_hashes": [],
+        "warnings": sorted(warnings),
+    }
+    with wallet.database.transaction() as connection:
+        return approving.propose(
+            wallet, connection, opened, kind="present", body=body, now=now, flow=flow.id
+        )
+
+
+class Blocked(approving.WalletFrozen):
+    """The verifier is not entitled to ask this, and policy says: then not."""
+
+    code = "over_asking_blocked"
+    whose_fault = "verifier"
+    public = "This agency asks for something it is not registered for. Nothing can be shared."
+    next_step = "Refuse, and report it if you like."
+
+
+def _item(query_id: str, match: Match, card: Card, copy: choosing.Copy) -> dict[str, JsonValue]:
+    paths = sorted((list(path) for path in match.paths), key=str)
+    return {
+        "query": query_id,
+        "credential": card.id,
+        "copy": copy.id,
+        "uses": copy.uses,
+        "format": card.data["format"],
+        "type": card.data["type"],
+        "claims": [path for path in paths if path[0] not in TECHNICAL],
+        "always": list(card.data["always"]),
+    }
+
+
+def _fetch(wallet: Wallet, carried: invocation.RequestLink) -> tuple[str, str | None]:
+    """W-51: no redirects, no cookies; a wallet_nonce when the verifier wants a POST."""
+    if carried.method == "get":
+        answer = wallet.fetcher.get(
+            carried.request_uri, accept=request.MEDIA_TYPE, max_bytes=request.MAX_BYTES
+        )
+        wallet_nonce = None
+    else:
+        wallet_nonce = b64url_encode(wallet.random_bytes(32))
+        metadata = _wallet_metadata()
+        form = make_form({"wallet_metadata": metadata, "wallet_nonce": wallet_nonce})
+        answer = wallet.fetcher.post_bytes(
+            carried.request_uri,
+            form,
+            content_type="application/x-www-form-urlencoded",
+            accept=request.MEDIA_TYPE,
+            max_bytes=request.MAX_BYTES,
+        )
+    if answer.status != 200:
+        raise InvalidRequest("request_uri: does not answer with a request")
+    if answer.content_type != request.MEDIA_TYPE:
+        raise InvalidRequest("request_uri: another media type")
+    try:
+        return answer.body.decode("ascii"), wallet_nonce
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("request_uri: not a JWT") from error
+
+
+def _wallet_metadata() -> str:
+    """`wallet_metadata`: the same for every wallet of this service, so it tells nobody apart."""
+    return dump_json(invocation.wallet_metadata(tuple(FORMATS))).decode()
+
+
+def _state(
+    wallet: Wallet,
+    trust: TrustList,
+    verified: VerifiedRequest,
+    entity: Entity,
+    token: str,
+    *,
+    cross_device: bool,
+    now: datetime,
+) -> dict[str, Any]:
+    purpose = verified.purpose
+    named = purpose.purpose if purpose is not None and purpose.entity == entity.id else None
+    wanted = [
+        Wanted(
+            each.id,
+            each.format,
+            each.types or (),
+            tuple(dict.fromkeys(claim.path for claim in each.claims or ())),
+        )
+        for each in verified.query.credentials
+    ]
+    found = entitled(wanted, entity, purpose=named, cross_device=cross_device, now=now)
+    warnings = [*found.warnings, *(["test_environment"] if trust.is_test else [])]
+    return {
+        "verifier": _verifier(verified, entity, found),
+        "query": verified.query.to_object(),
+        "request_hash": b64url_encode(hashlib.sha256(token.encode()).digest()),
+        "response_uri": verified.response_uri,
+        "nonce": verified.nonce,
+        "state": verified.state,
+        "encryption_key": verified.encryption_key.to_jwk(),
+        "enc": verified.enc,
+        "over_asked": [[query_id, list(path)] for query_id, path in found.over_asked],
+        "warnings": warnings,
+        "blocked": not found.allowed and wallet.settings.over_asking == "block",
+        "cross_device": cross_device,
+    }
+
+
+def _verifier(
+    verified: VerifiedRequest, entity: Entity, found: Entitlement
+) -> dict[str, JsonValue]:
+    """Who asks and why, in the words of the trust list; nothing from the request itself (W-57)."""
+    ask = found.ask
+    return {
+        "entity": entity.id,
+        "client_id": verified.client_id.full,
+        "names": dict(entity.names),
+        "trust": "registered",
+        "certificate_hash": b64url_encode(hashlib.sha256(verified.chain.leaf).digest()),
+        "purpose": None if ask is None else ask.purpose,
+        "purpose_texts": {} if ask is None else dict(ask.texts),
+        "retention_seconds": None if ask is None else ask.retention_seconds,
+        "privacy_policy": None if ask is None else ask.privacy_policy,
+    }
+
+
+def encryption_key(state: Mapping[str, Any]) -> EncryptionKey:
+    """Whom the response is encrypted to: as verified with the request."""
+    try:
+        return EncryptionKey.from_jwk(state["encryption_key"])
+    except InvalidInput as error:  # pragma: no cover  (it was verified before it was stored)
+        raise InvalidRequest(str(error)) from error

@@ -1,0 +1,80 @@
+"""What the wallet holds: cards, details, the log, and the end of it all."""
+
+from shared.encoding import JsonValue, b64url_encode, to_numeric_date
+from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
+
+from .. import holding, leaving, logbook, overview, refreshing
+from ..context import Wallet
+from . import messages
+from .signed_in import open_wallet
+
+router: ApiRouter[Wallet] = hot_api_router()
+
+
+@router.get("/wallet", answer=messages.Answer)
+def read_wallet(call: Call, wallet: Wallet) -> Answer:
+    """The open wallet: cards with their state in words, version and log head, what needs doing."""
+    return overview.overview(wallet, open_wallet(call, wallet), now=wallet.clock())
+
+
+@router.post("/wallet/refresh", answer=messages.Answer)
+def refresh(call: Call, wallet: Wallet) -> Answer:
+    """Look at the status lists of this wallet's cards; for when it was just opened."""
+    opened = open_wallet(call, wallet)
+    refreshing.refresh(wallet, opened, now=wallet.clock())
+    return overview.overview(wallet, opened, now=wallet.clock())
+
+
+@router.post("/wallet/locale", body=messages.LocaleBody, status=204)
+def set_locale(call: Call, wallet: Wallet) -> Answer:
+    """The citizen's language."""
+    opened = open_wallet(call, wallet)
+    overview.set_locale(wallet, opened, call.message(messages.LocaleBody).locale)
+    return None
+
+
+@router.post("/wallet/deletion", answer=messages.Answer, status=201)
+def propose_deletion(call: Call, wallet: Wallet) -> Answer:
+    """Begin the approval *delete_wallet*."""
+    return {"approval": leaving.propose(wallet, open_wallet(call, wallet), now=wallet.clock())}
+
+
+@router.get("/credentials/{id}", answer=messages.Answer)
+def read_credential(call: Call, wallet: Wallet) -> Answer:
+    """One card with its claims under their labels."""
+    opened = open_wallet(call, wallet)
+    card = holding.card(wallet, opened, call.path["id"])
+    left = holding.copies_left(wallet, opened).get(card.id, 0)
+    locale = holding.locale_of(wallet, opened)
+    return holding.details(card, locale=locale, left=left, now=wallet.clock())
+
+
+@router.post("/credentials/{id}/deletion", answer=messages.Answer, status=201)
+def propose_delete(call: Call, wallet: Wallet) -> Answer:
+    """Begin the approval *delete_credential*."""
+    opened = open_wallet(call, wallet)
+    approval = holding.propose_delete(wallet, opened, call.path["id"], now=wallet.clock())
+    return {"approval": approval}
+
+
+@router.get("/log", answer=messages.Answer)
+def read_log(call: Call, wallet: Wallet) -> Answer:
+    """Everything that happened, oldest first, with the hashes that chain it."""
+    opened = open_wallet(call, wallet)
+    entries: list[JsonValue] = [
+        {
+            "seq": each.seq,
+            "time": each.time,
+            "type": each.type,
+            "result": each.result,
+            "body": each.body,
+            "body_hash": b64url_encode(each.body_hash),
+            "entry_hash": b64url_encode(each.entry_hash),
+        }
+        for each in logbook.read(wallet, opened)
+    ]
+    return {
+        "wallet": opened.pseudonym,
+        "exported_at": to_numeric_date(wallet.clock()),
+        "entries": entries,
+    }

@@ -1,0 +1,168 @@
+"""Bodies and answers of `/api/v1`: strict, unknown members ignored; bytes are base64url."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import JsonValue as JsonMember
+
+from shared.encoding import b64url_decode
+from shared.errors import InvalidInput
+
+from ..registering import NewUnlocker
+
+
+def _bytes(value: object) -> bytes:
+    try:
+        return b64url_decode(value if isinstance(value, str) else "?")
+    except InvalidInput as error:
+        raise ValueError("not base64url") from error
+
+
+Bytes = Annotated[bytes, BeforeValidator(_bytes, json_schema_input_type=str)]
+JsonObject = dict[str, JsonMember]
+Locale = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+
+
+class Message(BaseModel):
+    """Base of all bodies and answers."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class UnlockerBody(Message):
+    """An unlocker as the browser made it: X25519 public keys, and the roots sealed to them."""
+
+    read_key: Bytes
+    act_key: Bytes
+    read_wrap: Bytes
+    act_wrap: Bytes
+
+    def value(self) -> NewUnlocker:
+        """As the acts take it."""
+        return NewUnlocker(
+            self.read_key, self.act_key, {"read": self.read_wrap, "act": self.act_wrap}
+        )
+
+
+class SessionKind(Message):
+    """Where the session's token goes."""
+
+    session: Literal["cookie", "bearer"] = "cookie"
+
+
+class NewWallet(SessionKind):
+    """POST /wallets."""
+
+    registration: str
+    creation: JsonObject
+    assertion: JsonObject
+    passkey: UnlockerBody
+    recovery: UnlockerBody
+    recovery_lookup: Bytes
+    revocation_lookup: Bytes
+    k_read: Bytes
+    locale: Locale = "en"
+
+
+class AssertionBody(Message):
+    """POST /sessions/assertion."""
+
+    assertion: JsonObject
+
+
+class NewSessionBody(SessionKind):
+    """POST /sessions."""
+
+    opening: str
+    k_read: Bytes
+
+
+class LookupBody(Message):
+    """What is derived from a recovery or revocation code."""
+
+    lookup: Bytes
+
+
+class ProofBody(Message):
+    """POST /recovery/proof."""
+
+    k_read: Bytes
+
+
+class NewPasskey(Message):
+    """POST /unlockers: a further passkey, to be approved."""
+
+    registration: str
+    creation: JsonObject
+    assertion: JsonObject
+    read_key: Bytes
+    act_key: Bytes
+
+
+class RecoveredPasskey(SessionKind):
+    """POST /recovery/passkey: the passkey that a recovery code brings in."""
+
+    lookup: Bytes
+    registration: str
+    creation: JsonObject
+    assertion: JsonObject
+    passkey: UnlockerBody
+    k_read: Bytes
+
+
+class ScanBody(Message):
+    """POST /scan: whatever was scanned, tapped or pasted."""
+
+    text: Annotated[str, Field(min_length=1, max_length=20_000)]
+    cross_device: bool = False
+
+
+class TxCodeBody(Message):
+    """POST /issuances/{id}/tx-code."""
+
+    tx_code: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class SelectBody(Message):
+    """POST /presentations/{id}/select: card ids by Credential Query id; absent for the proposal."""
+
+    picks: dict[str, list[str]] | None = None
+
+
+class ApproveBody(Message):
+    """POST /approvals/{id}/approve: the gesture, and the keys of exactly the named copies."""
+
+    assertion: JsonObject
+    copy_keys: dict[str, Bytes] = {}
+    wraps: dict[Literal["read", "act"], Bytes] = {}
+
+
+class LocaleBody(Message):
+    """PATCH-like POST /wallet/locale."""
+
+    locale: Locale
+
+
+class Answer(Message):
+    """An answer whose members docs/wallet-api.md describes."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class FlowAnswer(Answer):
+    """A long flow: where it stands and what can be done."""
+
+    id: str
+    step: str
+    allowed_actions: list[str]
+    expires_at: int
+
+
+class ApprovalAnswer(Answer):
+    """What is to be approved, and what the one gesture needs."""
+
+    id: str
+    type: str
+    state: str
+    payload: JsonObject
+    expires_at: int

@@ -1,0 +1,114 @@
+"""An open wallet between two requests: `K_read` under a random value that only the browser holds.
+
+The row alone opens nothing; deleting it signs out. A stolen session can look and cannot sign, since
+`K_act` never comes here. Specification: WALLET_SECURITY, sections 2 (session) and 6 (opening).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+
+from shared.crypto.sealing import hkdf, open_sealed, seal
+from shared.encoding import b64url_decode, b64url_encode
+from shared.errors import InvalidInput, NotFound, Unauthenticated
+from shared.runtime.database import once
+
+from .context import Wallet
+from .tables import sessions
+from .vault import OpenWallet
+
+_TOUCH = timedelta(seconds=60)  # a session is written at most once a minute
+_FIND = select(sessions).where(sessions.c.token_hash == bindparam("token_hash"))
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """*token* goes to the browser and is stored nowhere."""
+
+    id: str
+    token: str
+    ends_at: datetime
+    opened: OpenWallet
+
+
+def start_session(
+    wallet: Wallet,
+    connection: Connection,
+    *,
+    wallet_id: str,
+    unlocker: str,
+    k_read: bytes,
+    now: datetime,
+) -> NewSession:
+    """Seal `K_read` under a fresh random value."""
+    token = wallet.random_bytes(32)
+    session_id = f"ses_{b64url_encode(wallet.random_bytes(16))}"
+    ends_at = now + timedelta(minutes=wallet.settings.session_minutes)
+    connection.execute(
+        insert(sessions).values(
+            id=session_id,
+            token_hash=hashlib.sha256(token).digest(),
+            wallet=wallet_id,
+            unlocker=unlocker,
+            sealed_key=seal(_key(token), k_read, aad=session_id.encode()),
+            started_at=now,
+            idle_until=now + timedelta(minutes=wallet.settings.session_idle_minutes),
+            ends_at=ends_at,
+        )
+    )
+    opened = OpenWallet(wallet_id, session_id, unlocker, k_read)
+    return NewSession(session_id, b64url_encode(token), ends_at, opened)
+
+
+def resume_session(wallet: Wallet, token: str, *, now: datetime) -> OpenWallet:
+    """The open wallet behind *token*.
+
+    Raises:
+        Unauthenticated: no such session, or it ended (idle 10, absolute 60 minutes unless set).
+    """
+    try:
+        secret = b64url_decode(token)
+    except InvalidInput as error:
+        raise Unauthenticated("session: not a token") from error
+    with wallet.database.reading() as connection:
+        row = (
+            connection.execute(_FIND, {"token_hash": hashlib.sha256(secret).digest()})
+            .mappings()
+            .one_or_none()
+        )
+    if row is None or now >= row["ends_at"] or now >= row["idle_until"]:
+        raise Unauthenticated("session: unknown or ended")
+    idle_until = now + timedelta(minutes=wallet.settings.session_idle_minutes)
+    if idle_until - row["idle_until"] > _TOUCH:
+        with wallet.database.single() as connection:
+            connection.execute(
+                update(sessions).where(sessions.c.id == row["id"]).values(idle_until=idle_until)
+            )
+    k_read = open_sealed(_key(secret), row["sealed_key"], aad=row["id"].encode())
+    return OpenWallet(row["wallet"], row["id"], row["unlocker"], k_read)
+
+
+def list_sessions(wallet: Wallet, opened: OpenWallet, *, now: datetime) -> list[RowMapping]:
+    """Where this wallet is open now."""
+    with wallet.database.reading() as connection:
+        statement = select(sessions).where(
+            sessions.c.wallet == opened.id, sessions.c.ends_at > now, sessions.c.idle_until > now
+        )
+        return list(connection.execute(statement).mappings())
+
+
+def end_session(wallet: Wallet, opened: OpenWallet, session_id: str) -> None:
+    """Sign out here, or somewhere else."""
+    with wallet.database.single() as connection:
+        ended = once(
+            connection,
+            delete(sessions).where(sessions.c.id == session_id, sessions.c.wallet == opened.id),
+        )
+    if not ended:
+        raise NotFound("session: not one of this wallet")
+
+
+def _key(token: bytes) -> bytes:
+    return hkdf(token, "citizen-wallet/session/v1")

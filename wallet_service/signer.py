@@ -1,0 +1,125 @@
+"""The signer: typed calls only, each with its approval; there is no "sign these bytes".
+
+A holder key is stored as AES-GCM(`K_copy`, scalar) and `K_copy` comes with one approval, for the
+copies that one names. What is signed is built here from the approved payload, never handed in.
+
+Specification: WALLET_SECURITY, sections 2, 4 and 5; PROFILE S-31, HB-01 to HB-04, W-30, W-32.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.crypto.sealing import open_sealed, seal
+from shared.crypto.software import SoftwareKey
+from shared.errors import Forbidden
+from shared.formats import credential as formats
+from shared.formats import kb_jwt
+from shared.formats.credential import Held
+from shared.oid4vci import proofs
+
+from .approving import Approved
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A holder key for the length of one issuance request, and its sealed form for ever after."""
+
+    key: SoftwareKey
+    blob: bytes
+
+
+def create_keys(approved: Approved, copy_keys: Mapping[str, bytes]) -> dict[str, NewKey]:
+    """One new P-256 key for each copy that the citizen accepted, sealed at once (W-30)."""
+    _must_be(approved, "accept")
+    keys = {}
+    for item in approved.payload["items"]:
+        copy = item["copy"]
+        key = SoftwareKey.generate()
+        blob = seal(copy_keys[copy], key.scalar(), aad=_aad(approved, copy))
+        keys[copy] = NewKey(key, blob)
+    return keys
+
+
+def prove(
+    approved: Approved, keys: Mapping[str, NewKey], *, configuration: str, nonce: str, now: datetime
+) -> list[str]:
+    """Proofs for the copies of one *configuration*, for the approved issuer only (W-32)."""
+    _must_be(approved, "accept")
+    audience = approved.payload["issuer"]["identifier"]
+    return [
+        proofs.make_jwt_proof(
+            signer=keys[item["copy"]].key, audience=audience, nonce=nonce, now=now
+        )
+        for item in approved.payload["items"]
+        if item["configuration"] == configuration
+    ]
+
+
+def present(
+    approved: Approved, *, copy: str, k_copy: bytes, key_blob: bytes, held: Held, now: datetime
+) -> str:
+    """The presentation of one copy: the approved claims, for the approved audience and nonce.
+
+    Args:
+        approved: an approval of type *present*.
+        copy: must be named in the payload.
+        k_copy: came with this approval.
+        key_blob: the sealed holder key.
+        held: the credential of this copy, as it was verified when it came.
+        now: becomes `iat`.
+
+    Returns:
+        SD-JWT+KB: sd_hash is computed here, over the Disclosures that the payload names.
+
+    Raises:
+        Forbidden: the payload does not name this copy, or the credential is not bound to this key.
+        VerificationError: *k_copy* is not the key of this copy.
+
+    Specification: WALLET_SECURITY, section 5; RFC 9901, section 4.3; PROFILE HB-01 to HB-04, Q-24.
+    """
+    _must_be(approved, "present")
+    item = _item(approved, copy)
+    key = SoftwareKey.from_scalar(open_sealed(k_copy, key_blob, aad=_aad(approved, copy)))
+    if held.holder != key.public:
+        raise Forbidden("signer: the credential is not bound to the key of this copy")
+    paths = [tuple(path) for path in item["claims"]]
+    return formats.present(held, paths=paths, proof=_Proof(approved, key, now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """Signs for the audience and nonce of the approved payload, and nothing else."""
+
+    approved: Approved
+    key: SoftwareKey
+    now: datetime
+
+    def kb_jwt(self, presented: str, *, hash_algorithm: str) -> str:
+        request = self.approved.payload["request"]
+        return kb_jwt.make(
+            presented,
+            signer=self.key,
+            audience=request["audience"],
+            nonce=request["nonce"],
+            now=self.now,
+            hash_algorithm=hash_algorithm,
+        )
+
+
+def _must_be(approved: Approved, kind: str) -> None:
+    if approved.type != kind or approved.payload["type"] != kind:
+        raise Forbidden("signer: approved for something else")
+
+
+def _item(approved: Approved, copy: str) -> dict[str, Any]:
+    for item in approved.payload["items"]:
+        if item["copy"] == copy:
+            found: dict[str, Any] = item
+            return found
+    raise Forbidden("signer: the approval does not name this copy")
+
+
+def _aad(approved: Approved, copy: str) -> bytes:
+    return f"citizen-wallet/holder-key/v1\x00{approved.payload['wallet']}\x00{copy}".encode()

@@ -1,0 +1,199 @@
+"""The wallet's database: what remains in the clear is random ids, coarse dates, counts and states.
+
+Everything the citizen may read is sealed under keys of `K_read` (`vault.py`), holder keys under the
+key of one copy (`signer.py`). `S`, the server's half of each wrap, is in a database of its own
+(`shares/tables.py`). No issuer, verifier, type or public key of a credential stands here readable.
+
+Specification: WALLET_SECURITY, sections 2 and 3.
+"""
+
+from datetime import datetime
+from typing import cast
+
+from sqlalchemy import Index, Table, UniqueConstraint
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from shared.runtime.database import UtcDateTime, new_metadata
+from shared.runtime.tables import add_runtime_tables
+
+_ID = 64
+
+
+class Base(SQLModel, registry=registry(metadata=new_metadata())):
+    """This service's tables alone: SQLModel's own registry is global."""
+
+
+class WalletRow(Base, table=True):
+    """One wallet: its state, and the version and log head that every approval names."""
+
+    __tablename__ = "wallets"
+
+    id: str = Field(primary_key=True, max_length=_ID)
+    state: str = Field(max_length=16)  # active, frozen
+    locale: str = Field(max_length=35)
+    created_on: datetime = Field(sa_type=UtcDateTime)  # the day
+    version: int  # one more with every entry of the log
+    log_head: bytes  # 32 bytes; zeros before the first entry
+    unlockers_mac: bytes  # under K_read, over the public keys of all unlockers
+    backed_up: bool  # a second unlocker has worked once
+
+
+class UnlockerRow(Base, table=True):
+    """A passkey or the recovery code: public keys only."""
+
+    __tablename__ = "unlockers"
+    __table_args__ = (Index("unlockers_of", "wallet"),)
+
+    id: str = Field(primary_key=True, max_length=_ID)
+    wallet: str = Field(max_length=_ID)
+    kind: str = Field(max_length=16)  # passkey, recovery
+    credential_id: bytes | None = Field(default=None, unique=True)
+    credential_key: bytes | None = None  # COSE_Key
+    sign_count: int = 0
+    read_key: bytes  # X25519
+    act_key: bytes  # X25519
+
+
+class WrapRow(Base, table=True):
+    """One root for one unlocker: the outer layer is the service's, the inner the citizen's."""
+
+    __tablename__ = "wraps"
+
+    unlocker: str = Field(primary_key=True, max_length=_ID)
+    purpose: str = Field(primary_key=True, max_length=8)  # read, act
+    wallet: str = Field(max_length=_ID, index=True)
+    blob: bytes
+
+
+class SessionRow(Base, table=True):
+    """An open wallet: K_read under the random value that only the citizen's browser holds."""
+
+    __tablename__ = "sessions"
+
+    id: str = Field(primary_key=True, max_length=_ID)
+    token_hash: bytes = Field(unique=True)
+    wallet: str = Field(max_length=_ID, index=True)
+    unlocker: str = Field(max_length=_ID)
+    sealed_key: bytes
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    idle_until: datetime = Field(sa_type=UtcDateTime)
+    ends_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class UsedChallengeRow(Base, table=True):
+    """Challenges are sealed time and randomness; only their use is recorded."""
+
+    __tablename__ = "used_challenges"
+
+    hash: bytes = Field(primary_key=True)
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class ApprovalRow(Base, table=True):
+    """What the citizen is asked to approve; consumed once by a guarded UPDATE."""
+
+    __tablename__ = "approvals"
+
+    id: str = Field(primary_key=True, max_length=_ID)
+    wallet: str = Field(max_length=_ID, index=True)
+    type: str = Field(max_length=24)
+    state: str = Field(max_length=16)  # pending, consumed, refused
+    payload: bytes  # sealed
+    payload_hash: bytes
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class CredentialRow(Base, table=True):
+    """One card, with its decoded claims and labels, sealed."""
+
+    __tablename__ = "credentials"
+
+    id: str = Field(primary_key=True, max_length=_ID)
+    wallet: str = Field(max_length=_ID, index=True)
+    sealed: bytes
+
+
+class CopyRow(Base, table=True):
+    """One copy of a credential with its own holder key, which opens with `K_copy` only."""
+
+    __tablename__ = "copies"
+    __table_args__ = (Index("copies_of", "credential", "state"),)
+
+    id: str = Field(primary_key=True, max_length=_ID)
+    wallet: str = Field(max_length=_ID, index=True)
+    credential: str = Field(max_length=_ID)
+    state: str = Field(max_length=16)  # fresh, spent
+    uses: int = 0
+    sealed: bytes  # the credential, its public key, to whom it was shown
+    key_blob: bytes
+
+
+class IssuanceRow(Base, table=True):
+    """From Credential Offer to stored Credentials, one row a flow."""
+
+    __tablename__ = "issuances"
+    __table_args__ = (UniqueConstraint("wallet", "request_key"),)
+
+    id: str = Field(primary_key=True, max_length=_ID)
+    wallet: str = Field(max_length=_ID, index=True)
+    step: str = Field(max_length=24)
+    request_key: bytes  # of the Idempotency-Key, or random
+    sealed: bytes
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class PresentationRow(Base, table=True):
+    """From Authorization Request to answer, one row a flow."""
+
+    __tablename__ = "presentations"
+    __table_args__ = (UniqueConstraint("wallet", "request_key"),)
+
+    id: str = Field(primary_key=True, max_length=_ID)
+    wallet: str = Field(max_length=_ID, index=True)
+    step: str = Field(max_length=24)
+    request_key: bytes
+    sealed: bytes
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class LogEntryRow(Base, table=True):
+    """One entry of the citizen's log: sealed, chained; without body it is a tombstone."""
+
+    __tablename__ = "log_entries"
+
+    wallet: str = Field(primary_key=True, max_length=_ID)
+    seq: int = Field(primary_key=True)
+    head: bytes  # sealed: time, type, result
+    body: bytes | None  # sealed
+    body_hash: bytes
+    previous_hash: bytes
+    entry_hash: bytes
+
+
+class CodeRow(Base, table=True):
+    """Recovery and revocation codes, found by a MAC of what is derived from them."""
+
+    __tablename__ = "codes"
+
+    wallet: str = Field(primary_key=True, max_length=_ID)
+    kind: str = Field(primary_key=True, max_length=16)  # recovery, revocation
+    mac: bytes = Field(unique=True)
+    not_before: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+metadata = Base.metadata
+add_runtime_tables(metadata)
+
+wallets = cast(Table, WalletRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+unlockers = cast(Table, UnlockerRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+wraps = cast(Table, WrapRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+sessions = cast(Table, SessionRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+used_challenges = cast(Table, UsedChallengeRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+approvals = cast(Table, ApprovalRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+credentials = cast(Table, CredentialRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+copies = cast(Table, CopyRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+issuances = cast(Table, IssuanceRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+presentations = cast(Table, PresentationRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+log_entries = cast(Table, LogEntryRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+codes = cast(Table, CodeRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it

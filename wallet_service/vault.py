@@ -1,0 +1,200 @@
+"""The sealed wallet: roots, the two layers of a wrap, sealed rows, the MAC over all unlockers.
+
+The browser makes `K_read` and `K_act`. `K_act` never comes here; `K_read` comes for the length of
+a session. Each root is wrapped twice for each unlocker: the inner layer (HPKE to the unlocker's
+public key) opens only with the citizen's secret, the outer only with `S` from the shares store. So
+neither a database, nor both of them with the service's keys, open a wallet whose citizen is
+absent.
+
+Specification: WALLET_SECURITY, sections 2, 3 and 6; PROFILE W-44.
+"""
+
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
+
+from shared.crypto.sealing import hkdf, open_row, open_sealed, seal, seal_row
+from shared.encoding import (
+    JsonValue,
+    b64url_encode,
+    canonical_json,
+    dump_json,
+)
+from shared.errors import Conflict, NotFound, VerificationError
+from shared.runtime.database import insert_once
+
+from .context import Wallet
+from .shares.tables import shares
+from .tables import unlockers, wallets, wraps
+
+SCHEMA = 1
+
+Purpose = Literal["read", "act"]
+PURPOSES: tuple[Purpose, ...] = ("read", "act")
+
+
+class WalletAltered(VerificationError):
+    """What is stored is not what the citizen's key vouches for: wrong root, or a swapped key."""
+
+    reason = "wallet_altered"
+    public = "This wallet is not as its citizen left it. It stays closed."
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWallet:
+    """A wallet for the length of one request: `K_read` and what is derived from it."""
+
+    id: str
+    session: str
+    unlocker: str
+    k_read: bytes = field(repr=False)
+    _row_keys: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    def seal(self, table: Table, row: str, value: Mapping[str, JsonValue]) -> bytes:
+        """*value* for *row* of *table* of this wallet alone, padded to a size class."""
+        key = self._row_key(table.name)
+        return seal_row(
+            key, dump_json(value), table=table.name, row=row, owner=self.id, schema=SCHEMA
+        )
+
+    def open(self, table: Table, row: str, blob: bytes) -> dict[str, Any]:
+        """What `seal` sealed; raises if the blob belongs to another row, table or wallet."""
+        key = self._row_key(table.name)
+        plain = open_row(key, blob, table=table.name, row=row, owner=self.id, schema=SCHEMA)
+        value: dict[str, Any] = orjson.loads(plain)  # sealed by us: names are known unique
+        return value
+
+    @property
+    def pseudonym(self) -> str:
+        """The wallet's name inside its log: tells nothing, and only `K_read` makes it."""
+        return b64url_encode(hkdf(self.k_read, "citizen-wallet/log/v1", self.id, length=16))
+
+    def _row_key(self, table: str) -> bytes:
+        key = self._row_keys.get(table)
+        if key is None:
+            key = self._row_keys[table] = hkdf(self.k_read, "citizen-wallet/row/v1", table)
+        return key
+
+
+# -- S, the server's half --------------------------------------------------------------------
+
+
+def make_share(wallet: Wallet, wallet_id: str) -> bytes:
+    """Make and store `S` of a new wallet: created first, destroyed first."""
+    share = wallet.random_bytes(32)
+    blob = wallet.share_keys.seal(share, aad=wallet_id.encode())
+    with wallet.shares.single() as connection:
+        if not insert_once(connection, shares, {"wallet": wallet_id, "blob": blob}):
+            raise Conflict("vault: this wallet exists already")
+    return share
+
+
+def share_of(wallet: Wallet, wallet_id: str) -> bytes:
+    """`S` of this wallet; raises NotFound once it is destroyed."""
+    with wallet.shares.reading() as connection:
+        blob = connection.execute(
+            select(shares.c.blob).where(shares.c.wallet == wallet_id)
+        ).scalar_one_or_none()
+    if blob is None:
+        raise NotFound("vault: this wallet has no share")
+    return wallet.share_keys.open(blob, aad=wallet_id.encode())
+
+
+def destroy_share(wallet: Wallet, wallet_id: str) -> None:
+    """After this nothing opens the wallet again, whatever is kept elsewhere."""
+    with wallet.shares.single() as connection:
+        connection.execute(delete(shares).where(shares.c.wallet == wallet_id))
+
+
+# -- Wraps -----------------------------------------------------------------------------------
+
+
+def add_wraps(
+    connection: Connection,
+    *,
+    share: bytes,
+    wallet_id: str,
+    unlocker: str,
+    inner: Mapping[Purpose, bytes],
+) -> None:
+    """Put the outer layer around the browser's wraps and store them."""
+    for purpose in PURPOSES:
+        key, aad = _outer(share, wallet_id, unlocker, purpose)
+        connection.execute(
+            insert(wraps).values(
+                unlocker=unlocker,
+                purpose=purpose,
+                wallet=wallet_id,
+                blob=seal(key, inner[purpose], aad=aad),
+            )
+        )
+
+
+def inner_wraps(
+    wallet: Wallet, connection: Connection, wallet_id: str, purpose: Purpose
+) -> dict[str, bytes]:
+    """The inner layer of the root for *purpose*, by unlocker: opens with the citizen's secret."""
+    rows = connection.execute(
+        select(wraps.c.unlocker, wraps.c.blob).where(
+            wraps.c.wallet == wallet_id, wraps.c.purpose == purpose
+        )
+    ).all()
+    share = share_of(wallet, wallet_id)
+    found = {}
+    for unlocker, blob in rows:
+        key, aad = _outer(share, wallet_id, unlocker, purpose)
+        found[unlocker] = open_sealed(key, blob, aad=aad)
+    return found
+
+
+def _outer(share: bytes, wallet_id: str, unlocker: str, purpose: Purpose) -> tuple[bytes, bytes]:
+    key = hkdf(share, "citizen-wallet/outer/v1", wallet_id, unlocker, purpose)
+    return key, canonical_json([wallet_id, unlocker, purpose])
+
+
+# -- The set of unlockers ---------------------------------------------------------------------
+
+
+def unlockers_mac(k_read: bytes, wallet_id: str, rows: Iterable[RowMapping]) -> bytes:
+    """A MAC under `K_read` over every public key that opens or approves, so that a swap shows."""
+    listed: list[JsonValue] = [
+        {
+            name: b64url_encode(value) if isinstance(value := row[name], bytes) else value
+            for name in ("id", "kind", "credential_id", "credential_key", "read_key", "act_key")
+        }
+        for row in sorted(rows, key=lambda each: str(each["id"]))
+    ]
+    key = hkdf(k_read, "citizen-wallet/unlockers/v1", wallet_id)
+    return hmac.digest(key, canonical_json(listed), "sha256")
+
+
+def unlockers_of(connection: Connection, wallet_id: str) -> list[RowMapping]:
+    """All unlockers of a wallet."""
+    statement = select(unlockers).where(unlockers.c.wallet == wallet_id)
+    return list(connection.execute(statement).mappings())
+
+
+def check_unlockers(connection: Connection, wallet_id: str, k_read: bytes) -> None:
+    """The root is right and no public key was swapped, added or removed behind the citizen's back.
+
+    Raises:
+        WalletAltered: one of these.
+
+    Specification: WALLET_SECURITY, section 3.
+    """
+    stored = connection.execute(
+        select(wallets.c.unlockers_mac).where(wallets.c.id == wallet_id)
+    ).scalar_one_or_none()
+    expected = unlockers_mac(k_read, wallet_id, unlockers_of(connection, wallet_id))
+    if stored is None or not hmac.compare_digest(stored, expected):
+        raise WalletAltered("vault: the unlockers are not those the root vouches for")
+
+
+def renew_unlockers_mac(connection: Connection, wallet_id: str, k_read: bytes) -> None:
+    """After a change that the citizen approved."""
+    mac = unlockers_mac(k_read, wallet_id, unlockers_of(connection, wallet_id))
+    connection.execute(update(wallets).where(wallets.c.id == wallet_id).values(unlockers_mac=mac))

@@ -1,0 +1,91 @@
+"""Which of several languages a citizen reads, and the few words the API itself says.
+
+Every state has a word: nothing is said by colour or picture alone (PAIN_POINTS 11).
+"""
+
+from collections.abc import Mapping
+
+FALLBACK = "en"
+
+BADGES: Mapping[str, Mapping[str, str]] = {
+    "valid": {"en": "Valid", "fr": "Valide"},
+    "not_checked": {"en": "Not checked yet", "fr": "Pas encore vérifié"},
+    "not_yet_valid": {"en": "Not valid yet", "fr": "Pas encore valide"},
+    "expired": {"en": "Expired", "fr": "Expiré"},
+    "suspended": {
+        "en": "Suspended by the agency",
+        "fr": "Suspendu par l'administration",
+    },
+    "revoked": {
+        "en": "Revoked by the agency",
+        "fr": "Révoqué par l'administration",
+    },
+}
+
+NEXT_STEPS: Mapping[str, Mapping[str, str]] = {
+    "expired": {
+        "en": "Ask the agency for a new one.",
+        "fr": "Demandez-en un nouveau à l'administration.",
+    },
+    "suspended": {
+        "en": "It may be used again once the agency lifts the suspension. Ask the agency why.",
+        "fr": "Il pourra resservir quand l'administration lèvera la suspension.",
+    },
+    "revoked": {
+        "en": "It is no longer accepted. Ask the agency why, and for a new one.",
+        "fr": "Il n'est plus accepté. Demandez la raison et un nouveau à l'administration.",
+    },
+}
+
+WARNINGS: Mapping[str, Mapping[str, str]] = {
+    "purpose_unknown": {
+        "en": "The agency has not registered this purpose.",
+        "fr": "L'administration n'a pas enregistré cette finalité.",
+    },
+    "type_not_registered": {
+        "en": "The agency is not registered to ask for this document.",
+        "fr": "L'administration n'est pas autorisée à demander ce document.",
+    },
+    "over_asked": {
+        "en": "The agency asks for more than its registered purpose needs.",
+        "fr": "L'administration demande plus que ce que prévoit la finalité enregistrée.",
+    },
+    "cross_device_not_allowed": {
+        "en": "The agency may not ask for this by a code scanned from another screen.",
+        "fr": "L'administration ne peut pas le demander par un code lu sur un autre écran.",
+    },
+    "test_environment": {
+        "en": "This is a test environment.",
+        "fr": "Ceci est un environnement de test.",
+    },
+    "card_not_valid": {
+        "en": "This document is not valid now and will probably be refused.",
+        "fr": "Ce document n'est pas valable actuellement et sera sans doute refusé.",
+    },
+    "copy_reused": {
+        "en": "No unused copy is left: agencies that compare notes could recognise this one.",
+        "fr": "Il ne reste aucun exemplaire inutilisé : celui-ci pourrait être reconnu.",
+    },
+}
+
+REFUSING = {
+    "en": "The agency learns only that nothing was shared, not why.",
+    "fr": "L'administration apprend seulement que rien n'a été partagé, et non pourquoi.",
+}
+
+
+def choose(texts: Mapping[str, str], locale: str) -> str:
+    """The text whose language tag fits *locale* best: the tag itself, its language, English, any.
+
+    Specification: RFC 4647, section 3.4 (lookup), with a fallback.
+    """
+    by_tag = {tag.lower(): text for tag, text in texts.items()}
+    wanted = locale.lower()
+    while wanted:
+        if wanted in by_tag:
+            return by_tag[wanted]
+        nearby = [text for tag, text in by_tag.items() if tag.startswith(f"{wanted}-")]
+        if nearby:
+            return nearby[0]
+        wanted = wanted.rpartition("-")[0]
+    return by_tag.get(FALLBACK) or next(iter(texts.values()), "")
