@@ -1,4 +1,4 @@
-"""`python -m verifier_service serve | migrate | doctor | client`."""
+"""`python -m verifier_service serve | migrate | doctor | client | entry`."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from shared.encoding import dump_json
 from shared.runtime.cli import Service, make_cli
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
@@ -16,9 +17,11 @@ from shared.runtime.fetch import Fetcher
 from shared.runtime.trust_list import TrustListClient
 
 from . import tables
-from .app import SECRETS, read_tenants, refused_queries
+from .app import SECRETS, queries_of, read_tenants, refused_queries
+from .queries import ask
 from .routes.asking import ROLE
 from .settings import VerifierSettings
+from .tenants import tenant_queries
 
 
 def _entitlement(settings: VerifierSettings) -> Iterator[Finding]:
@@ -77,6 +80,22 @@ def client(
     )
     Console(soft_wrap=True, highlight=False).print(clients.register(tenant, client_id, [ROLE]))
     database.close()
+
+
+@cli.command()
+def entry(tenant: Annotated[str, typer.Argument(help="The tenant to be registered.")]) -> None:
+    """Print what the trust list has to let this tenant ask, as JSON.
+
+    With `names` and `contacts` beside it, it is what `wallet-trust request` asks for.
+    """
+    settings = service.load()
+    asks = [
+        ask(query)
+        for query in tenant_queries(
+            settings.tenants_directory, tenant, queries_of(settings)
+        ).values()
+    ]
+    typer.echo(dump_json({"asks": asks}).decode())
 
 
 if __name__ == "__main__":

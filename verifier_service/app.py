@@ -21,7 +21,7 @@ from shared.runtime.trust_list import TrustListClient, TrustSource
 from . import tables
 from .context import Verifier
 from .events import Poller
-from .queries import BUILT_IN, check_entitled, load_queries
+from .queries import BUILT_IN, Query, check_entitled, load_queries
 from .retention import erase_due
 from .routes import done, events, requests, responses, token, transactions
 from .settings import VerifierSettings
@@ -35,12 +35,18 @@ SECRETS = ("api_tokens", "transactions", "idempotency")
 _ERASE_SECONDS = 10
 
 
-def read_tenants(settings: VerifierSettings, keys: KeyDirectory) -> dict[str, Tenant]:
-    """Queries and tenants from their files; raises InvalidInput with all that is wrong."""
+def queries_of(settings: VerifierSettings) -> dict[str, Query]:
+    """The built-in queries and the agency's own; raises InvalidInput with all that is wrong."""
     directories = [BUILT_IN]
     if settings.queries_directory is not None:
         directories.append(settings.queries_directory)
-    tenants = load_tenants(settings.tenants_directory, keys=keys, queries=load_queries(directories))
+    return load_queries(directories)
+
+
+def read_tenants(settings: VerifierSettings, keys: KeyDirectory) -> dict[str, Tenant]:
+    """Queries and tenants from their files; raises InvalidInput with all that is wrong."""
+    queries = queries_of(settings)
+    tenants = load_tenants(settings.tenants_directory, keys=keys, queries=queries)
     if not tenants:
         raise InvalidInput("tenants: there is none in the directory")
     return tenants

@@ -130,6 +130,21 @@ def _wanted(query: dcql.CredentialQuery) -> Wanted:
     return Wanted(query.id, query.format, query.types or (), claims)
 
 
+def ask(query: Query) -> dict[str, JsonValue]:
+    """What the trust list has to register so that *query* may be asked (DESIGN 4)."""
+    return {
+        "purpose": query.purpose,
+        "texts": {language: text.description for language, text in query.texts.items()},
+        "retention_seconds": int(query.retention.total_seconds()),
+        "cross_device": "cross_device" in query.flows,
+        "credentials": [
+            {"format": each.format, "type": each_type, "claims": [list(p) for p in each.claims]}
+            for each in query.wanted
+            for each_type in each.types
+        ],
+    }
+
+
 def load_queries(directories: Iterable[Path]) -> dict[str, Query]:
     """All queries of these directories by id; everything wrong is reported at once.
 

@@ -90,14 +90,27 @@ def load_tenants(
     return found
 
 
-def _load(path: Path, *, keys: KeyDirectory, queries: Mapping[str, Query]) -> Tenant:
+def tenant_queries(directory: Path, tenant: str, queries: Mapping[str, Query]) -> dict[str, Query]:
+    """The queries that the file of *tenant* names, also before it has a certificate."""
+    path = directory / f"{tenant}.json"
+    if not path.is_file():
+        raise NotFound(f"{path}: there is no such tenant")
+    file = _read(path)
+    return {each: queries[each] for each in file.queries if each in queries}
+
+
+def _read(path: Path) -> _TenantFile:
     content = parse_json_object(path.read_bytes(), max_bytes=_MAX_FILE)
     try:
-        file = _TenantFile.model_validate(content)
+        return _TenantFile.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(f"{place}: {first['msg']}") from error
+
+
+def _load(path: Path, *, keys: KeyDirectory, queries: Mapping[str, Query]) -> Tenant:
+    file = _read(path)
     if unknown := sorted(set(file.queries).difference(queries)):
         raise InvalidInput(f"queries: unknown: {', '.join(unknown)}")
     signer = keys.signer(path.stem, "access")

