@@ -26,11 +26,14 @@ class TrustList:
     environment: Literal["test", "production"]
     entities: tuple[Entity, ...]
     version: int
+    revoked: frozenset[str] = field(init=False, repr=False)
+    """Thumbprints (hex SHA-256) of all revoked certificates, for `verify_chain`."""
     _by_id: dict[str, Entity] = field(init=False, repr=False, default_factory=dict)
     _by_issuer: dict[str, Entity] = field(init=False, repr=False, default_factory=dict)
     _by_anchor: dict[tuple[Role, bytes], Entity] = field(
         init=False, repr=False, default_factory=dict
     )
+    _pinned: list[PinnedLeaf] = field(init=False, repr=False, default_factory=list)
     _moments: list[datetime] = field(init=False, repr=False, default_factory=list)
     _anchors: dict[tuple[Role, str | None, int], frozenset[bytes]] = field(
         init=False, repr=False, default_factory=dict
@@ -48,6 +51,9 @@ class TrustList:
             for key in _trusted(entity):
                 if self._by_anchor.setdefault(key, entity) is not entity:
                     raise InvalidInput("trust list: an anchor belongs to two entities")
+        revoked = frozenset(each for entity in self.entities for each in entity.revoked)
+        object.__setattr__(self, "revoked", revoked)
+        self._pinned.extend(leaf for entity in self.entities for leaf in entity.pinned)
         self._moments.extend(sorted({each for entity in self.entities for each in _edges(entity)}))
 
     @classmethod
@@ -76,11 +82,6 @@ class TrustList:
     def is_test(self) -> bool:
         """Every verdict reached with this list is stamped TEST."""
         return self.environment == "test"
-
-    @property
-    def revoked(self) -> frozenset[str]:
-        """Thumbprints (hex SHA-256) of all revoked certificates, for `verify_chain`."""
-        return frozenset(each for entity in self.entities for each in entity.revoked)
 
     def entity_by_id(self, entity_id: str) -> Entity:
         """Raises NotFound if no such entity is listed."""
@@ -126,8 +127,7 @@ class TrustList:
         """Pinned leaf certificates (DER) of a test list that have not expired."""
         return frozenset(
             leaf.certificate
-            for entity in self.entities
-            for leaf in entity.pinned
+            for leaf in self._pinned
             if leaf.role is role and leaf.type == credential_type and now < leaf.expires
         )
 
