@@ -99,7 +99,7 @@ def issue_credentials(
     data = _claims(issuer, tenant, grant, configuration, now)
     # 5. Places in a Status List, one for each copy (ST-31).
     expires_at = start_of_day(now) + configuration.validity
-    ttl = configuration.file.status.ttl
+    ttl = min(configuration.file.status.ttl, issuer.settings.status_ttl_max)
     taken = issuer.indexes.take(
         tenant.name,
         ttl=ttl,
