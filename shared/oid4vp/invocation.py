@@ -58,7 +58,7 @@ def parse_request_link(link: str) -> RequestLink:
     try:
         if scheme.lower() not in SCHEMES:
             check_url(link)
-        parameters = parse_form(rest.partition("?")[2].encode())
+        parameters = parse_form(rest.partition("?")[2].encode(errors="surrogatepass"))
     except InvalidInput as error:
         raise InvalidRequest(f"request link: {error}") from error
     return parse_request_parameters(parameters)

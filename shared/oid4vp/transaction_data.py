@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 
 from ..encoding import JsonValue, b64url_decode, b64url_encode, dump_json, parse_json_object
 from ..errors import InvalidInput, WrongTransactionData
+from ..formats.sd_jwt import DEFAULT_HASH, HASHES
 from ..oauth.messages import ProtocolModel, Several, Text
 from .dcql import DcqlQuery
 from .errors import InvalidTransactionData
@@ -104,12 +105,20 @@ def assign(
 
 
 def common_algorithms(entries: Collection[TransactionData]) -> tuple[str, ...] | None:
-    """What all *entries* of one KB-JWT allow, None if none of them names any (HB-32)."""
-    named = [entry.algorithms for entry in entries if entry.algorithms is not None]
-    if not named:
+    """The hash algorithms that all *entries* of one KB-JWT allow, None if none names any.
+
+    Raises:
+        InvalidTransactionData: they have none in common that we know.
+
+    Specification: OpenID4VP 1.0, section B.3.3.1; PROFILE HB-32.
+    """
+    if all(entry.algorithms is None for entry in entries):
         return None
-    allowed = [entry.algorithms or ("sha-256",) for entry in entries]
-    return tuple(each for each in named[0] if all(each in one for one in allowed))
+    allowed = [entry.algorithms or (DEFAULT_HASH,) for entry in entries]
+    common = tuple(each for each in HASHES if all(each in one for one in allowed))
+    if not common:
+        raise InvalidTransactionData("transaction data: no common hash algorithm")
+    return common
 
 
 def check_confirmed(
@@ -145,6 +154,8 @@ def _parse_one(text: str, query: DcqlQuery, types: Mapping[str, TypeCheck]) -> T
             raise InvalidInput("it needs holder binding")
     details = {name: value for name, value in content.items() if name not in _OURS}
     check(details)
+    if not HASHES.keys() & (common.transaction_data_hashes_alg or (DEFAULT_HASH,)):
+        raise InvalidInput("no hash algorithm that we know")
     return TransactionData(
         text, common.type, common.credential_ids, common.transaction_data_hashes_alg, details
     )
