@@ -128,7 +128,7 @@ class DatabaseStore:
 
     def read(self) -> Stored:
         """What any replica kept last."""
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(self._select).all()
         return Stored({row.name: StoredFile(row.version, row.data) for row in rows})
 

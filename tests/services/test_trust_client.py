@@ -33,11 +33,12 @@ def publisher(tmp_path: Path) -> Publisher:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'service.sqlite'}")
+def database(empty_database_url: str) -> Iterator[Database]:
+    database = Database(empty_database_url)
     metadata = MetaData()
     add_runtime_tables(metadata)
-    metadata.create_all(database.engine)
+    with database.transaction() as connection:
+        metadata.create_all(connection)
     yield database
     database.close()
 
