@@ -6,7 +6,6 @@ a disabled client gets no new one.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -224,7 +223,7 @@ def _credentials(form: Mapping[str, str], authorization: str | None) -> tuple[st
         raise InvalidClient("token: not Basic, or two ways at once")
     try:
         name, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # of base64 and of UTF-8
         raise InvalidClient("token: Basic is not readable") from error
     if not colon or form.get("client_id", unquote_plus(name)) != unquote_plus(name):
         raise InvalidClient("token: Basic is not readable, or names another client")

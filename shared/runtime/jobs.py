@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import MetaData, Table, and_, bindparam, or_, select, update
+from sqlalchemy import MetaData, Table, and_, bindparam, case, literal, or_, select, update
 
 from ..encoding import Clock, RandomBytes
 from ..errors import ExpectedError
-from .database import Database, insert_once, once
+from .database import Database, UtcDateTime, insert_once, once
 from .logs import get_log
 
 log = get_log(__name__)
@@ -79,7 +79,7 @@ class Jobs:
         self._jobs[name] = _Job(name, timedelta(seconds=seconds), timedelta(seconds=lease), work)
 
     def wake(self, name: str) -> None:
-        """Let the job run as soon as its lease is free, in this process or another one."""
+        """Let the job run as soon as its lease is free, here or elsewhere; again, if it runs now."""
         now = self._clock()
         with self._database.single() as connection:
             connection.execute(self._at_once.values(next_run=now), {"job": name, "now": now})
@@ -94,7 +94,8 @@ class Jobs:
 
     def _run(self, job: _Job) -> bool:
         now = self._clock()
-        taken = self._lease.values(leased_until=now + job.lease, holder=self._holder)
+        end = now + job.lease
+        taken = self._lease.values(next_run=end, leased_until=end, holder=self._holder)
         with self._database.single() as connection:
             if not once(connection, taken, {"job": job.name, "now": now}):
                 return False
@@ -107,9 +108,11 @@ class Jobs:
         except Exception:
             log.exception("job_failed", job=job.name)
         jitter = job.every * (self._random_bytes(1)[0] / 2550)
-        done = self._mine.values(
-            next_run=self._clock() + job.every + jitter, leased_until=None, holder=None, **begun
-        )
+        # Who was woken while it ran runs again: what it was woken for may have come too late.
+        after = self._clock() + job.every + jitter
+        column = self._table.c.next_run
+        next_run = case((column == end, literal(after, UtcDateTime)), else_=column)
+        done = self._mine.values(next_run=next_run, leased_until=None, holder=None, **begun)
         with self._database.single() as connection:
             if not once(connection, done, {"job": job.name}):
                 log.warning("job_outlived_its_lease", job=job.name)
