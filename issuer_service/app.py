@@ -1,8 +1,8 @@
 """Makes the app: routers and jobs around one context. `serve` makes both from the environment."""
 
 import os
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from shared.crypto.keys import Signer
 from shared.encoding import Clock, RandomBytes
@@ -10,6 +10,7 @@ from shared.errors import InvalidInput
 from shared.runtime import logs
 from shared.runtime.app import ServiceApp, make_app
 from shared.runtime.client_credentials import ApiClients
+from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
 from shared.runtime.fetch import Fetcher
 from shared.runtime.jobs import Jobs
@@ -156,8 +157,13 @@ def make_jobs(issuer: Issuer) -> Jobs:
     return jobs
 
 
-def create_app(issuer: Issuer, *, jobs: Jobs | None = None) -> ServiceApp:
-    """The ASGI application around *issuer*."""
+def create_app(
+    issuer: Issuer,
+    *,
+    on_start: Sequence[Callable[[], None]] = (),
+    on_stop: Sequence[Callable[[], None]] = (),
+) -> ServiceApp:
+    """The ASGI application around *issuer*; *on_start* and *on_stop* run in each worker process."""
 
     def ready() -> dict[str, bool]:
         return {"database": issuer.database.ping()}
@@ -177,13 +183,9 @@ def create_app(issuer: Issuer, *, jobs: Jobs | None = None) -> ServiceApp:
             agency.api,
         ],
         ready=ready,
-        on_start=[jobs.start] if jobs else [],
-        on_stop=[jobs.stop] if jobs else [],
+        on_start=on_start,
+        on_stop=on_stop,
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251  # the one clock of this process
 
 
 def serve() -> ServiceApp:
@@ -197,7 +199,7 @@ def serve() -> ServiceApp:
         database=database,
         table=tables.runtime.trust_state,
         fetcher=Fetcher.from_settings(settings),
-        clock=_now,
+        clock=utc_now,
         random_bytes=os.urandom,
     )
     issuer = make_issuer(
@@ -205,10 +207,13 @@ def serve() -> ServiceApp:
         database=database,
         keys=KeyDirectory(settings.key_directory, password),
         trust=trust,
-        clock=_now,
+        clock=utc_now,
         random_bytes=os.urandom,
     )
     for tenant in issuer.tenants.values():
         if tenant.file.wallets_without_attestation:
             log.warning("wallets_without_attestation", tenant=tenant.name)
-    return create_app(issuer, jobs=make_jobs(issuer))
+    jobs = make_jobs(issuer)
+    return create_app(
+        issuer, on_start=[trust.start, jobs.start], on_stop=[jobs.stop, trust.stop, database.close]
+    )

@@ -6,22 +6,24 @@ type is such a file and nothing else. Whatever is wrong with a file is said at s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from shared.encoding import canonical_json, parse_json_object
+from shared.encoding import JsonValue, canonical_json, parse_json_object
 from shared.errors import ExpectedError, InvalidInput
 from shared.formats import type_metadata
+from shared.formats.claims_path import ClaimPath
 from shared.formats.type_metadata import TypeMetadata
 
-from .claims import Rule
+from .claims import Reader, Rule
 
 BUILT_IN = Path(__file__).with_name("credentials")
 _MAX_FILE = 512 * 1024
+_MAX_SHAPES = 256
 
 
 class _File(BaseModel):
@@ -80,7 +82,7 @@ class ConfigurationFile(_File):
         return str(self.type_metadata.get("vct", ""))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Configuration:
     """One Credential Configuration, ready to issue.
 
@@ -92,6 +94,19 @@ class Configuration:
     file: ConfigurationFile
     type: TypeMetadata
     document: bytes
+    reader: Reader = field(init=False, repr=False)
+    _flat: bool = field(init=False, repr=False)
+    _shapes: dict[object, tuple[ClaimPath, ...]] = field(
+        init=False, repr=False, default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        file = self.file
+        self.reader = Reader(file.register_, refuse=file.refuse, withhold=file.withhold)
+        self._flat = all(
+            len(rule.path) <= 2 and all(isinstance(part, str) for part in rule.path)
+            for rule in self.type.claims
+        )
 
     @property
     def id(self) -> str:
@@ -107,6 +122,19 @@ class Configuration:
     def validity(self) -> timedelta:
         """How long a credential lives."""
         return timedelta(days=self.file.validity_days)
+
+    def conceal(self, claims: Mapping[str, JsonValue]) -> tuple[ClaimPath, ...]:
+        """As `TypeMetadata.conceal`; for claims of a shape that was seen before, from memory."""
+        shape = tuple(
+            (name, tuple(value) if isinstance(value, dict) else None)
+            for name, value in claims.items()
+        )
+        found = self._shapes.get(shape)
+        if found is None:
+            found = self.type.conceal(claims)
+            if self._flat and len(self._shapes) < _MAX_SHAPES:
+                self._shapes[shape] = found
+        return found
 
     @property
     def integrity(self) -> str:

@@ -10,9 +10,9 @@ import calendar
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Literal
+from typing import Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.encoding import JsonValue
 from shared.errors import Conflict, InvalidInput
@@ -24,6 +24,9 @@ Manner = Literal[
 ]
 
 
+Sources: TypeAlias = tuple[str, ...]
+
+
 class Rule(BaseModel):
     """How one claim is filled: *fields* of the register read *as* something."""
 
@@ -33,6 +36,12 @@ class Rule(BaseModel):
     fields: tuple[str, ...] = ()
     manner: Manner = Field(default="text", alias="as")
     thresholds: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _reads_something(self) -> Self:
+        if (self.field is None) == (not self.fields):
+            raise ValueError("not exactly one of field and fields")
+        return self
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -62,42 +71,58 @@ class Reading:
     refresh_after: datetime | None
 
 
-def from_register(
-    entry: Entry,
-    *,
-    rules: Mapping[str, Rule],
-    refuse: frozenset[str],
-    withhold: Mapping[str, Sequence[str]],
-    constants: Mapping[str, str],
-    now: datetime,
-) -> Reading:
-    """The claims that *rules* make of *entry*.
+class Reader:
+    """Makes claims of a register's entries, after the rules of one data file.
 
     Args:
         rules: by claim, nested ones with dots ("address.locality").
         refuse: marks for which nothing is issued.
         withhold: claims (with all below them) left out for a mark.
-        constants: fields that do not come from the register, such as "tenant.name".
-
-    Raises:
-        SubjectRefused: the entry carries a mark of *refuse*.
-        InvalidInput: a field cannot be read as its rule says.
     """
-    for mark in sorted(refuse & entry.marks):
-        raise SubjectRefused(mark)
-    withheld = [claim for mark in entry.marks for claim in withhold.get(mark, ())]
-    fields = {**entry.fields, **constants}
-    claims: dict[str, JsonValue] = {}
-    stale: list[datetime] = []
-    for name, rule in rules.items():
-        if any(name == each or name.startswith(f"{each}.") for each in withheld):
-            continue
-        value = _MANNERS[rule.manner](rule, fields, now.date())
-        if value is not None:
-            _put(claims, name.split("."), value)
-        if rule.manner == "age_equal_or_over" and value is not None:
-            stale.extend(_birthdays(rule, fields, now.date()))
-    return Reading(claims, entry.version or None, min(stale, default=None))
+
+    def __init__(
+        self,
+        rules: Mapping[str, Rule],
+        *,
+        refuse: frozenset[str],
+        withhold: Mapping[str, Sequence[str]],
+    ) -> None:
+        self._rules = [
+            (name, tuple(name.split(".")), rule, _MANNERS[rule.manner], rule.sources)
+            for name, rule in rules.items()
+        ]
+        self._refuse = refuse
+        self._withhold = withhold
+
+    def read(self, entry: Entry, *, constants: Mapping[str, str], now: datetime) -> Reading:
+        """The claims of *entry*.
+
+        Args:
+            constants: fields that do not come from the register, such as "tenant.name".
+
+        Raises:
+            SubjectRefused: the entry carries a mark for which nothing is issued.
+            InvalidInput: a field cannot be read as its rule says.
+        """
+        for mark in sorted(self._refuse & entry.marks):
+            raise SubjectRefused(mark)
+        withheld = [claim for mark in entry.marks for claim in self._withhold.get(mark, ())]
+        fields, today = {**entry.fields, **constants}, now.date()
+        claims: dict[str, JsonValue] = {}
+        stale: list[datetime] = []
+        for name, path, rule, manner, sources in self._rules:
+            if withheld and any(name == each or name.startswith(f"{each}.") for each in withheld):
+                continue
+            value = manner(rule, sources, fields, today)
+            if value is None:
+                continue
+            if len(path) == 1:
+                claims[name] = value
+            else:
+                _put(claims, path, value)
+            if manner is _age_equal_or_over:
+                stale.extend(_birthdays(rule, fields[sources[0]], today))
+        return Reading(claims, entry.version or None, min(stale, default=None))
 
 
 def _put(claims: dict[str, JsonValue], path: Sequence[str], value: JsonValue) -> None:
@@ -110,36 +135,38 @@ def _put(claims: dict[str, JsonValue], path: Sequence[str], value: JsonValue) ->
     claims[last] = value
 
 
-def _text(rule: Rule, fields: Mapping[str, str], _: date) -> JsonValue:
-    return next((fields[name] for name in rule.sources if name in fields), None)
+def _text(_: Rule, sources: Sources, fields: Mapping[str, str], __: date) -> str | None:
+    return fields.get(sources[0])
 
 
-def _text_or_empty(rule: Rule, fields: Mapping[str, str], today: date) -> JsonValue:
-    return _text(rule, fields, today) or ""
+def _text_or_empty(rule: Rule, sources: Sources, fields: Mapping[str, str], today: date) -> str:
+    return _text(rule, sources, fields, today) or ""
 
 
-def _lines(rule: Rule, fields: Mapping[str, str], _: date) -> JsonValue:
-    return "\n".join(fields[name] for name in rule.sources if name in fields) or None
+def _lines(_: Rule, sources: Sources, fields: Mapping[str, str], __: date) -> str | None:
+    return "\n".join(fields[name] for name in sources if name in fields) or None
 
 
-def _list(rule: Rule, fields: Mapping[str, str], today: date) -> JsonValue:
-    text = _text(rule, fields, today)
-    return text.split() if isinstance(text, str) else None
+def _list(
+    rule: Rule, sources: Sources, fields: Mapping[str, str], today: date
+) -> list[JsonValue] | None:
+    text = _text(rule, sources, fields, today)
+    return None if text is None else [*text.split()]
 
 
-def _integer(rule: Rule, fields: Mapping[str, str], today: date) -> JsonValue:
-    text = _text(rule, fields, today)
-    if not isinstance(text, str):
+def _integer(rule: Rule, sources: Sources, fields: Mapping[str, str], today: date) -> int | None:
+    text = _text(rule, sources, fields, today)
+    if text is None:
         return None
     if not text.isascii() or not text.isdigit():
         raise InvalidInput("register: a field is not a whole number")
     return int(text)
 
 
-def _birthdate(rule: Rule, fields: Mapping[str, str], today: date) -> JsonValue:
+def _birthdate(rule: Rule, sources: Sources, fields: Mapping[str, str], today: date) -> str | None:
     """A full date, or the year alone: OpenID Connect Core, section 5.1, knows no year and month."""
-    text = _text(rule, fields, today)
-    if not isinstance(text, str):
+    text = _text(rule, sources, fields, today)
+    if text is None:
         return None
     latest_birth(text)
     return text if len(text) == 10 else text[:4]
@@ -170,21 +197,23 @@ def _reaches(born: date, age: int) -> date:
     return born.replace(year=year)
 
 
-def _age_equal_or_over(rule: Rule, fields: Mapping[str, str], today: date) -> JsonValue:
-    text = _text(rule, fields, today)
-    if not isinstance(text, str):
+def _age_equal_or_over(
+    rule: Rule, sources: Sources, fields: Mapping[str, str], today: date
+) -> dict[str, JsonValue] | None:
+    text = _text(rule, sources, fields, today)
+    if text is None:
         return None
     born = latest_birth(text)
     return {str(age): _reaches(born, age) <= today for age in rule.thresholds}
 
 
-def _birthdays(rule: Rule, fields: Mapping[str, str], today: date) -> list[datetime]:
-    born = latest_birth(fields[rule.sources[0]])
+def _birthdays(rule: Rule, text: str, today: date) -> list[datetime]:
+    born = latest_birth(text)
     days = [_reaches(born, age) for age in rule.thresholds]
     return [datetime.combine(day, time(), UTC) for day in days if day > today]
 
 
-_MANNERS: Mapping[Manner, Callable[[Rule, Mapping[str, str], date], JsonValue]] = {
+_MANNERS: Mapping[Manner, Callable[[Rule, Sources, Mapping[str, str], date], JsonValue]] = {
     "text": _text,
     "text_or_empty": _text_or_empty,
     "lines": _lines,

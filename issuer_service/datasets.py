@@ -15,7 +15,7 @@ from shared.formats.claims_path import ClaimPath, select
 from shared.formats.sd_jwt_vc import NEVER_CONCEALED
 
 from .catalogue import Configuration
-from .claims import Reading, from_register
+from .claims import Reading
 from .context import Tenant
 
 RESERVED = NEVER_CONCEALED | {"iat", "aud"}
@@ -75,18 +75,12 @@ def dataset(
     elif subject is None:
         raise SubjectMissing("dataset: neither subject nor claims")
     else:
-        found = from_register(
-            tenant.register.entry(subject),
-            rules=configuration.file.register_,
-            refuse=configuration.file.refuse,
-            withhold=configuration.file.withhold,
-            constants=tenant.constants,
-            now=now,
-        )
+        entry = tenant.register.entry(subject)
+        found = configuration.reader.read(entry, constants=tenant.constants, now=now)
     if not RESERVED.isdisjoint(found.claims):
         raise ClaimsNotFitting("A claim has a name that the format gives a meaning.")
     try:
-        concealed = configuration.type.conceal(found.claims)
+        concealed = configuration.conceal(found.claims)
     except InvalidInput as error:
         raise ClaimsNotFitting(_why(configuration, found.claims)) from error
     return Dataset(found.claims, concealed, found.version, found.refresh_after)

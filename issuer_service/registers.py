@@ -6,19 +6,18 @@ business (claims.py). A missing entry is a statement; a register that does not a
 the two are never merged.
 """
 
-import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnClause, column, select, table
+from sqlalchemy import ColumnClause, Select, bindparam, column, inspect, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.errors import InvalidInput, NotFound, Unavailable
+from shared.errors import NotFound, Unavailable
 from shared.runtime.database import Database
 
-_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_ANY_COLUMN: ColumnClause[Any] = column("*", is_literal=True)
+_EMPTY = frozenset({None, ""})
 
 
 class SubjectUnknown(NotFound):
@@ -51,6 +50,10 @@ class Register(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """Raises Unavailable if the register cannot be read now."""
+        ...
+
 
 class SqlRegister:
     """A table in any database that SQLAlchemy reaches, one row a person, read only.
@@ -60,26 +63,21 @@ class SqlRegister:
     """
 
     def __init__(self, url: str, *, table_name: str) -> None:
-        if _IDENTIFIER.fullmatch(table_name) is None:
-            raise InvalidInput("register: the table's name is not an identifier")
         self._database = Database(url)
-        self._statement = select(_ANY_COLUMN).select_from(table(table_name))
-        self._reference: ColumnClause[str] = column("reference")
+        self._table_name = table_name
+        self._statement: Select[Any] | None = None
 
     def entry(self, reference: str) -> Entry:
         """See `Register.entry`."""
         try:
+            statement = self._select()
             with self._database.reading() as connection:
-                row = connection.execute(
-                    self._statement.where(self._reference == reference)
-                ).one_or_none()
+                row = connection.execute(statement, {"of": reference}).mappings().one_or_none()
         except SQLAlchemyError as error:
             raise Unavailable("register: not readable") from error
         if row is None:
             raise SubjectUnknown("register: no entry under this reference")
-        fields = {
-            name: str(value) for name, value in row._mapping.items() if value not in {None, ""}
-        }
+        fields = {name: str(value) for name, value in row.items() if value not in _EMPTY}
         return Entry(
             reference=reference,
             fields=fields,
@@ -87,9 +85,25 @@ class SqlRegister:
             version=fields.get("version", ""),
         )
 
-    def close(self) -> None:
-        """Let go of the connections."""
-        self._database.close()
+    def _select(self) -> Select[Any]:
+        """The statement; the columns are looked up once."""
+        if self._statement is None:
+            names = [
+                each["name"]
+                for each in inspect(self._database.engine).get_columns(self._table_name)
+            ]
+            columns: list[ColumnClause[Any]] = [column(name) for name in names]
+            self._statement = (
+                select(*columns)
+                .select_from(table(self._table_name, *columns))
+                .where(column("reference") == bindparam("of"))
+            )
+        return self._statement
+
+    def check(self) -> None:
+        """See `Register.check`."""
+        with suppress(SubjectUnknown):
+            self.entry("")
 
 
 class NoRegister:
@@ -99,3 +113,6 @@ class NoRegister:
         """Nobody is known here."""
         del reference
         raise SubjectUnknown("register: this tenant has none")
+
+    def check(self) -> None:
+        """There is nothing to read."""

@@ -71,6 +71,37 @@ class Order(BaseModel):
     credential: str | None = None
 
 
+class IssuanceView(BaseModel):
+    """An issuance as its agency sees it: no place in a list, no reference to a person.
+
+    Attributes:
+        published_by: when every list shows the last change.
+        refresh_after: when a claim that was derived from a date becomes stale.
+    """
+
+    issuance_id: str
+    offer_id: str
+    credential: str
+    state: str
+    allowed: list[Move]
+    reason: str | None
+    issued_at: datetime
+    expires_at: datetime
+    changed_at: datetime | None
+    published_by: datetime | None
+    recipient: str | None
+    register_version: str | None
+    refresh_after: datetime | None
+    notified: str | None
+
+
+class IssuancePage(BaseModel):
+    """Some issuances, and the cursor of the next ones if there are more."""
+
+    issuances: list[IssuanceView]
+    next: str | None = None
+
+
 class UnknownReason(InvalidInput):
     """Not one of the reason codes."""
 
@@ -241,37 +272,6 @@ def page(
     last = rows[limit - 1] if len(rows) > limit else None
     shown = [_view(tenant, row) for row in rows[:limit]]
     return IssuancePage(issuances=shown, next=last and cursor(last["issued_at"], last["id"]))
-
-
-class IssuanceView(BaseModel):
-    """An issuance as its agency sees it: no place in a list, no reference to a person.
-
-    Attributes:
-        published_by: when every list shows the last change.
-        refresh_after: when a claim that was derived from a date becomes stale.
-    """
-
-    issuance_id: str
-    offer_id: str
-    credential: str
-    state: str
-    allowed: list[Move]
-    reason: str | None
-    issued_at: datetime
-    expires_at: datetime
-    changed_at: datetime | None
-    published_by: datetime | None
-    recipient: str | None
-    register_version: str | None
-    refresh_after: datetime | None
-    notified: str | None
-
-
-class IssuancePage(BaseModel):
-    """Some issuances, and the cursor of the next ones if there are more."""
-
-    issuances: list[IssuanceView]
-    next: str | None = None
 
 
 def _view(tenant: Tenant, row: RowMapping) -> IssuanceView:
