@@ -96,7 +96,7 @@ def _part(
     # 4. One dataset, one validity; but no status shared between copies (S-40).
     _same_everywhere(list(copies.values()))
     labels = _labels(wallet, issue, part)
-    return _card(state, part, copies, labels, now=now)
+    return _card(state, copies, labels, now=now)
 
 
 def _entitled(
@@ -161,7 +161,6 @@ def _labels(wallet: Wallet, issue: Issue, part: Mapping[str, Any]) -> _Labels:
 
 def _card(
     state: Mapping[str, Any],
-    part: Mapping[str, Any],
     copies: Mapping[str, Held],
     labels: _Labels,
     *,

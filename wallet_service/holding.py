@@ -1,5 +1,4 @@
-"""What the wallet holds: cards with their state in words, details with labels, keeping and
-deleting.
+"""What the wallet holds: cards with their state in words, details, keeping and deleting.
 
 A card is one sealed row with everything a screen or a query needs, so that opening a wallet
 decrypts each card once and parses no credential. The state of a card is what the last look at its

@@ -122,7 +122,7 @@ def give_tx_code(
         raise InvalidInput("tx_code: not asked for")
     if asked["input_mode"] == "numeric" and not (tx_code.isascii() and tx_code.isdigit()):
         raise InvalidInput("tx_code: digits only")
-    if asked.get("length") not in {None, len(tx_code)}:
+    if asked["length"] not in {None, len(tx_code)}:
         raise InvalidInput("tx_code: another length")
     state = {**flow.state, "tx_code_value": tx_code}
     return flows.record(wallet, opened, issuances, flow, to="preview", state=state)
@@ -298,7 +298,14 @@ def _part(
 
 
 def _tx_code(grant: PreAuthorizedGrant) -> Mapping[str, JsonValue] | None:
-    return None if grant.tx_code is None else grant.tx_code.to_object()
+    asked = grant.tx_code
+    if asked is None:
+        return None
+    return {
+        "input_mode": asked.input_mode,
+        "length": asked.length,
+        "description": asked.description,
+    }
 
 
 def _hash(offer: CredentialOffer) -> bytes:

@@ -1,5 +1,4 @@
-"""A new wallet: the browser makes the roots, the service adds its layer and keeps nothing it can
-open.
+"""A new wallet: the browser makes the roots, the service adds a layer and can open nothing.
 
 What a browser carries between the two calls is sealed to it, so nothing is stored until a passkey
 has shown that it verifies its user and has PRF. Recovery and revocation code are made in the

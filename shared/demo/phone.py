@@ -1,5 +1,4 @@
-"""A scripted phone: a citizen with a passkey, a client of the wallet's public API and of nothing
-else.
+"""A scripted phone: a citizen with a passkey, and a client of the wallet's public API alone.
 
 The demo, the end-to-end tests and the bench use it. It is what an app does: it keeps the last
 wallet version and log head and checks that both go on, it recomputes each challenge from the
@@ -278,7 +277,7 @@ class Phone:
         return self.keep(self.accept(flow, tx_code)["id"])
 
     def accept(self, flow: Mapping[str, Any], tx_code: str | None = None) -> dict[str, Any]:
-        """Enter the Transaction Code, approve with one gesture; then the content is to be checked."""
+        """Enter the Transaction Code, approve with one gesture; then check the content."""
         place = f"/issuances/{flow['id']}"
         if tx_code is not None:
             self._post(f"{place}/tx-code", {"tx_code": tx_code})
@@ -328,7 +327,7 @@ class Phone:
         return self._get(f"/approvals/{approval}")
 
     def gesture(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """One `navigator.credentials.get`: the assertion, and the keys of exactly the named copies."""
+        """One `navigator.credentials.get`: an assertion, and the keys of the named copies."""
         payload = found["payload"]
         computed = b64url_encode(browser.challenge(payload))
         if computed != found["options"]["challenge"]:

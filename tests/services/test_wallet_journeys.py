@@ -1,0 +1,42 @@
+"""Journeys of a citizen through the wallet's public API, with real protocols around it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.trust import PID, RESIDENCE
+from tests.support.wallet import IDENTITY, OVER_18, WalletWorld
+
+
+@pytest.fixture(scope="module")
+def world(
+    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WalletWorld]:
+    made = WalletWorld.make(
+        tmp_path_factory.mktemp("wallet"), new_database_url(), new_database_url()
+    )
+    yield made
+    made.close()
+
+
+def test_a_citizen_receives_a_credential_and_proves_their_age(world: WalletWorld) -> None:
+    """DESIGN 2.1 and 2.2; W-16, W-20, W-30 to W-32, W-40, W-42, W-60 to W-62."""
+    phone = world.new_phone()
+    [card] = phone.receive(world.issuer.offer(PID), world.issuer.tx_code)
+    assert [each["label"] for each in phone.cards()] == [
+        "Personal ID, Civil Registry of Avelonia, Not checked yet"
+    ]
+    shown = {each["label"]: each["value"] for each in phone.card(card)["claims"]}
+    assert shown["Family name"] == "Möbius"
+    consent = phone.resolve(world.verifier.ask(OVER_18), cross_device=True)
+    assert consent.model["verifier"]["name"] == "Avelonia Tax & Counters"
+    outcome = phone.approve(consent)
+    assert (outcome.step, outcome.outcome) == ("done", "shared")
+    result = world.verifier.results[-1]
+    assert result["claims"]["age_equal_or_over"] == {"18": True}
+    assert "family_name" not in result["claims"]
+    assert world.issuer.notifications[-1] == "credential_accepted"
+    assert [each["type"] for each in phone.log()] == [
+        "wallet_created", "second_unlocker_proven", "issuance", "presentation",
+    ]  # fmt: skip
