@@ -67,7 +67,13 @@ def make_attestation(
     Args:
         signer: the wallet provider's key with its certificates.
         client_id: the wallet type, the same for all instances (W-22).
+        key: the client instance key.
+        now: becomes `iat`.
         lifetime: under 24 hours (E-03).
+        issuer: becomes `iss`, if said.
+        wallet_name: for people, of the wallet solution.
+        wallet_link: where more about it stands.
+        status: the claim, if the attestation can be revoked.
 
     Specification: ABCA, section 5.1; OpenID4VCI 1.0, appendix E; HAIP 4.4.1.
     """
@@ -99,7 +105,11 @@ def make_pop(
     """Prove possession of the attested key to the authorization server *audience*.
 
     Args:
+        signer: the client instance key.
+        client_id: `sub` of the attestation.
         audience: the issuer identifier of the authorization server, not an endpoint.
+        now: becomes `iat`.
+        random_bytes: for `jti`.
         challenge: of its challenge endpoint or header; required once it publishes one (W-23).
 
     Specification: ABCA, section 5.2.
@@ -132,10 +142,15 @@ def verify(
     """Authenticate the client of one request.
 
     Args:
-        attestations, pops: every value of the two headers, as received.
+        attestations: every value of `OAuth-Client-Attestation`, as received.
+        pops: every value of `OAuth-Client-Attestation-PoP`.
         audience: our issuer identifier.
         client_id: the `client_id` parameter of the request, None if it has none.
         anchors: of wallet providers.
+        now: aware.
+        revoked: thumbprints of revoked certificates.
+        pinned: leaves that are believed without a path.
+        window: how old a PoP may be.
         challenges: what we demand as `challenge`, None for nothing.
         max_age: after which an attestation is no longer fresh, None for any age.
 

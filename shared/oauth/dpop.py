@@ -70,6 +70,11 @@ def make_proof(
     """A proof for one request to *url*, whose query and fragment stay out of `htu`.
 
     Args:
+        signer: the DPoP key of this server, without certificates (W-21).
+        method: of the HTTP request.
+        url: where it goes.
+        now: becomes `iat`.
+        random_bytes: for `jti`.
         access_token: at resources, the token that is sent along.
         nonce: the last `DPoP-Nonce` of this server, if any (W-20).
 
@@ -124,6 +129,8 @@ def verify(
         access_token: at resources, the token presented; refusals are then 401 with a challenge.
         expected_jkt: the key that the token, code or request is bound to; None binds to whichever.
         nonces: the nonces this server demands, None for none.
+        now: aware.
+        window: how far `iat` may be from it, to both sides.
 
     Raises:
         InvalidDpopProof, UseDpopNonce: at an authorization server endpoint.

@@ -66,8 +66,13 @@ def make(
 
     Args:
         signer: the key-attestation key with its certificates.
+        keys: what it attests, of one key storage.
         nonce: the c_nonce of the issuer it is for (W-33).
-        key_storage, user_authentication: what is true of all *keys*.
+        now: becomes `iat`.
+        lifetime: gives `exp`.
+        key_storage: the resistance that is true of all *keys*.
+        user_authentication: likewise of the ways to use them.
+        status: the claim, if the attestation can be revoked.
 
     Specification: OpenID4VCI 1.0, appendix D.1; HAIP 4.5.1.
     """

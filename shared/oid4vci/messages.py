@@ -188,7 +188,9 @@ def check_encryption(
     """Encryption is where it has to be, before anything else is looked at.
 
     Args:
-        offered, response: the issuer's own metadata.
+        request: as parsed.
+        offered: `credential_request_encryption` of our metadata.
+        response: `credential_response_encryption` of our metadata.
         encrypted: whether the request came as a JWE.
 
     Raises:

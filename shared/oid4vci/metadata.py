@@ -264,6 +264,7 @@ class CredentialIssuerMetadata(ProtocolModel):
 
         Args:
             signer: the metadata key with its certificates.
+            now: becomes `iat`.
             lifetime: gives `exp`; without it there is none.
         """
         claims = {**self.to_object(), "sub": self.credential_issuer, "iat": to_numeric_date(now)}

@@ -115,7 +115,7 @@ def parse_offer_link(link: str) -> OfferLink:
     scheme, _, rest = link.partition(":")
     if scheme.lower() not in SCHEMES:
         check_url(link)
-    return parse_offer_parameters(parse_form(rest.partition("?")[2].encode()))
+    return parse_offer_parameters(parse_form(rest.partition("?")[2].encode(errors="surrogatepass")))
 
 
 def parse_offer_parameters(parameters: Mapping[str, str]) -> OfferLink:
@@ -145,6 +145,8 @@ def offer_link(
     """A link by value (*offer*) or by reference (*offer_uri*), exactly one of them.
 
     Args:
+        offer: to go into the link itself.
+        offer_uri: where the offer lies.
         endpoint: a scheme with `://`, or a wallet's https credential offer endpoint.
 
     Specification: OpenID4VCI 1.0, sections 4.1.2 and 4.1.3; PROFILE I-23, I-24.

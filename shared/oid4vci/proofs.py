@@ -56,7 +56,10 @@ def make_jwt_proof(
     """Prove possession of the key that a credential shall be bound to.
 
     Args:
+        signer: that key.
         audience: the Credential Issuer Identifier, not an endpoint.
+        nonce: the c_nonce.
+        now: becomes `iat`.
         client_id: as `iss`; None for anonymous pre-authorized access.
         key_attestation: a JWT that attests this key.
 
@@ -91,6 +94,7 @@ def verify(
     """The keys that a credential request proves; any failing proof fails the request.
 
     Args:
+        proofs: of the request, None if it has none.
         audience: our Credential Issuer Identifier.
         client_id: of the access token, None if it was obtained anonymously.
         check_nonce: returns the hash under which the use of a c_nonce is recorded, or raises
@@ -98,6 +102,9 @@ def verify(
         accept: `proof_types_supported` of the configuration, None if it is not bound to keys.
         max_keys: the batch size.
         anchors: of wallet providers, for key attestations.
+        now: aware.
+        revoked: thumbprints of revoked certificates.
+        pinned: leaves that are believed without a path.
 
     Raises:
         InvalidProof: missing though required, or one of them is not good.

@@ -36,6 +36,9 @@ def request_link(
 
     Args:
         endpoint: "openid4vp://", "haip-vp://" or a wallet's https authorization endpoint.
+        client_id: of the Request Object.
+        request_uri: where it lies.
+        method: "post" to learn about the Wallet first.
 
     Specification: OpenID4VP 1.0, sections 5.7 and 9; PROFILE V-10.
     """

@@ -138,8 +138,17 @@ def make(
     Args:
         signer: the access key with its certificates.
         client_id: from `client_id.x509_hash(signer.certificates[0])`, or an `x509_san_dns`.
+        response_uri: where the response goes.
+        nonce: fresh, 128 bits or more, of URL-safe characters (V-12).
+        state: likewise.
+        query: what is asked for.
         encryption_key: new for every Authorization Request, with a `kid` (V-21).
+        now: becomes `iat`.
+        lifetime: gives `exp`.
+        purpose: as registered.
+        transaction_data: strings from `transaction_data.make`.
         wallet_nonce: exactly what the Wallet posted, None for GET (V-13).
+        vp_formats: what we can verify; those asked for are named.
 
     Raises:
         InvalidInput: no `state` though a presentation without holder binding is asked for (V-12).
@@ -192,11 +201,16 @@ def verify(
     """Authenticate the sender of a Request Object and check all of it.
 
     Args:
+        token: the Request Object.
         client_id: of the link that led here.
         wallet_nonce: what was posted to `request_uri`, None after GET.
         formats: what the Wallet can present.
         transaction_types: what the Wallet can confirm; empty refuses all transaction data.
         anchors: of access certificates.
+        audience: what `aud` must be.
+        now: aware.
+        revoked: thumbprints of revoked certificates.
+        pinned: leaves that are believed without a path.
 
     Raises:
         InvalidRequest, or another code of section 8.5: for a page, never for `response_uri`.

@@ -82,7 +82,9 @@ def encrypt(response: AuthorizationResponse, *, to: EncryptionKey, enc: str) -> 
     """The form body to post to `response_uri`: `response=<JWE>` and nothing else.
 
     Args:
-        to, enc: of the verified request.
+        response: with presentations, or a refusal.
+        to: the key of the verified request.
+        enc: likewise.
 
     Specification: OpenID4VP 1.0, sections 8.3 and 8.3.1; PROFILE W-61, W-62.
     """
@@ -140,7 +142,9 @@ def accept(
     """The presentations by Credential Query id, or the error of the Wallet, of our transaction.
 
     Args:
+        response: as opened, or as sent plain.
         state: what our request carried.
+        query: what it asked for.
 
     Raises:
         InvalidRequest: another `state`, ids we did not ask for, or several where one was asked for.

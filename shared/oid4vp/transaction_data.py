@@ -66,6 +66,7 @@ def parse(
     """The transactions that a request asks to confirm.
 
     Args:
+        entries: the strings of the request.
         query: of the same request; its ids are what `credential_ids` may name.
         types: the known types; a Wallet that knows none refuses every request that has any.
 
@@ -127,6 +128,7 @@ def check_confirmed(
     """Every entry we sent is confirmed by a presentation it may be confirmed by.
 
     Args:
+        entries: of our request.
         presented: what was verified, by Credential Query id.
 
     Raises:

@@ -165,6 +165,10 @@ def test_a_query_survives_being_written(value: dict[str, Any]) -> None:
     assert dcql.parse(value).to_object() == value
 
 
+MEMBERS = [
+    *("credentials", "credential_sets", "id", "format", "meta", "claims", "path", "values"),
+    *("claim_sets", "options", "required", "trusted_authorities", "type", "multiple"),
+]
 JSON = st.recursive(
     st.one_of(
         st.none(),
@@ -176,24 +180,7 @@ JSON = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
-            st.sampled_from(
-                [
-                    "credentials",
-                    "credential_sets",
-                    "id",
-                    "format",
-                    "meta",
-                    "claims",
-                    "path",
-                    "values",
-                    "claim_sets",
-                    "options",
-                    "required",
-                    "trusted_authorities",
-                    "type",
-                    "multiple",
-                ]
-            ),
+            st.sampled_from(MEMBERS),
             inner,
             max_size=5,
         ),

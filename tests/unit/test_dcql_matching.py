@@ -344,7 +344,7 @@ def test_two_queries_may_hit_the_same_credential() -> None:
 
 def refusals(judgement: Judgement) -> dict[str, list[type[VerificationError] | None]]:
     return {
-        query_id: [each.refusal and type(each.refusal) for each in judged]
+        query_id: [None if each.refusal is None else type(each.refusal) for each in judged]
         for query_id, judged in judgement.presentations.items()
     }
 
@@ -395,7 +395,12 @@ def test_an_index_counts_places_that_stay_hidden() -> None:
 
 def test_a_token_that_breaks_its_shape_is_refused_whole() -> None:
     """V-60, step 1: unknown ids, none or several for one."""
-    for presented in ({"other": [held()]}, {"pid": []}, {"pid": [held(), held("c2")]}):
+    shapes: list[dict[str, list[Candidate]]] = [
+        {"other": [held()]},
+        {"pid": []},
+        {"pid": [held(), held("c2")]},
+    ]
+    for presented in shapes:
         with pytest.raises(InvalidInput):
             judge(query(credential()), presented)
     assert judge(query(credential(multiple=True)), {"pid": [held(), held("c2")]}).satisfied

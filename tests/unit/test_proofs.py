@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shared.crypto.software import SoftwareKey
 from shared.crypto.x509 import Profile
@@ -16,7 +18,7 @@ from shared.oid4vci.errors import InvalidCredentialRequest, InvalidNonce, Invali
 from shared.oid4vci.messages import Proofs
 from shared.oid4vci.metadata import ProofType
 from shared.oid4vci.proofs import Proven
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, certificate
 from tests.support.clock import NOW
 from tests.support.vectors import vector_json
 
@@ -257,6 +259,23 @@ def test_a_certificate_may_carry_the_key() -> None:
     assert verify(forged(signer, header={"more": 1})).keys == (KEYS[0].public,)
     with pytest.raises(InvalidProof):
         verify(forged(signer))  # jwk and x5c
+
+
+def test_a_certificate_with_another_kind_of_key_proves_nothing() -> None:
+    """I-68, C-01: on another curve, of another kind, or of none that can be read."""
+    issuer = SoftwareKey.generate()
+    for public in (
+        ec.generate_private_key(ec.SECP384R1()).public_key(),
+        ed25519.Ed25519PrivateKey.generate().public_key(),
+    ):
+        leaf = KEYS[0].with_certificates((certificate("leaf", public, "root", issuer),))
+        with pytest.raises(InvalidProof):
+            verify(forged(leaf, header={"more": 1}))
+    good = certificate("leaf", KEYS[0], "root", issuer)
+    spki = KEYS[0].public.to_crypto().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    off_curve = good.replace(spki, spki[:-1] + bytes([spki[-1] ^ 1]))
+    with pytest.raises(InvalidProof):
+        verify(forged(KEYS[0].with_certificates((off_curve,)), header={"more": 1}))
 
 
 def test_a_key_attestation_brings_all_its_keys() -> None:

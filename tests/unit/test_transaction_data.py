@@ -142,12 +142,13 @@ def test_an_entry_that_nobody_confirmed_is_missed() -> None:
     (wanted,) = parse(entry())
     (other,) = parse(entry(amount=6))
     named = parse(entry(transaction_data_hashes_alg=["sha-512"]))
-    for entries, presented in [
+    missed: list[tuple[tuple[TransactionData, ...], dict[str, list[kb_jwt.VerifiedKeyBinding]]]] = [
         ((wanted,), {}),
         ((wanted,), {"pid": []}),
         ((wanted,), {"card": [bound((wanted,))]}),
         ((wanted,), {"pid": [bound((other,))]}),
         (named, {"pid": [bound((wanted,))]}),
-    ]:
+    ]
+    for entries, presented in missed:
         with pytest.raises(WrongTransactionData):
             transaction_data.check_confirmed(entries, presented)
