@@ -46,8 +46,8 @@ class IssuerSettings(ServiceSettings):
     status_ttl_max: int = Field(
         default=86_400,
         ge=1,
-        description="Seconds that a Status List Token may be kept at most, whatever a configuration "
-        "says: lower it where a revocation must be seen sooner (ST-42).",
+        description="Seconds that a Status List Token may be kept at most, whatever a "
+        "configuration says: lower it where a revocation must be seen sooner (ST-42).",
     )
     status_block: int = Field(
         default=64, ge=20, le=4096, description="Status indexes that a process leases at a time."

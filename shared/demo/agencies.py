@@ -31,6 +31,8 @@ class Agency:
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """One call; signs in first, and again if the token has expired."""
+        if not self._token:
+            self._sign_in()
         for _ in range(2):
             answer = self.http.request(
                 method,

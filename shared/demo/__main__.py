@@ -1,0 +1,142 @@
+"""`wallet-demo`: everything on this machine, the story, and then three sites to try."""
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import typer
+from rich.console import Console
+
+from ..errors import ExpectedError
+from .agencies import Refused
+from .story import Story, StoryFailed
+from .system import COUNTER, REGISTRY, System
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+# Revocations are to be seen at once here; in production lists live for minutes.
+_SETTINGS = {"ISSUER_STATUS_TTL_MAX": "1", "VERIFIER_STATUS_TTL_MIN": "1"}
+
+
+@app.command()
+def demo(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="End by itself after the story; exit code 0 if it held.")
+    ] = False,
+    folder: Annotated[
+        Path, typer.Option(help="Where databases, keys and logs go; made anew each time.")
+    ] = Path(".demo"),
+) -> None:
+    """Start the three services with invented citizens, tell the story, stay up until Ctrl-C.
+
+    The folder's state.json says how other programs can drive the running demo.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    if folder.exists() and not (folder / "state.json").exists() and any(folder.iterdir()):
+        console.print(f"{folder} is not empty and not a demo's: choose another --folder.")
+        raise typer.Exit(2)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "state.json").write_text("{}")
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        _run(console, folder.resolve(), check=check)
+    except (StoryFailed, Refused, ExpectedError, RuntimeError, httpx2.HTTPError) as error:
+        console.print(f"[red]The demo stopped:[/red] {error}")
+        console.print(f"What the services said: {folder / 'logs'}")
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+
+
+def _run(console: Console, folder: Path, *, check: bool) -> None:
+    system = System(folder, settings=_SETTINGS)
+    with console.status("Making keys, the trust list and 1,200 invented citizens; starting …"):
+        system.__enter__()
+    try:
+        with httpx2.Client(timeout=30) as http:
+            _write_state(system, http)
+            Story(system, console, http).tell()
+        if check:
+            console.print("[green]The story held.[/green]")
+            return
+        _invite(console, system)
+        while (ended := system.processes.ended()) is None:
+            time.sleep(0.5)
+        console.print(f"[red]{ended} ended[/red]; so everything ends. See {folder / 'logs'}.")
+        raise typer.Exit(1)
+    finally:
+        system.__exit__(None, None, None)
+
+
+def _invite(console: Console, system: System) -> None:
+    console.print("\nEverything is up until Ctrl-C:")
+    for name, what in (
+        ("issuer_service", "the registry's API, as OpenAPI"),
+        ("wallet_service", "the wallet's API, as OpenAPI"),
+        ("verifier_service", "the counter's API, as OpenAPI"),
+    ):
+        console.print(f"  {system.urls[name]}/api/v1/openapi.json  {what}")
+    console.print(f"  {system.folder / 'state.json'}  URLs, API clients, anchors: for programs")
+
+
+def _write_state(system: System, http: httpx2.Client) -> None:
+    metadata = f"{system.urls['issuer_service']}/.well-known/openid-credential-issuer/{REGISTRY}"
+    trust_list = json.loads((system.folder / "trust" / "trust-list.json").read_text())
+    state: dict[str, Any] = {
+        "urls": {
+            "issuer": system.urls["issuer_service"],
+            "wallet": system.urls["wallet_service"],
+            "verifier": system.urls["verifier_service"],
+            "trust_list": system.urls["trust"],
+        },
+        "credential_issuer": system.issuer,
+        "credential_issuer_metadata": metadata,
+        "credential_configuration_ids": list(
+            http.get(metadata).json()["credential_configurations_supported"]
+        ),
+        "apis": {
+            role: {
+                "base": f"{system.urls[module]}/api/v1/{tenant}",
+                "token_endpoint": f"{system.urls[module]}/api/v1/{tenant}/token",
+                "client_id": system.clients[module].client_id,
+                "client_secret": system.clients[module].client_secret,
+            }
+            for role, module, tenant in (
+                ("issuer", "issuer_service", REGISTRY),
+                ("verifier", "verifier_service", COUNTER),
+            )
+        },
+        "subjects": [f"AV-{number:06d}" for number in range(14, 34)],
+        "queries": ["over_18", "identity", "address"],
+        "trust": {
+            "url": system.urls["trust"],
+            "root": str(system.folder / "root.json"),
+            "anchors": {entity["id"]: entity["anchors"] for entity in trust_list["entities"]},
+        },
+        "logs": str(system.folder / "logs"),
+        "processes": {
+            name: system.processes.pid(name)
+            for name in ("issuer_service", "wallet_service", "verifier_service", "trust")
+        },
+    }
+    path = system.folder / "state.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(state, indent=2, ensure_ascii=False) + "\n")
+
+
+def _as_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """The console command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The story that the demo tells: journeys 1, 2 and 4, each step done over public interfaces.
+
+Every step prints what happened and how long it took, and raises if it did not happen.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from rich.console import Console
+
+from .agencies import Agency
+from .phone import Phone
+from .system import COUNTER, REGISTRY, System
+
+CITIZEN = "AV-000001"
+_REVOCATION_SECONDS = 15
+
+
+class StoryFailed(Exception):
+    """A step did not go as it must."""
+
+
+@dataclass
+class Story:
+    """The people of the story and the console it is told on."""
+
+    system: System
+    console: Console
+    http: httpx2.Client
+
+    def __post_init__(self) -> None:
+        urls, clients = self.system.urls, self.system.clients
+        self.registry = Agency(
+            self.http, urls["issuer_service"], REGISTRY, clients["issuer_service"]
+        )
+        self.counter = Agency(
+            self.http, urls["verifier_service"], COUNTER, clients["verifier_service"]
+        )
+        self.phone = Phone(
+            httpx2.Client(base_url=urls["wallet_service"], timeout=30),
+            origin=urls["wallet_service"],
+        )
+
+    def tell(self) -> None:
+        """Everything, in order."""
+        self._open_wallet()
+        claims = self._receive()
+        self._answer("over_18", "The clerk asks: over 18?")
+        self._refuse_more()
+        self._search(claims)
+        self._revoke()
+
+    @contextmanager
+    def _step(self, title: str) -> Iterator[Callable[[str], None]]:
+        lines: list[str] = []
+        begun = time.perf_counter()
+        yield lines.append
+        milliseconds = (time.perf_counter() - begun) * 1000
+        self.console.print(
+            f"[green]✓[/green] [bold]{title}[/bold]  [dim]{milliseconds:,.0f} ms[/dim]"
+        )
+        for line in lines:
+            self.console.print(f"    {line}", markup=False)
+
+    def _open_wallet(self) -> None:
+        with self._step("A citizen opens a wallet with a passkey") as say:
+            self.phone.create_wallet()
+            self.phone.prove_recovery()
+            say("Both roots were made on the phone; the recovery code was typed back and works.")
+
+    def _receive(self) -> dict[str, Any]:
+        with self._step("The registry offers the person's identity data") as say:
+            offer = self.registry.offer(CITIZEN, "pid_sd_jwt")
+            say(f"QR code: {offer['link']}")
+            say("The transaction code goes by letter.")
+        with self._step("The citizen scans it, types the code, approves: ten copies arrive") as say:
+            (card,) = self.phone.receive(offer["link"], offer["tx_code"])
+            shown = self.phone.card(card)
+            say(f"Card: {shown['name']}, from {shown['issuer']}")
+        return shown
+
+    def _answer(self, query: str, title: str) -> None:
+        with self._step(title) as say:
+            started = self.counter.ask(query)
+            consent = self.phone.resolve(started["link"], cross_device=True)
+            verifier = consent.model["verifier"]
+            say(f"The phone shows: {verifier['name']} asks. {consent.model['purpose']}")
+            self.phone.approve(consent)
+            result = self.counter.result(started)
+            if not result["verdict"]["accepted"]:
+                raise StoryFailed(f"the counter refused: {result['verdict']['reason']}")
+            say(f"The counter sees: {json.dumps(result['claims'], ensure_ascii=False)}")
+
+    def _refuse_more(self) -> None:
+        with self._step("Another clerk asks who it is; the citizen refuses") as say:
+            started = self.counter.ask("identity")
+            self.phone.refuse(self.phone.resolve(started["link"], cross_device=True))
+            result = self.counter.result(started)
+            if result["verdict"]["accepted"] or result.get("claims"):
+                raise StoryFailed("a refusal gave an answer")
+            say(f"The counter sees: {result['verdict']['reason']}, and nothing else.")
+
+    def _search(self, card: dict[str, Any]) -> None:
+        home = self.system.folder / "wallet_service"
+        words = sorted(set(_words([claim["value"] for claim in card["claims"]])))
+        with self._step("The operator searches the wallet's databases and log") as say:
+            contents = (
+                b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+                + (self.system.folder / "logs" / "wallet_service.log").read_bytes()
+            )
+            found = [word for word in words if word.encode() in contents]
+            if found:
+                raise StoryFailed(f"{len(found)} of the citizen's words lie in the clear")
+            rows = sum(_rows(path) for path in home.glob("*.db"))
+            say(
+                f"{rows} rows, {len(contents):,} bytes, {len(words)} words of the card: none found."
+            )
+
+    def _revoke(self) -> None:
+        with self._step("The registry revokes; the next check at the counter says so") as say:
+            self.registry.revoke(CITIZEN, reason="superseded")
+            begun = time.monotonic()
+            while time.monotonic() - begun < _REVOCATION_SECONDS:
+                started = self.counter.ask("over_18")
+                consent = self.phone.resolve(started["link"], cross_device=True)
+                self.phone.approve(consent)
+                verdict = self.counter.result(started)["verdict"]
+                if verdict["reason"] == "revoked":
+                    break
+                time.sleep(1)
+            else:
+                raise StoryFailed("the revocation was not noticed")
+            cards = self.phone.refresh()
+            say(f"The counter sees: {verdict['reason']}. The card says: {cards[0]['badge_text']}.")
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Every text of a card that is long enough not to occur by chance."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from _words(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _words(each)
+    elif isinstance(value, str) and len(value) > 5:
+        yield value
+
+
+def _rows(path: Path) -> int:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return sum(
+            database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # noqa: S608  # names of its own tables
+            for (name,) in tables
+        )
