@@ -23,7 +23,7 @@ from .queries import Query
 from .requesting import RequestKeys, open_keys
 from .secrets import response_code_hash, seal_claims
 from .tenants import Tenant
-from .transactions import ANSWER, FOR_WALLET, OPEN, State, TransactionRow, move, record
+from .transactions import ANSWER, FOR_WALLET, OPEN, State, TransactionRow, move
 from .verdicts import Verdict
 from .verifying import Expected, Verified, verify
 
@@ -99,9 +99,9 @@ def receive(
         ending = _judge(verifier, tenant.queries[row.query], keys, posted)
     except Exception as error:
         with suppress(AlreadyEnded):
-            _settle(verifier, tenant, row, _rejected(_reason(error)))
+            _settle(verifier, tenant, row, _rejected(_reason(error)), key=keys.result_key)
         raise
-    code = _settle(verifier, tenant, row, ending)
+    code = _settle(verifier, tenant, row, ending, key=keys.result_key)
     if ending.state is State.REJECTED and ending.verdict.wallet_error is None:
         raise NotVerified(f"response: not accepted: {ending.verdict.reason}")
     return {"redirect_uri": _redirect(verifier, tenant, row, code)}
@@ -161,20 +161,22 @@ def _reason(error: Exception) -> str:
     return "internal_error"
 
 
-def _settle(verifier: Verifier, tenant: Tenant, row: TransactionRow, ending: _Ending) -> str:
+def _settle(
+    verifier: Verifier, tenant: Tenant, row: TransactionRow, ending: _Ending, *, key: bytes
+) -> str:
     """End the transaction, if nobody was faster; returns the response code."""
     now = verifier.clock()
     code = b64url_encode(verifier.random_bytes(_CODE_BYTES))
     verified = ending.state is State.VERIFIED
     waits = verified and row.flow == "same_device"
-    retention = tenant.queries[row.query].retention
     values: dict[str, object] = {
         "tenant_": tenant.id,
         "id_": row.id,
         "now_": now,
         "state_": (State.RESPONDED if waits else ending.state).value,
         "ended_at_": None if waits else now,
-        "due_at_": now + verifier.settings.result_retention,
+        "due_at_": row.expires_at if waits else now,
+        "reason_": ending.verdict.reason,
         "outcome_": ending.verdict.model_dump_json(),
         "sealed_claims_": None,
         "claims_until_": None,
@@ -182,23 +184,15 @@ def _settle(verifier: Verifier, tenant: Tenant, row: TransactionRow, ending: _En
     }
     if verified:
         values["sealed_claims_"] = seal_claims(
-            row.seal_to, dump_json(ending.claims), tenant=tenant.id, transaction_id=row.id
+            key,
+            dump_json(ending.claims),
+            tenant=tenant.id,
+            transaction_id=row.id,
+            random_bytes=verifier.random_bytes,
         )
-        values["claims_until_"] = now + retention
-        values["due_at_"] = row.expires_at if waits else now + retention
-    with verifier.database.transaction() as connection:
+        values["claims_until_"] = now + tenant.queries[row.query].retention
+    with verifier.database.single() as connection:
         won = move(connection, ANSWER, values)
-        if won:
-            record(
-                connection,
-                tenant=tenant.id,
-                subject=row.id,
-                actor="wallet",
-                act=ending.state.value,
-                reason=ending.verdict.reason,
-                now=now,
-                random_bytes=verifier.random_bytes,
-            )
     if not won:
         raise AlreadyEnded("response: another answer was first, or the request expired meanwhile")
     log.info("transaction_ended", state=ending.state.value, reason=ending.verdict.reason)

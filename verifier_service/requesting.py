@@ -25,8 +25,8 @@ from shared.runtime.database import insert_once
 
 from .answers import Started
 from .context import Verifier
-from .queries import DataFile, Flow, check_entitled
-from .secrets import Names, derive, draw, seal_to, secret_hash
+from .queries import DataFile, Flow
+from .secrets import Names, derive, draw, result_key, secret_hash
 from .tables import transactions
 from .tenants import Tenant
 from .transactions import (
@@ -36,7 +36,6 @@ from .transactions import (
     OPEN,
     State,
     TransactionRow,
-    record,
     timestamp,
 )
 
@@ -88,6 +87,8 @@ class RequestKeys:
     """What the answer will be opened and checked with."""
 
     decrypter: SoftwareKey
+    result_key: bytes
+    """Claims are sealed under it; afterwards it follows from the asker's secret alone."""
     nonce: str
     state: str
     client_id: str
@@ -95,13 +96,14 @@ class RequestKeys:
     def pack(self) -> bytes:
         """The bytes to seal."""
         values = self.nonce, self.state, self.client_id
-        return self.decrypter.scalar() + "\n".join(values).encode()
+        return self.decrypter.scalar() + self.result_key + "\n".join(values).encode()
 
     @classmethod
     def unpack(cls, opened: bytes, *, kid: str) -> "RequestKeys":
         """What `pack` made."""
-        nonce, state, client_id = opened[32:].decode().split("\n")
-        return cls(SoftwareKey.from_scalar(opened[:32], kid=kid), nonce, state, client_id)
+        nonce, state, client_id = opened[64:].decode().split("\n")
+        key = SoftwareKey.from_scalar(opened[:32], kid=kid)
+        return cls(key, opened[32:64], nonce, state, client_id)
 
 
 def start(
@@ -125,8 +127,7 @@ def start(
     query = tenant.queries.get(asked.query)
     if query is None:
         raise UnknownQuery("query: not offered by this tenant")
-    entity = tenant.entity(verifier.trust.current(), now=now)
-    check_entitled(query, entity, flow=asked.flow, now=now)
+    entity = tenant.entitled(query, verifier.trust.current(), flow=asked.flow, now=now)
     # 2. Addresses.
     _check_return(tenant, asked)
     _check_endpoint(asked.wallet_endpoint)
@@ -142,6 +143,7 @@ def start(
         )
     keys = RequestKeys(
         SoftwareKey.generate(kid=names.request_id[:16]),
+        result_key=result_key(names.secret),
         nonce=b64url_encode(verifier.random_bytes(_VALUE)),
         state=b64url_encode(verifier.random_bytes(_VALUE)),
         client_id=tenant.client_id,
@@ -159,7 +161,9 @@ def start(
         purpose=request.Purpose(entity.id, query.purpose),
     )
     # 4. One row; the same Idempotency-Key finds the one that is there.
-    fingerprint = hashlib.sha256(asked.model_dump_json().encode()).digest()
+    fingerprint = None
+    if idempotency_key is not None:
+        fingerprint = hashlib.sha256(asked.model_dump_json().encode()).digest()
     expires_at = now + query.lifetime
     row = {
         "tenant": tenant.id,
@@ -167,11 +171,11 @@ def start(
         "request_id": names.request_id,
         "client": caller.client_id,
         "query": query.id,
+        "purpose": query.purpose,
         "flow": asked.flow,
         "state": State.CREATED.value,
         "fingerprint": fingerprint,
         "secret_hash": secret_hash(names.secret),
-        "seal_to": seal_to(names.secret),
         "created_at": now,
         "expires_at": expires_at,
         "due_at": expires_at,
@@ -180,20 +184,10 @@ def start(
         "sealed_request": verifier.keys.seal(
             keys.pack(), aad=_aad(tenant.id, names.request_id), random_bytes=verifier.random_bytes
         ),
+        "audited": False,
     }
-    with verifier.database.transaction() as connection:
+    with verifier.database.single() as connection:
         new = insert_once(connection, transactions, row)
-        if new:
-            record(
-                connection,
-                tenant=tenant.id,
-                subject=names.transaction_id,
-                actor=caller.client_id,
-                act="start",
-                reason=query.purpose,
-                now=now,
-                random_bytes=verifier.random_bytes,
-            )
     if not new:
         expires_at = _repeated(verifier, tenant, names, fingerprint)
     return _started(verifier, tenant, asked, names, expires_at=expires_at)
@@ -274,7 +268,9 @@ def _check_endpoint(endpoint: str | None) -> None:
         raise InvalidInput("wallet_endpoint: not a web address")
 
 
-def _repeated(verifier: Verifier, tenant: Tenant, names: Names, fingerprint: bytes) -> datetime:
+def _repeated(
+    verifier: Verifier, tenant: Tenant, names: Names, fingerprint: bytes | None
+) -> datetime:
     values = {"tenant_": tenant.id, "id_": names.transaction_id}
     with verifier.database.reading() as connection:
         row = connection.execute(FOR_CALLER, values).one()
@@ -287,23 +283,26 @@ def _repeated(verifier: Verifier, tenant: Tenant, names: Names, fingerprint: byt
 def _started(
     verifier: Verifier, tenant: Tenant, asked: StartRequest, names: Names, *, expires_at: datetime
 ) -> Started:
-    request_uri = f"{verifier.settings.public_url}/{tenant.id}/request/{names.request_id}"
-    method: Literal["post"] | None = "post" if asked.request_uri_method == "post" else None
-
-    def link(endpoint: str) -> str:
-        return invocation.request_link(
-            endpoint=endpoint,
-            client_id=tenant.client_id,
-            request_uri=request_uri,
-            method=method,
-        )
-
+    carried = invocation.request_link(
+        endpoint="",
+        client_id=tenant.client_id,
+        request_uri=f"{verifier.settings.public_url}/{tenant.id}/request/{names.request_id}",
+        method="post" if asked.request_uri_method == "post" else None,
+    )
+    links: dict[Literal["openid4vp", "haip-vp"], str] = {
+        "openid4vp": f"openid4vp://{carried}",
+        "haip-vp": f"haip-vp://{carried}",
+    }
+    link = links["openid4vp"]
+    if asked.wallet_endpoint is not None:
+        joint = "&" if "?" in asked.wallet_endpoint else "?"
+        link = f"{asked.wallet_endpoint}{joint}{carried[1:]}"
     return Started(
         transaction_id=names.transaction_id,
         secret=names.secret,
         query=asked.query,
         flow=asked.flow,
-        link=link(asked.wallet_endpoint or "openid4vp://"),
-        links={"openid4vp": link("openid4vp://"), "haip-vp": link("haip-vp://")},
+        link=link,
+        links=links,
         expires_at=timestamp(expires_at),
     )

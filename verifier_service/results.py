@@ -106,22 +106,17 @@ def release(
         rejected = not released and move(
             connection,
             REJECT_RETURN,
-            here
-            | {
-                "outcome_": rejection("wrong_return"),
-                "due_at_": now + verifier.settings.result_retention,
-            },
+            here | {"reason_": "wrong_return", "outcome_": rejection("wrong_return")},
         )
         if released or rejected:
             record(
                 connection,
+                row,
                 tenant=asker.tenant,
-                subject=transaction_id,
                 actor=asker.client,
                 act="release" if released else "reject",
                 reason=None if released else "wrong_return",
                 now=now,
-                random_bytes=verifier.random_bytes,
             )
     if released:
         return read(verifier, asker, transaction_id)
@@ -137,25 +132,24 @@ def delete(verifier: Verifier, asker: Asker, transaction_id: str) -> None:
         NotFound, WrongSecret: as `read`; a deleted transaction is not found.
     """
     now = verifier.clock()
-    _find(verifier, asker, transaction_id)
+    row = _find(verifier, asker, transaction_id)
     values = {
         "tenant_": asker.tenant,
         "id_": transaction_id,
         "now_": now,
-        "due_at_": now + verifier.settings.result_retention,
+        "reason_": row.reason,
         "outcome_": None,
     }
     with verifier.database.transaction() as connection:
         if move(connection, DELETE, values):
             record(
                 connection,
+                row,
                 tenant=asker.tenant,
-                subject=transaction_id,
                 actor=asker.client,
                 act="delete",
                 reason=None,
                 now=now,
-                random_bytes=verifier.random_bytes,
             )
 
 

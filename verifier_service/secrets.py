@@ -3,19 +3,19 @@
 Three unrelated values (V-02): `transaction_id` is known to the asker, `request_id` to the wallet,
 `secret` to the asker alone. With an Idempotency-Key they follow from it under a key of this
 service, so a repeated request finds its own transaction and gets the same answer, and no secret has
-to be stored for that. The secret is kept as a hash; results are sealed to an X25519 key that
-follows from it (DESIGN section 6).
+to be stored for that. The secret is kept as a hash. Claims are sealed under a key that follows from
+it; until the wallet has answered that key lies sealed beside the others of the request, and goes
+with them (DESIGN section 6).
 """
 
 import hashlib
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from shared.crypto.sealing import hkdf, hpke_open, hpke_seal
+from shared.crypto.sealing import hkdf, open_row, seal_row
 from shared.encoding import RandomBytes, b64url_encode
 
 _BYTES = 32  # 43 characters: CERTIFICATION 2.1
+_SCHEMA = 1  # of sealed claims: JSON by Credential Query id
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +52,33 @@ def response_code_hash(code: str) -> bytes:
     return hashlib.sha256(b"response code:" + code.encode()).digest()
 
 
-def _private(secret: str) -> bytes:
+def result_key(secret: str) -> bytes:
+    """The key that claims are sealed under; it follows from the secret alone."""
     return hashlib.sha256(b"transaction result:" + secret.encode()).digest()
 
 
-def seal_to(secret: str) -> bytes:
-    """The public key that results are sealed to."""
-    return X25519PrivateKey.from_private_bytes(_private(secret)).public_key().public_bytes_raw()
-
-
-def seal_claims(public: bytes, claims: bytes, *, tenant: str, transaction_id: str) -> bytes:
+def seal_claims(
+    key: bytes, claims: bytes, *, tenant: str, transaction_id: str, random_bytes: RandomBytes
+) -> bytes:
     """Seal *claims* so that only the secret opens them, and only in their own transaction."""
-    return hpke_seal(public, claims, info=_info(tenant, transaction_id))
+    return seal_row(
+        key,
+        claims,
+        table="transactions",
+        row=transaction_id,
+        owner=tenant,
+        schema=_SCHEMA,
+        random_bytes=random_bytes,
+    )
 
 
 def open_claims(secret: str, sealed: bytes, *, tenant: str, transaction_id: str) -> bytes:
     """What `seal_claims` sealed."""
-    return hpke_open(_private(secret), sealed, info=_info(tenant, transaction_id))
-
-
-def _info(tenant: str, transaction_id: str) -> bytes:
-    return f"citizen-wallet transaction claims 1:{tenant}:{transaction_id}".encode()
+    return open_row(
+        result_key(secret),
+        sealed,
+        table="transactions",
+        row=transaction_id,
+        owner=tenant,
+        schema=_SCHEMA,
+    )

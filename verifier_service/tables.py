@@ -2,10 +2,12 @@
 
 A transaction is one row for its whole life; `state` moves forward only, each move is one guarded
 UPDATE (V-03). The row never shows a claim: `sealed_claims` opens with the secret its asker holds,
-alone. Tenant is part of every key; both names of a transaction are random, so no row is hot.
+alone. Tenant is part of every key; both names of a transaction are random, so no row is hot. The
+row is also the record of its own start and end, in the transaction of the act; it cannot be erased
+before a job has copied that to the audit trail.
 """
 
-from sqlalchemy import Column, Index, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Index, LargeBinary, String, Table, Text, UniqueConstraint
 
 from shared.runtime.database import UtcDateTime, new_metadata
 from shared.runtime.tables import add_runtime_tables
@@ -23,22 +25,24 @@ transactions = Table(
     Column("request_id", _ID, nullable=False),  # known to the wallet (V-02)
     Column("client", String(64), nullable=False),
     Column("query", String(64), nullable=False),
+    Column("purpose", String(64), nullable=False),
     Column("flow", String(16), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("fingerprint", LargeBinary(32), nullable=False),  # of what was asked (Idempotency-Key)
+    Column("fingerprint", LargeBinary(32)),  # of what was asked, with an Idempotency-Key
     Column("secret_hash", LargeBinary(32), nullable=False),
-    Column("seal_to", LargeBinary(32), nullable=False),  # X25519: only the secret opens
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("due_at", UtcDateTime, nullable=False),  # when retention looks at it again
     Column("return_url", Text),
     Column("request_object", Text),  # as signed, until answered (V-13)
-    Column("sealed_request", LargeBinary),  # decryption key, nonce, state; until answered (V-21)
+    Column("sealed_request", LargeBinary),  # keys, nonce, state; until answered (V-21)
     Column("response_code_hash", LargeBinary(32)),
+    Column("reason", String(64)),  # of the end, as the verdict has it
     Column("outcome", Text),  # the verdict with its reasons, without claims
     Column("sealed_claims", LargeBinary),
     Column("claims_until", UtcDateTime),
+    Column("audited", Boolean, nullable=False),
     UniqueConstraint("tenant", "request_id"),
     Index(None, "due_at"),
 )
@@ -47,11 +51,12 @@ audit = Table(
     "audit",
     metadata,
     Column("tenant", _TENANT, primary_key=True),
-    Column("id", _ID, primary_key=True),  # aud_…
+    Column("id", String(100), primary_key=True),  # the transaction and the act
     Column("at", UtcDateTime, nullable=False),
     Column("actor", String(64), nullable=False),
     Column("act", String(32), nullable=False),
     Column("subject", _ID, nullable=False),
+    Column("purpose", String(64), nullable=False),
     Column("reason", String(64)),
     Index(None, "tenant", "at"),
 )

@@ -5,8 +5,8 @@ entity of the trust list it is follows from its access certificate, never from a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +20,10 @@ from shared.oid4vp import client_id
 from shared.runtime.keys import KeyDirectory
 from shared.trust import Entity, Role, TrustList
 
-from .queries import DataFile, Name, Query
+from .queries import DataFile, Flow, Name, Query, check_entitled
 
 _MAX_FILE = 64 * 1024
+_REMEMBERED = timedelta(minutes=1)
 
 
 class NotTrusted(Unavailable):
@@ -41,6 +42,13 @@ class _TenantFile(DataFile):
 
 
 @dataclass(frozen=True, slots=True)
+class _Entitled:
+    trust_list: TrustList
+    entity: Entity
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """One verifier. `client_id` is what wallets know it by, as long as its certificate lives."""
 
@@ -49,6 +57,22 @@ class Tenant:
     client_id: str
     queries: Mapping[str, Query]
     return_origins: frozenset[str]
+    _entitled: dict[tuple[str, Flow], "_Entitled"] = field(default_factory=dict, repr=False)
+
+    def entitled(self, query: Query, trust_list: TrustList, *, flow: Flow, now: datetime) -> Entity:
+        """As `entity`, and it may ask *query*; remembered for a minute under the same list.
+
+        Raises:
+            NotTrusted: see `entity`.
+            NotEntitled: see `check_entitled`.
+        """
+        found = self._entitled.get((query.id, flow))
+        if found is None or found.trust_list is not trust_list or now >= found.until:
+            entity = self.entity(trust_list, now=now)
+            check_entitled(query, entity, flow=flow, now=now)
+            found = _Entitled(trust_list, entity, now + _REMEMBERED)
+            self._entitled[query.id, flow] = found
+        return found.entity
 
     def entity(self, trust_list: TrustList, *, now: datetime) -> Entity:
         """The entry of the trust list that this tenant's access certificate leads to.

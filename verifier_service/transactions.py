@@ -12,9 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, Update, bindparam, insert, null, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, func, insert, null, select, update
 
-from shared.encoding import RandomBytes, b64url_encode
 from shared.runtime.database import once
 
 from .tables import audit, transactions
@@ -66,7 +65,7 @@ def state_now(row: TransactionRow, now: datetime) -> State:
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in whole seconds, as answers say it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.isoformat()[:19]}Z"
 
 
 def values(states: Iterable[State]) -> list[str]:
@@ -78,14 +77,17 @@ _t = transactions.c
 _HERE = _t.tenant == bindparam("tenant_"), _t.id == bindparam("id_")
 
 FOR_CALLER = select(
+    _t.id,
     _t.client,
     _t.query,
+    _t.purpose,
     _t.flow,
     _t.state,
     _t.secret_hash,
     _t.created_at,
     _t.expires_at,
     _t.ended_at,
+    _t.reason,
     _t.outcome,
     _t.sealed_claims,
     _t.claims_until,
@@ -100,7 +102,6 @@ FOR_WALLET = select(
     _t.query,
     _t.flow,
     _t.state,
-    _t.seal_to,
     _t.expires_at,
     _t.return_url,
     _t.request_object,
@@ -113,8 +114,6 @@ FETCH = (
     .values(state=State.REQUESTED.value)
     .returning(_t.request_object)
 )
-
-INSERT = insert(transactions)
 
 _NO_KEYS = {"request_object": null(), "sealed_request": null()}
 _NO_CLAIMS = {
@@ -130,6 +129,7 @@ ANSWER = (
         state=bindparam("state_"),
         ended_at=bindparam("ended_at_"),
         due_at=bindparam("due_at_"),
+        reason=bindparam("reason_"),
         outcome=bindparam("outcome_"),
         sealed_claims=bindparam("sealed_claims_"),
         claims_until=bindparam("claims_until_"),
@@ -146,7 +146,7 @@ RELEASE = (
         _t.expires_at > bindparam("now_"),
         _t.response_code_hash == bindparam("response_code_hash_"),
     )
-    .values(state=State.VERIFIED.value, ended_at=bindparam("now_"), due_at=_t.claims_until)
+    .values(state=State.VERIFIED.value, ended_at=bindparam("now_"), due_at=bindparam("now_"))
 )
 
 
@@ -156,8 +156,9 @@ def _end(state: State, *leaving: State) -> Update:
         .where(*_HERE, _t.state.in_(values(leaving)))
         .values(
             state=state.value,
-            ended_at=bindparam("now_"),
-            due_at=bindparam("due_at_"),
+            ended_at=func.coalesce(_t.ended_at, bindparam("now_")),
+            due_at=bindparam("now_"),
+            reason=bindparam("reason_"),
             outcome=bindparam("outcome_"),
             **_NO_KEYS,
             **_NO_CLAIMS,
@@ -166,8 +167,6 @@ def _end(state: State, *leaving: State) -> Update:
 
 
 REJECT_RETURN = _end(State.REJECTED, State.RESPONDED, State.VERIFIED)
-EXPIRE = _end(State.EXPIRED, *OPEN)
-REJECT_UNRETURNED = _end(State.REJECTED, State.RESPONDED)
 DELETE = _end(State.DELETED, *(each for each in State if each is not State.DELETED))
 
 _AUDIT = insert(audit)
@@ -175,25 +174,25 @@ _AUDIT = insert(audit)
 
 def record(
     connection: Connection,
+    row: TransactionRow,
     *,
     tenant: str,
-    subject: str,
     actor: str,
     act: str,
     reason: str | None,
     now: datetime,
-    random_bytes: RandomBytes,
 ) -> None:
-    """Write one audit row, in the transaction of the act."""
+    """Write the audit row of an act other than start and end, in the transaction of the act."""
     connection.execute(
         _AUDIT,
         {
             "tenant": tenant,
-            "id": f"aud_{b64url_encode(random_bytes(16))}",
+            "id": f"{row.id}:{act}",
             "at": now,
             "actor": actor,
             "act": act,
-            "subject": subject,
+            "subject": row.id,
+            "purpose": row.purpose,
             "reason": reason,
         },
     )

@@ -8,6 +8,7 @@ apart.
 """
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -99,6 +100,7 @@ class Verdict(_Answer):
     """The registered code a wallet refused with."""
 
 
+@lru_cache(maxsize=256)
 def results(
     *, failed: Check | None, reason: str | None, status: Status, holder_bound: bool
 ) -> tuple[CheckResult, ...]:
