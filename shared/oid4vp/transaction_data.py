@@ -72,9 +72,9 @@ def parse(
 
     Raises:
         InvalidTransactionData: an unknown type, members that do not fit it, ids that match no
-            Credential Query, or one that asks for no holder binding.
+            Credential Query, or one without holder binding or of a format that cannot carry it.
 
-    Specification: OpenID4VP 1.0, sections 5.1, 8.5 and B.3.3; PROFILE HB-30, HB-31.
+    Specification: OpenID4VP 1.0, sections 5.1, 8.5 and B.3.3; PROFILE HB-30, HB-31, HB-33.
     """
     if not 0 < len(entries) <= MAX_ENTRIES:
         raise InvalidTransactionData("transaction data: none, or too many")
@@ -152,8 +152,11 @@ def _parse_one(text: str, query: DcqlQuery, types: Mapping[str, TypeCheck]) -> T
     if check is None:
         raise InvalidInput("the type is unknown")
     for query_id in common.credential_ids:
-        if not query.credential(query_id).require_cryptographic_holder_binding:
+        referenced = query.credential(query_id)
+        if not referenced.require_cryptographic_holder_binding:
             raise InvalidInput("it needs holder binding")
+        if referenced.format != "dc+sd-jwt":
+            raise InvalidInput("no other format carries it here")  # HB-33
     details = {name: value for name, value in content.items() if name not in _OURS}
     check(details)
     if not HASHES.keys() & (common.transaction_data_hashes_alg or (DEFAULT_HASH,)):

@@ -217,6 +217,14 @@ def test_format_and_type_must_be_the_ones_asked_for() -> None:
     assert found.paths == (("ns", "x"),)
 
 
+def test_claims_filter_credentials_that_cannot_withhold_any() -> None:
+    """Q-15: whatever the format, what is asked for has to be there."""
+    wanted = credential(format="jwt_vc_json", meta={}, claims=[{"path": ["age"], "values": [18]}])
+    assert match(query(wanted).credentials[0], held(format="jwt_vc_json")).paths == (("age",),)
+    with pytest.raises(ClaimsMissing):
+        match(query(wanted).credentials[0], held(format="jwt_vc_json", claims={"age": 17}))
+
+
 def test_holder_binding_is_demanded_unless_the_query_says_otherwise() -> None:
     """Q-11, V-64."""
     loose = credential(require_cryptographic_holder_binding=False)
@@ -227,7 +235,8 @@ def test_holder_binding_is_demanded_unless_the_query_says_otherwise() -> None:
 
 
 def test_a_trusted_authority_is_any_key_identifier_of_the_chain() -> None:
-    """Q-12: any entry, any value; unknown types and broken values match nothing."""
+    """Q-12, S-12: any entry, any value; what is unknown or broken matches nothing, and nothing is
+    fetched because a query names it."""
     good = {"type": "aki", "values": [b64url_encode(b"other"), b64url_encode(AKI)]}
     bad = [
         {"type": "aki", "values": [b64url_encode(b"other")]},

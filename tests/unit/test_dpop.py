@@ -85,7 +85,7 @@ def test_the_proof_of_the_specification_has_its_thumbprint_and_verifies() -> Non
 
 
 def test_exactly_one_header_is_wanted() -> None:
-    """T-04: no proof, two proofs."""
+    """T-04, I-56: no proof, two proofs."""
     for proofs in ((), (proof(), proof())):
         with pytest.raises(InvalidDpopProof):
             verify(*proofs)

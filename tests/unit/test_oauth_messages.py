@@ -249,6 +249,15 @@ def test_a_malformed_token_response_raises_our_error_without_its_content(text: b
     assert "300" not in str(caught.value)
 
 
+def test_a_challenge_response_is_one_member() -> None:
+    """I-26; ABCA, section 8."""
+    assert ChallengeResponse(attestation_challenge="c").to_object() == {
+        "attestation_challenge": "c"
+    }
+    with pytest.raises(InvalidInput):
+        ChallengeResponse.parse(b"{}")
+
+
 def test_messages_are_frozen_and_hide_their_input_in_errors() -> None:
     """S-44."""
     with pytest.raises(InvalidInput) as caught:

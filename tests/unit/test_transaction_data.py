@@ -18,6 +18,7 @@ QUERY = dcql.parse(
         "credentials": [
             {"id": "pid", "format": "dc+sd-jwt", "meta": {}},
             {"id": "card", "format": "dc+sd-jwt", "meta": {}},
+            {"id": "mdl", "format": "mso_mdoc", "meta": {}},
             {
                 "id": "ticket",
                 "format": "dc+sd-jwt",
@@ -72,6 +73,7 @@ def test_an_entry_stays_the_string_it_came_as() -> None:
         entry(credential_ids="pid"),
         entry(credential_ids=["pid", "other"]),
         entry(credential_ids=["ticket"]),
+        entry(credential_ids=["pid", "mdl"]),
         entry(amount="5"),
         entry(more=1),
         entry(transaction_data_hashes_alg=[]),
@@ -86,7 +88,7 @@ def test_an_entry_stays_the_string_it_came_as() -> None:
     ],
 )
 def test_one_bad_entry_refuses_the_request(bad: str) -> None:
-    """HB-30, HB-31: unknown type, members that do not fit, ids that do not match, no binding."""
+    """HB-30, HB-31, HB-33: unknown type, members that do not fit, no such id, no binding, mdoc."""
     with pytest.raises(InvalidTransactionData):
         parse(entry(), bad)
 

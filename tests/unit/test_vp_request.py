@@ -384,7 +384,7 @@ def test_the_method_is_get_or_post() -> None:
 
 
 def test_a_posted_wallet_nonce_and_metadata_are_read() -> None:
-    """V-13, W-51: unknown fields are ignored; both are optional."""
+    """V-13, W-51, W-55a: unknown fields are ignored; both are optional."""
     text = json.dumps({**invocation.wallet_metadata(["dc+sd-jwt"]), "unknown": 1})
     form = {"wallet_nonce": "w1", "wallet_metadata": text, "more": "x"}
     assert invocation.parse_request_post(form, query=QUERY) == "w1"
