@@ -1,4 +1,4 @@
-"""An issuer for tests, whole and in process: real keys, real register, a wallet's side of the protocol.
+"""An issuer for tests, whole and in process: real keys, real register, and a wallet's side.
 
 world = IssuerWorld.make(tmp_path, database_url)
 offer = world.offer("pid_sd_jwt", subject="AV-000001")
@@ -176,15 +176,19 @@ class IssuerWorld:
         self.client.__exit__()
         self.issuer.database.close()
 
-    def counts(self) -> dict[str, int]:
-        """How many rows each table has."""
+    def dump(self) -> str:
+        """Everything the database holds, as text."""
         with self.issuer.database.reading() as connection:
-            return {
-                table.name: connection.exec_driver_sql(
-                    f"SELECT count(*) FROM {table.name}"  # noqa: S608  # our own names
-                ).scalar_one()
+            rows = [
+                repr(tuple(row))
                 for table in tables.metadata.sorted_tables
-            }
+                for row in connection.execute(table.select())
+            ]
+        return "\n".join(rows)
+
+    def count(self, table: str) -> int:
+        with self.issuer.database.reading() as connection:
+            return len(connection.execute(tables.metadata.tables[table].select()).all())
 
 
 def code_of(offer: Mapping[str, Any]) -> str:
