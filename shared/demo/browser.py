@@ -57,14 +57,21 @@ class UnlockerKeys:
         secret = code_bytes(code)
         return cls(*(private_key(hkdf(secret, f"citizen-wallet/code/v1/{p}")) for p in PURPOSES))
 
+    def public(self) -> dict[str, str]:
+        """The public keys, as they are sent."""
+        return {
+            "read_key": b64url_encode(_public(self.read)),
+            "act_key": b64url_encode(_public(self.act)),
+        }
+
     def body(self, roots: Roots, *, wallet: str, unlocker: str) -> dict[str, str]:
         """What is sent of it: public keys, and the roots sealed to them."""
-        read, act = _public(self.read), _public(self.act)
+        read = seal_root(_public(self.read), roots.read, wallet, unlocker, "read")
+        act = seal_root(_public(self.act), roots.act, wallet, unlocker, "act")
         return {
-            "read_key": b64url_encode(read),
-            "act_key": b64url_encode(act),
-            "read_wrap": b64url_encode(seal_root(read, roots.read, wallet, unlocker, "read")),
-            "act_wrap": b64url_encode(seal_root(act, roots.act, wallet, unlocker, "act")),
+            **self.public(),
+            "read_wrap": b64url_encode(read),
+            "act_wrap": b64url_encode(act),
         }
 
 

@@ -97,6 +97,7 @@ class Phone:
     recovery_code: str = ""
     revocation_code: str = ""
     _token: str | None = None
+    _k_read: bytes = b""
     _known: tuple[int, str] | None = None
 
     def __post_init__(self) -> None:
@@ -131,7 +132,7 @@ class Phone:
                 "session": "bearer",
             },
         )
-        self._token = answer["token"]
+        self._token, self._k_read = answer["token"], roots.read
         self.overview()
         return self.wallet
 
@@ -152,7 +153,7 @@ class Phone:
             "/sessions",
             {"opening": opening["opening"], "k_read": b64url_encode(k_read), "session": "bearer"},
         )
-        self._token = answer["token"]
+        self._token, self._k_read = answer["token"], k_read
         self.overview()
 
     def close(self) -> None:
@@ -204,6 +205,31 @@ class Phone:
         )
         self._post("/recovery/proof", {"k_read": b64url_encode(k_read)})
 
+    def add_passkey(self, new: "Phone") -> None:
+        """Let *new*, another device of the same citizen, open this wallet too."""
+        options = self._post("/unlockers/options")
+        creation = new.passkey.create(options["creation"])
+        assertion = new.passkey.get(options["assertion"])
+        keys = UnlockerKeys.of_passkey(assertion.prf)
+        public = keys.public()
+        approval = self._post(
+            "/unlockers",
+            {
+                "registration": options["registration"],
+                "creation": creation,
+                "assertion": assertion.response,
+                **public,
+            },
+        )["approval"]
+        found = self.approval(approval)
+        if {name: found["payload"]["unlocker"][name] for name in public} != public:
+            raise Deceived("approval: another device's keys")
+        response, k_act = self._act(found)
+        roots = Roots(self._k_read, k_act)
+        sealed = keys.body(roots, wallet=self.wallet, unlocker=options["passkey_unlocker"])
+        wraps = {"read": sealed["read_wrap"], "act": sealed["act_wrap"]}
+        self._post(f"/approvals/{approval}/approve", {"assertion": response, "wraps": wraps})
+
     def revoke(self) -> None:
         """From any device, without a session: freeze the wallet."""
         self._post("/revoke", {"lookup": browser.lookup(self.revocation_code)})
@@ -243,7 +269,8 @@ class Phone:
             },
         )
         self.wallet, self.recovery_code = wallet, code
-        self.revocation_code, self._token = wallet_of.revocation_code, answer["token"]
+        self.revocation_code = wallet_of.revocation_code
+        self._token, self._k_read = answer["token"], roots.read
         self.overview()
 
     def begin_recovery(self, code: str) -> int:
@@ -328,6 +355,13 @@ class Phone:
 
     def gesture(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """One `navigator.credentials.get`: an assertion, and the keys of the named copies."""
+        assertion, k_act = self._act(found)
+        copies = [item["copy"] for item in found["payload"].get("items", [])]
+        keys = {copy: b64url_encode(browser.copy_key(k_act, copy)) for copy in copies}
+        return {"assertion": assertion, "copy_keys": keys}
+
+    def _act(self, found: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """The assertion for a payload, and `K_act` out of the same gesture."""
         payload = found["payload"]
         computed = b64url_encode(browser.challenge(payload))
         if computed != found["options"]["challenge"]:
@@ -342,11 +376,7 @@ class Phone:
             unlocker=wrap["unlocker"],
             purpose="act",
         )
-        keys = {
-            item["copy"]: b64url_encode(browser.copy_key(k_act, item["copy"]))
-            for item in payload.get("items", [])
-        }
-        return {"assertion": assertion.response, "copy_keys": keys}
+        return assertion.response, k_act
 
     def _approve(self, approval: str, expected: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         found = self.approval(approval)
