@@ -11,7 +11,16 @@ from ..errors import InvalidInput, Unavailable
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_AZURE_METADATA = ipaddress.IPv4Address("168.63.129.16")  # public by number, not by meaning
+# Beside what Python's registry knows, which differs between its versions: protocol assignments with
+# Oracle's metadata service, the old 6to4 relays, local NAT64, documentation, segment routing, and
+# Azure's metadata service, which is public by its number only.
+_SPECIAL_4 = tuple(
+    ipaddress.IPv4Network(each) for each in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")
+)
+_SPECIAL_6 = tuple(
+    ipaddress.IPv6Network(each)
+    for each in ("64:ff9b:1::/48", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16")
+)
 
 # getaddrinfo has no timeout of its own.
 _resolvers = ThreadPoolExecutor(4, thread_name_prefix="resolve")
@@ -58,14 +67,15 @@ def _is_public(address: Address) -> bool:
         inside = _embedded(address)
         if inside is not None:
             return _is_public(inside)
-        if address.is_site_local:
+        if address.is_site_local or any(address in each for each in _SPECIAL_6):
             return False
+    elif any(address in each for each in _SPECIAL_4):
+        return False
     return (
         address.is_global
         and not address.is_multicast
         and not address.is_reserved
         and not address.is_unspecified
-        and address != _AZURE_METADATA
     )
 
 

@@ -213,7 +213,7 @@ class Fetcher:
                     headers=headers or {},
                 )
                 if found.status in _REDIRECTS and redirects:
-                    url = urljoin(url, found.headers.get("location", ""))
+                    url = _redirected(url, found.headers.get("location", ""))
                     continue
                 break
         if found.status in {404, 410}:
@@ -375,6 +375,13 @@ def _read(
         _check_size(size, max_bytes)
         parts.append(part)
     return Fetched(url, response.status, headers, content_type, b"".join(parts))
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise InvalidInput("fetch: redirected to what is not a URL") from error
 
 
 def _check_size(size: int, max_bytes: int) -> None:

@@ -79,7 +79,7 @@ class Jobs:
         self._jobs[name] = _Job(name, timedelta(seconds=seconds), timedelta(seconds=lease), work)
 
     def wake(self, name: str) -> None:
-        """Let the job run as soon as its lease is free, here or elsewhere; again, if it runs now."""
+        """Let the job run as soon as its lease is free; once more, if it runs just now."""
         now = self._clock()
         with self._database.single() as connection:
             connection.execute(self._at_once.values(next_run=now), {"job": name, "now": now})
