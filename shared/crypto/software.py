@@ -6,6 +6,7 @@
 
 from collections.abc import Sequence
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -87,7 +88,7 @@ class SoftwareKey:
         """
         try:
             private = load_pem_private_key(pem, password)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise InvalidInput("private key: the file cannot be opened") from error
         if not isinstance(private, ec.EllipticCurvePrivateKey):
             raise InvalidInput("private key: not an elliptic curve key")

@@ -1,5 +1,7 @@
 """shared/crypto/software.py: private keys in memory and in files."""
 
+import base64
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
@@ -84,8 +86,17 @@ def test_another_kind_of_key_is_refused() -> None:
     for other in (ec.generate_private_key(ec.SECP384R1()), ed25519.Ed25519PrivateKey.generate()):
         with pytest.raises(InvalidInput):
             SoftwareKey.from_pem(plain_pem(other), password=None)
-    with pytest.raises(InvalidInput):
-        SoftwareKey.from_pem(b"no PEM", password=None)
+    der = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
+    )
+    made_up = der.replace(bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a4648ce3d0201"))
+    body = base64.b64encode(made_up)
+    for pem in (
+        b"no PEM",
+        b"-----BEGIN PRIVATE KEY-----\n" + body + b"\n-----END PRIVATE KEY-----\n",
+    ):
+        with pytest.raises(InvalidInput):
+            SoftwareKey.from_pem(pem, password=None)
 
 
 def test_certificates_are_carried_by_a_copy() -> None:
