@@ -350,7 +350,7 @@ class DatabaseDocuments:
         self._update = (
             update(table)
             .where(table.c.url_hash == bindparam("hash"))
-            .where(table.c.issued_at <= bindparam("issued_at"))
+            .where(table.c.issued_at <= bindparam("not_newer"))
         )
 
     def load(self, url: str) -> StoredDocument | None:
@@ -372,7 +372,7 @@ class DatabaseDocuments:
             if insert_once(connection, self._table, row):
                 return
             statement = self._update.values(values)
-            newer = {"hash": _hash(url), "issued_at": document.issued_at}
+            newer = {"hash": _hash(url), "not_newer": document.issued_at}
             if not once(connection, statement, newer):
                 raise OlderDocument("document: a newer one was seen before")
 
