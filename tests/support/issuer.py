@@ -9,7 +9,8 @@ credentials = wallet.credentials(token, "pid_sd_jwt", copies=3)
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -30,7 +31,7 @@ from shared.runtime.keys import KeyDirectory
 from shared.runtime.migrations import migrate
 from shared.trust import Role
 
-from .asgi import AsgiClient
+from .asgi import Answer, AsgiClient
 from .clock import NOW, CountingBytes, FixedClock
 from .trust import DemoTrust, demo_trust
 
@@ -85,7 +86,8 @@ class IssuerWorld:
     clock: FixedClock
     trust: DemoTrust
     jobs: Jobs
-    token: str = ""
+    tokens: dict[tuple[str, ...], tuple[datetime, str]] = field(default_factory=dict)
+    secrets: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     @classmethod
     def make(
@@ -131,33 +133,37 @@ class IssuerWorld:
         client = AsgiClient(create_app(issuer), base_url=PUBLIC_URL)
         world = cls(issuer, client, clock, trust, jobs)
         world.client.__enter__()
-        world.token = world.api_token(str(tenants[0]["tenant"]))
         return world
 
-    def api_token(self, tenant: str, *, roles: Sequence[str] = ("offers", "status", "read")) -> str:
-        name = f"desk-{'-'.join(roles)}"
-        secret = self.issuer.api_clients.register(tenant, name, roles)
-        answer = self.client.post(
-            f"/api/v1/{tenant}/token",
-            form={
+    def api_token(self, tenant: str, *roles: str) -> str:
+        """A token of an agency's software with *roles* (all, if none is said), good for a while."""
+        roles = roles or ("offers", "status", "read")
+        key = (tenant, *roles)
+        made, token = self.tokens.get(key, (None, ""))
+        if made is None or self.clock() - made > timedelta(minutes=9):
+            if key not in self.secrets:
+                self.secrets[key] = self.issuer.api_clients.register(tenant, "-".join(key), roles)
+            form = {
                 "grant_type": "client_credentials",
-                "client_id": name,
-                "client_secret": secret,
-            },
-        )
-        assert answer.status == 200, answer.text
-        return str(answer.json()["access_token"])
+                "client_id": "-".join(key),
+                "client_secret": self.secrets[key],
+            }
+            answer = self.client.post(f"/api/v1/{tenant}/token", form=form)
+            assert answer.status == 200, answer.text
+            token = str(answer.json()["access_token"])
+            self.tokens[key] = self.clock(), token
+        return token
 
     def api(
         self, method: str, path: str, body: Any = None, *, token: str | None = None, **headers: str
-    ) -> Any:
+    ) -> Answer:
         """A call to the agency's API; keywords become headers ("idempotency_key")."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.request(
             method,
             f"/api/v1/registry{path}",
             json=body,
-            headers={"Authorization": f"Bearer {token or self.token}", **named},
+            headers={"Authorization": f"Bearer {token or self.api_token('registry')}", **named},
         )
 
     def offer(self, *credentials: str, **members: Any) -> dict[str, Any]:
@@ -217,7 +223,7 @@ class Wallet:
             }
         )
 
-    def token(self, offer: Mapping[str, Any], **changes: Any) -> Any:
+    def token(self, offer: Mapping[str, Any], **changes: Any) -> Answer:
         """The answer of the token endpoint; a value None leaves a parameter out."""
         headers = changes.pop("headers", {"DPoP": self.dpop("token")})
         form = {
