@@ -2,8 +2,8 @@
 
     python -m bench [--json PATH] [--flows N]
 
-Times are CPU time; compare ratios, not machines. In-process figures have the bare signatures of the same run as floor; HTTP
-figures have the target of the project as floor.
+Times are CPU time; compare ratios, not machines. In-process figures have the bare signatures of
+the same run as floor; HTTP figures have the project's target as floor.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Whole flows over HTTP against a running system, from a client that costs the servers nothing extra.
+"""Whole flows over HTTP against a running system.
 
 The client speaks the protocols with the library; what is measured is the CPU time of the server
 processes, read from the system.
@@ -157,7 +157,7 @@ class Flows:
         started = self.verifier.json("POST", base, {"query": "over_18"}, Authorization=self._asking)
         request_uri = parse_qs(urlsplit(started["link"]).query)["request_uri"][0]
         _, token = self.verifier.call("GET", request_uri)
-        request = parse_jws(token.decode(), max_bytes=64 * 1024).unverified_claims
+        request = parse_jws(token.decode(), max_bytes=64 * 1024).unverified_claims()
         shown = credential.present(
             held,
             paths=[("age_equal_or_over", "18")],

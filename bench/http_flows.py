@@ -1,4 +1,4 @@
-"""`http.*` and `memory.*`: server user CPU milliseconds per whole flow, one worker (PERFORMANCE 4)."""
+"""`http.*` and `memory.*`: server user CPU milliseconds per whole flow, one worker."""
 
 import tempfile
 from collections.abc import Iterator, Mapping

@@ -98,7 +98,10 @@ class Processes:
         """End *name* and wait for it; SIGKILL if it takes longer than STOP_SECONDS."""
         process = self._running.pop(name)
         if process.poll() is None:
-            process.send_signal(how)
+            if how == signal.SIGKILL:  # nobody is left to tell the workers
+                os.killpg(process.pid, how)
+            else:
+                process.send_signal(how)
             try:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 from rich.console import Console
 
+from . import phone
 from .agencies import Agency
 from .phone import Phone
 from .system import COUNTER, REGISTRY, System
@@ -135,15 +136,16 @@ class Story:
             while time.monotonic() - begun < _REVOCATION_SECONDS:
                 started = self.counter.ask("over_18")
                 consent = self.phone.resolve(started["link"], cross_device=True)
-                self.phone.approve(consent)
+                with suppress(phone.Refused):  # the counter may not have accepted it
+                    self.phone.approve(consent)
                 verdict = self.counter.result(started)["verdict"]
                 if verdict.get("reason") == "revoked":
                     break
                 time.sleep(1)
             else:
                 raise StoryFailed("the revocation was not noticed")
-            cards = self.phone.refresh()
-            say(f"The counter sees: {verdict.get('reason')}. The card says: {cards[0]['badge_text']}.")
+            (card,) = self.phone.refresh()
+            say(f"The counter sees: {verdict['reason']}. The card says: {card['badge_text']}")
 
 
 def _words(value: Any) -> Iterator[str]:
