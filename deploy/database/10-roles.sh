@@ -1,9 +1,9 @@
 #!/bin/sh
-# One role and one database for each service; no role reads another's database.
+# One role and one database for each URL in /run/secrets; no role reads another's database.
 set -eu
-for service in issuer wallet verifier; do
-  password=$(cut -d: -f5 "/run/secrets/${service}_pgpass")
-  psql -v ON_ERROR_STOP=1 -v name="$service" -v password="$password" <<'SQL'
+for file in /run/secrets/*_database_url; do
+  login=$(sed -E 's#^postgresql://([^@]+)@.*#\1#' "$file")
+  psql -v ON_ERROR_STOP=1 -v name="${login%%:*}" -v password="${login#*:}" <<'SQL'
 CREATE ROLE :"name" LOGIN PASSWORD :'password';
 CREATE DATABASE :"name" OWNER :"name";
 REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
