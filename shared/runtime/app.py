@@ -31,7 +31,7 @@ from .errors import (
     protocol_answer,
 )
 from .metrics import Metrics
-from .routes import DEFAULT_LIMIT, ApiRouter, MalformedRequest, ProtocolRouter
+from .routes import ApiRouter, MalformedRequest, ProtocolRouter
 from .threads import Threads
 
 log = logs.get_log(__name__)
@@ -232,7 +232,6 @@ def make_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=DEFAULT_LIMIT,
     )
     metrics = Metrics(service)
     api.state.context = context

@@ -3,16 +3,22 @@
 There is no filter that searches for secrets. Redaction is by construction: an event has a fixed
 name and values that its author chose; errors name the check that failed, never its input; paths are
 route templates; bodies, headers and queries are never logged.
+
+Of an exception the places and the type are
+logged, its message only if it is one of ours: a foreign one may repeat what it could not read.
 """
 
 import logging
 import sys
-from collections.abc import MutableMapping
+import traceback
+from collections.abc import Iterator, MutableMapping
 from contextvars import ContextVar
 from typing import TextIO
 
 import orjson
 import structlog
+
+from ..errors import ExpectedError
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -26,6 +32,33 @@ def _with_request_id(
     if current := request_id.get():
         event["request_id"] = current
     return event
+
+
+def _with_exception(
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    given = event.pop("exc_info", None)
+    if given is True:
+        given = sys.exc_info()[1]
+    elif isinstance(given, tuple):
+        given = given[1]
+    if isinstance(given, BaseException):
+        event["exception"] = "\n".join(_traceback(given))
+    return event
+
+
+def _traceback(error: BaseException) -> Iterator[str]:
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _traceback(before)
+        yield "then:"
+    for frame in traceback.extract_tb(error.__traceback__):
+        yield f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    yield f"{kind}: {error}" if isinstance(error, ExpectedError) else kind
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _traceback(each)
 
 
 def _dump(event: MutableMapping[str, object], **_: object) -> str:
@@ -45,7 +78,7 @@ def _processors(service: str) -> list[structlog.typing.Processor]:
         structlog.stdlib.add_log_level,
         _with_request_id,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _with_exception,
     ]
 
 
@@ -76,6 +109,10 @@ def configure(*, service: str, level: str = "INFO", stream: TextIO | None = None
         logger = logging.getLogger(name)
         logger.handlers[:] = []
         logger.propagate = name != "uvicorn.access"
+    _use_standard_logging(processors)
+
+
+def _use_standard_logging(processors: list[structlog.typing.Processor]) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -86,6 +123,9 @@ def configure(*, service: str, level: str = "INFO", stream: TextIO | None = None
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+_use_standard_logging(_processors(""))  # until `configure`: quiet, and never with local variables
 
 
 def get_log(name: str) -> structlog.stdlib.BoundLogger:

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from ..errors import ExpectedError, InvalidInput, ProtocolError
 from . import logs
@@ -261,52 +261,51 @@ def _as_expected(error: RequestValidationError) -> InvalidInput:
     return refused
 
 
-class _ProblemRoute(APIRoute):
-    """A route whose errors are problem+json."""
+def _route_class(face: Face, max_bytes: int) -> type[APIRoute]:
+    """FastAPI's route with the face of its router, and the body limit of S-20."""
 
-    def get_route_handler(self) -> _Handler:
-        handler = super().get_route_handler()
+    class FacedRoute(APIRoute):
+        def get_route_handler(self) -> _Handler:
+            handler = super().get_route_handler()
+            refuse = page_answer if face == "page" else problem_answer
 
-        async def handle(request: Request) -> Response:
-            request.scope["face"] = "problem"
-            support_id = request.scope.get("request_id", "")
-            try:
-                return await handler(request)
-            except RequestValidationError as error:
-                return problem_answer(_as_expected(error), route=self.path, support_id=support_id)
-            except ExpectedError as error:
-                return problem_answer(error, route=self.path, support_id=support_id)
+            async def handle(request: Request) -> Response:
+                request.scope["face"] = face
+                support_id = request.scope.get("request_id", "")
+                try:
+                    return await handler(await _read_within(request, max_bytes))
+                except RequestValidationError as error:
+                    refused: ExpectedError = _as_expected(error)
+                except ExpectedError as error:
+                    refused = error
+                return refuse(refused, route=self.path, support_id=support_id)
 
-        return handle
+            return handle
 
-
-class _PageRoute(APIRoute):
-    """A route whose errors are pages for people."""
-
-    def get_route_handler(self) -> _Handler:
-        handler = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            request.scope["face"] = "page"
-            support_id = request.scope.get("request_id", "")
-            try:
-                return await handler(request)
-            except RequestValidationError as error:
-                return page_answer(_as_expected(error), route=self.path, support_id=support_id)
-            except ExpectedError as error:
-                return page_answer(error, route=self.path, support_id=support_id)
-
-        return handle
+    return FacedRoute
 
 
-def api_router(prefix: str = "/api/v1") -> APIRouter:
-    """A FastAPI router for `/api/v1`: errors are problem+json, answers are not kept."""
-    return APIRouter(prefix=prefix, route_class=_ProblemRoute)
+async def _read_within(request: Request, max_bytes: int) -> Request:
+    """The same request, its body read already; afterwards `receive` tells of disconnects."""
+    if request.method in {"GET", "HEAD"}:
+        return request
+    body = await read_body(request.scope, request.receive, max_bytes)
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else await request.receive()
+
+    return Request(request.scope, receive)
 
 
-def page_router() -> APIRouter:
+def api_router(prefix: str = "/api/v1", *, max_bytes: int = DEFAULT_LIMIT) -> APIRouter:
+    """A FastAPI router for `/api/v1`: errors are problem+json; *max_bytes* for bodies (S-20)."""
+    return APIRouter(prefix=prefix, route_class=_route_class("problem", max_bytes))
+
+
+def page_router(*, max_bytes: int = DEFAULT_LIMIT) -> APIRouter:
     """A FastAPI router for pages: errors are HTML with a fixed marker text and stable ids."""
-    return APIRouter(route_class=_PageRoute, include_in_schema=False)
+    return APIRouter(route_class=_route_class("page", max_bytes), include_in_schema=False)
 
 
 async def service(request: Request) -> object:

@@ -1,5 +1,6 @@
 """runtime/database.py on both databases: transactions, once-only statements, times, bad weather."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -211,6 +212,25 @@ def test_after_a_restart_of_postgresql_the_pool_connects_by_itself(postgresql: P
         assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
     database.close()
     postgresql.drop(url)
+
+
+def test_a_failed_statement_that_somebody_caught_is_never_committed(database: Database) -> None:
+    """PostgreSQL would roll back and say nothing; then a bug is said, and nothing is half done."""
+    _add(database, "a")
+
+    def work() -> None:
+        with database.transaction() as connection:
+            connection.execute(insert(codes), {"code": "b"})
+            with contextlib.suppress(IntegrityError):
+                connection.execute(insert(codes), {"code": "a"})
+
+    if database.dialect == "sqlite":  # there the statement alone is undone, as on any savepoint
+        work()
+        assert sorted(_codes(database)) == ["a", "b"]
+    else:
+        with pytest.raises(RuntimeError, match="failed statement"):
+            work()
+        assert _codes(database) == ["a"]
 
 
 def test_a_connection_lost_inside_a_transaction_is_unavailable(postgresql: PostgreSQL) -> None:
