@@ -3,7 +3,7 @@
 Where the text of OpenID4VP 1.0 leaves no doubt both must agree: which credentials match, which
 claim set is taken, which places are disclosed, whether the whole can be satisfied; and what we
 present their verifier must accept. The generated claims follow one schema, so that no array mixes
-kinds and nothing is null: there the library differs, and each difference is a test of its own below.
+kinds and nothing is null: there the library differs; each difference is a test of its own below.
 """
 
 from collections.abc import Iterator
@@ -261,7 +261,7 @@ def test_an_array_of_several_kinds_is_an_error(library: Ask) -> None:
 
 
 def test_nothing_selected_is_no_claim(library: Ask) -> None:
-    """F-CP-01: section 7.1.1 makes an empty selection an error; the library takes an empty array."""
+    """F-CP-01: section 7.1.1 makes an empty selection an error; the library does not."""
     assert verdicts(library, {"languages": []}, {"path": ["languages", None]}) == (False, True)
 
 
