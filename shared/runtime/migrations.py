@@ -122,10 +122,13 @@ def _locked(url: str, package: str) -> Iterator[Connection]:
             with database.single() as connection:  # the pool's only connection, used again below
                 connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # batch mode moves tables
         with database.transaction() as connection:
+            connection.begin()  # so that Alembic sees a transaction that is not its own
             if database.dialect == "postgresql":
                 connection.exec_driver_sql(
                     "SELECT pg_advisory_xact_lock(%s)", (crc32(package.encode()),)
                 )
+            else:  # Alembic must not begin, and commit, a transaction of its own inside ours
+                connection.exec_driver_sql("SELECT 1")
             yield connection
     finally:
         database.close()
