@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Callable
-
-from shared.runtime.clock import utc_now
+from datetime import timedelta
 
 from shared.encoding import Clock, RandomBytes
 from shared.runtime import logs
 from shared.runtime.app import ServiceApp, make_app
+from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
-from shared.runtime.documents import DocumentCache
+from shared.runtime.documents import CacheBounds, DocumentCache
 from shared.runtime.fetch import Fetcher
 from shared.runtime.jobs import Jobs
 from shared.runtime.keys import KeyDirectory
@@ -47,7 +47,12 @@ def make_wallet(
         mac_key=keys.secret("codes"),
         challenge_key=keys.secret("challenges"),
         fetcher=fetcher,
-        documents=DocumentCache(fetcher, clock=clock, random_bytes=random_bytes),
+        documents=DocumentCache(
+            fetcher,
+            clock=clock,
+            random_bytes=random_bytes,
+            bounds=CacheBounds(min_ttl=timedelta(seconds=settings.status_ttl_min)),
+        ),
         trust=trust,
         clock=clock,
         random_bytes=random_bytes,

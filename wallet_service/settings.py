@@ -47,6 +47,9 @@ class WalletSettings(ServiceSettings):
         description="What happens when an agency asks beyond its entitlement: no answer is "
         "possible, or a warning beside each claim.",
     )
+    status_ttl_min: int = Field(
+        default=60, ge=1, description="Seconds a status list is used at least (ST-52)."
+    )
     signed_issuer_metadata: bool = Field(
         default=False,
         description="Take issuer metadata only as JWT signed by a metadata key of the trust list.",
