@@ -4,8 +4,10 @@ TLS 1.2 with the suites that BCP 195 recommends, and TLS 1.3; the list is set by
 defaults let CBC suites through (C-50, CERTIFICATION 2.1).
 """
 
+import os
 import ssl
 from collections.abc import Callable
+from tempfile import TemporaryDirectory
 
 import uvicorn
 
@@ -36,6 +38,13 @@ def run(app: str, settings: ServiceSettings) -> None:
         settings: where to listen, how many workers, TLS.
     """
     tls = settings.tls_certificate is not None
+    with TemporaryDirectory(prefix="metrics-") as counters:
+        if settings.workers > 1:  # read by prometheus-client when a worker imports it
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters
+        _serve(app, settings, tls=tls)
+
+
+def _serve(app: str, settings: ServiceSettings, *, tls: bool) -> None:
     uvicorn.run(
         app,
         factory=True,
