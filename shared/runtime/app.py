@@ -94,6 +94,10 @@ def answer(scope: Scope, error: ExpectedError) -> Response:
     return protocol_answer(error, malformed=MalformedRequest, route=route)
 
 
+class _ClientGone(Exception):
+    """The other side has closed the connection before its answer."""
+
+
 class ServiceApp:
     """The ASGI application of one service; `api` is the FastAPI part of it.
 
@@ -137,7 +141,10 @@ class ServiceApp:
                     *self._added(message["headers"]),
                     (b"x-request-id", request_id.encode()),
                 ]
-            await send(message)
+            try:
+                await send(message)
+            except (RuntimeError, OSError) as error:  # of a transport that is closed
+                raise _ClientGone from error
 
         try:
             if sum(len(name) + len(value) for name, value in scope["headers"]) > _HEADERS_LIMIT:
@@ -146,6 +153,8 @@ class ServiceApp:
                 )
             else:
                 await self._dispatch(scope, receive, send_with_headers)
+        except _ClientGone:
+            status = 499  # as nginx counts it; there is nobody to answer
         except Exception:
             log.exception("bug", support_id=request_id, route=_template(scope))
             if not status:
