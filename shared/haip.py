@@ -13,7 +13,6 @@ from .oid4vp.request import VerifiedRequest
 
 FORMATS = frozenset({"dc+sd-jwt", "mso_mdoc"})  # HAIP 6
 SIGNING_ALGORITHM = "ES256"  # HAIP 7; C-01
-KEY_AGREEMENT = "ECDH-ES"  # HAIP 5; C-04
 CLIENT_ID_PREFIX = "x509_hash"  # HAIP 5
 
 

@@ -23,7 +23,6 @@ from .messages import NonceSource
 
 HEADER = "OAuth-Client-Attestation"
 POP_HEADER = "OAuth-Client-Attestation-PoP"
-CHALLENGE_HEADER = "OAuth-Client-Attestation-Challenge"
 TYP = "oauth-client-attestation+jwt"
 POP_TYP = "oauth-client-attestation-pop+jwt"
 AUTH_METHOD = "attest_jwt_client_auth"

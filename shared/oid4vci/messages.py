@@ -19,7 +19,6 @@ from .errors import InvalidCredentialRequest, InvalidEncryptionParameters
 from .metadata import RequestEncryption, ResponseEncryption
 
 Message = TypeVar("Message", bound=ProtocolModel)
-MEDIA_TYPE_ENCRYPTED = "application/jwt"
 MAX_REQUEST_BYTES = 256 * 1024  # S-20
 MAX_RESPONSE_BYTES = 2 * 1024 * 1024  # S-20
 MAX_CREDENTIAL = 512 * 1024

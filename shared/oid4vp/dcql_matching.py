@@ -69,11 +69,15 @@ class Selection:
 
     @property
     def satisfiable(self) -> bool:
-        """Whether every required set can be met; if not, nothing at all is returned (Q-21)."""
-        return all(each.options or not each.required for each in self.sets)
+        """Whether every required set can be met, and any at all; else nothing is returned."""
+        return all(each.options or not each.required for each in self.sets) and any(
+            each.options for each in self.sets
+        )
 
     def proposal(self) -> dict[str, tuple[str, ...]]:
         """The least there is: of each required set the first option, one credential for a query.
+
+        Where all sets are optional, the first that can be met: an answer is never empty.
 
         Returns:
             Candidate ids by Credential Query id, as `confirm` takes them.
@@ -83,7 +87,9 @@ class Selection:
         """
         if not self.satisfiable:
             raise QueryUnsatisfied("DCQL: a required set cannot be met")
-        chosen = [option for each in self.sets if each.required for option in each.options[:1]]
+        required = [each for each in self.sets if each.required]
+        optional = [each for each in self.sets if each.options]
+        chosen = [each.options[0] for each in required or optional[:1]]
         return {
             query_id: (self.matches[query_id][0].candidate.id,)
             for option in chosen
@@ -99,7 +105,7 @@ class Selection:
         Raises:
             InvalidInput: an unknown id, several where one is asked for, or a query that no complete
                 option uses.
-            QueryUnsatisfied: a required set is not met: nothing may be returned (Q-21).
+            QueryUnsatisfied: a required set is not met, or none at all: nothing may be returned.
 
         Specification: OpenID4VP 1.0, section 6.4.2; PROFILE Q-20 to Q-22.
         """
@@ -272,11 +278,17 @@ def _is_under(authorities: TrustedAuthorities, candidate: Candidate) -> bool:
 def _check_sets(
     sets: Iterable[CredentialSet], matches: Mapping[str, Collection[Match]]
 ) -> set[str]:
-    """The ids used by complete options; raises QueryUnsatisfied if a required set has none."""
+    """The ids used by complete options.
+
+    Raises:
+        QueryUnsatisfied: a required set has none, or no set at all has one.
+    """
     used: set[str] = set()
     for each in sets:
         complete = [o for o in each.options if all(matches.get(query_id) for query_id in o)]
         if each.required and not complete:
             raise QueryUnsatisfied("DCQL: a required set is not met")
         used.update(query_id for option in complete for query_id in option)
+    if not used:
+        raise QueryUnsatisfied("DCQL: no set is met")
     return used

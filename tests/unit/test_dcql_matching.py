@@ -326,6 +326,25 @@ def test_a_required_set_that_cannot_be_met_leaves_nothing() -> None:
     assert not select(ALTERNATIVES, [B, N]).satisfiable
 
 
+def test_an_answer_is_never_empty() -> None:
+    """Q-21: not even where every set is optional, nor when every presentation fails."""
+    optional = query(
+        credential("a", meta={"vct_values": ["A"]}),
+        credential("b", meta={"vct_values": ["B"]}),
+        sets=[{"options": [[each]], "required": False} for each in ("a", "b")],
+    )
+    assert select(optional, [B]).proposal() == {"b": ("b",)}
+    assert select(optional, [A, B]).proposal() == {"a": ("a",)}
+    nothing = select(optional, [C])
+    assert not nothing.satisfiable
+    for empty in (nothing.proposal, lambda: select(optional, [A]).confirm({})):
+        with pytest.raises(QueryUnsatisfied):
+            empty()
+    assert judge(optional, {"b": [B]}).satisfied
+    assert not judge(optional, {"b": [A]}).satisfied
+    assert not judge(optional, {}).satisfied
+
+
 def test_several_credentials_may_answer_where_multiple_is_said() -> None:
     """Q-22."""
     two = [held("c1"), held("c2")]
