@@ -1,5 +1,6 @@
 """`http.*` and `memory.*`: server user CPU milliseconds per whole flow, one worker."""
 
+import csv
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ def _flows(
     system: System, kind: str, flows: int, *, database: tuple[int, ...]
 ) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
-    people = [f"AV-{1001 - number:06d}" for number in range(1, 400)]
+    people = _adults(system)
     client = Flows(system)
     issuer = system.processes.pid("issuer_service")
     verifier = system.processes.pid("verifier_service")
@@ -71,6 +72,15 @@ def _flows(
     run("issuance", issuer, lambda number: client.issue(_person(people, number)))
     run("verification", verifier, lambda number: client.verify(*holding[number % len(holding)]))
     return figures
+
+
+def _adults(system: System) -> list[str]:
+    with (system.folder / "people.csv").open(encoding="utf-8") as file:
+        return [
+            row["reference"]
+            for row in csv.DictReader(file)
+            if row["birth_date"].startswith("19") and not row["marks"]
+        ]
 
 
 def _person(people: list[str], number: int) -> str:
