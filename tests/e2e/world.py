@@ -1,0 +1,443 @@
+"""One running system as the end-to-end tests use it: agencies, phones, and a wallet made by hand.
+
+`System` starts what an operator starts; everything here is a client of its public interfaces, but
+for `age`, `rows` and `dump`, which look into the databases as their owner could.
+"""
+
+import http.client
+import itertools
+import json
+import os
+import re
+import secrets
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from csv import DictReader
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx2
+from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy.engine import make_url
+
+from shared.crypto.software import SoftwareKey
+from shared.demo.agencies import Agency
+from shared.demo.phone import Phone, Refused
+from shared.demo.system import COUNTER, REGISTRY, System
+from shared.formats import credential, kb_jwt
+from shared.formats.values import Held
+from shared.jose.jws import parse_jws
+from shared.oauth import dpop
+from shared.oauth.encryption import EncryptionKey
+from shared.oid4vci import proofs
+from shared.oid4vp import response
+
+PORTAL = "https://portal.example"
+PRE_AUTHORIZED = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
+SERVICES = ("issuer_service", "wallet_service", "verifier_service")
+FORM = "application/x-www-form-urlencoded"
+_PORTS = 18100  # below the ports that the system gives to clients
+_MAX = 64 * 1024
+T = TypeVar("T")
+
+
+def now() -> datetime:
+    """The services run on the real clock, so their clients do."""
+    return datetime.now(UTC)  # noqa: TID251
+
+
+def eventually(fact: Callable[[], T], *, seconds: float = 15) -> T:
+    """What *fact* returns as soon as it is true; AssertionError if that takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (found := fact()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.25)
+    return found
+
+
+def race(count: int, act: Callable[[int], T]) -> list[T]:
+    """What *act* returns in each of *count* threads that begin together."""
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> T:
+        barrier.wait(timeout=30)
+        return act(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers and body of one HTTP exchange."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        """The status, and the protocol's or the API's own code."""
+        found = self.json if self.body else {}
+        return f"{self.status} {found.get('error') or found.get('code')}"
+
+
+def send(
+    method: str, url: str, body: bytes | Mapping[str, str] | None = None, **headers: str
+) -> Answer:
+    """One request on a connection of its own, so that any worker may get it."""
+    parts = urlsplit(url)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if isinstance(body, Mapping):
+        body = urlencode(body).encode()
+        named.setdefault("Content-Type", FORM)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
+    try:
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, target, body, named)
+        answer = connection.getresponse()
+        return Answer(answer.status, dict(answer.getheaders()), answer.read())
+    finally:
+        connection.close()
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+@dataclass
+class HandWallet:
+    """A wallet made of the library alone: every message can be sent twice, late or altered."""
+
+    issuer: str
+    client: SoftwareKey = field(default_factory=SoftwareKey.generate)
+
+    def dpop(self, path: str, token: str | None = None) -> str:
+        return dpop.make_proof(
+            signer=self.client,
+            method="POST",
+            url=f"{self.issuer}/{path}",
+            now=now(),
+            access_token=token,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def redeem(
+        self, offer: Mapping[str, Any], *, tx_code: str | None = None, proof: str | None = None
+    ) -> Answer:
+        fields = {
+            "grant_type": PRE_AUTHORIZED,
+            "pre-authorized_code": code_of(offer),
+            "tx_code": tx_code or offer["tx_code"],
+        }
+        return send("POST", f"{self.issuer}/token", fields, DPoP=proof or self.dpop("token"))
+
+    def token(self, offer: Mapping[str, Any]) -> str:
+        answer = self.redeem(offer)
+        assert answer.status == 200, answer.error
+        return str(answer.json["access_token"])
+
+    def nonce(self) -> str:
+        return str(send("POST", f"{self.issuer}/nonce").json["c_nonce"])
+
+    def key_proof(self, key: SoftwareKey, nonce: str) -> str:
+        return proofs.make_jwt_proof(signer=key, audience=self.issuer, nonce=nonce, now=now())
+
+    def ask(
+        self,
+        token: str,
+        key_proofs: Sequence[str],
+        *,
+        configuration: str = "pid_sd_jwt",
+        proof: str | None = None,
+    ) -> Answer:
+        wanted = {
+            "credential_configuration_id": configuration,
+            "proofs": {"jwt": list(key_proofs)},
+        }
+        return send(
+            "POST",
+            f"{self.issuer}/credential",
+            as_json(wanted),
+            Content_Type="application/json",
+            Authorization=f"DPoP {token}",
+            DPoP=proof or self.dpop("credential", token),
+        )
+
+    def receive(
+        self, offer: Mapping[str, Any], *, copies: int = 1, configuration: str = "pid_sd_jwt"
+    ) -> list[tuple[str, SoftwareKey]]:
+        """A whole issuance: the copies with their keys."""
+        token, nonce = self.token(offer), self.nonce()
+        keys = [SoftwareKey.generate() for _ in range(copies)]
+        answer = self.ask(
+            token, [self.key_proof(key, nonce) for key in keys], configuration=configuration
+        )
+        assert answer.status == 200, answer.error
+        found = [each["credential"] for each in answer.json["credentials"]]
+        return list(zip(found, keys, strict=True))
+
+
+def code_of(offer: Mapping[str, Any]) -> str:
+    return str(offer["credential_offer"]["grants"][PRE_AUTHORIZED]["pre-authorized_code"])
+
+
+@dataclass(frozen=True)
+class AskedByHand:
+    """A Request Object as any wallet gets it, and answers to it."""
+
+    claims: dict[str, Any]
+
+    @classmethod
+    def fetch(cls, link: str) -> "AskedByHand":
+        answer = send("GET", parse_qs(urlsplit(link).query)["request_uri"][0])
+        assert answer.status == 200, answer.status
+        request = parse_jws(answer.body.decode(), max_bytes=_MAX)
+        return cls(dict(request.unverified_claims()))
+
+    def presentation(self, held: Held, key: SoftwareKey, paths: Sequence[Any]) -> str:
+        proof = _Proof(key, self.claims["client_id"], self.claims["nonce"])
+        return credential.present(held, paths=paths, proof=proof)
+
+    def body(self, presentations: Mapping[str, Sequence[str]]) -> bytes:
+        content = {query: list(each) for query, each in presentations.items()}
+        return response.encrypt(
+            response.presentations(content, state=self.claims["state"]),
+            to=EncryptionKey.from_jwk(self.claims["client_metadata"]["jwks"]["keys"][0]),
+            enc="A128GCM",
+        )
+
+    def post(self, body: bytes) -> Answer:
+        return send("POST", self.claims["response_uri"], body, Content_Type=FORM)
+
+
+@dataclass(frozen=True)
+class _Proof:
+    key: SoftwareKey
+    audience: str
+    nonce: str
+
+    def kb_jwt(self, presented: str, *, hash_algorithm: str) -> str:
+        return kb_jwt.make(
+            presented,
+            signer=self.key,
+            audience=self.audience,
+            nonce=self.nonce,
+            now=now(),
+            hash_algorithm=hash_algorithm,
+        )
+
+
+class PortalSystem(System):
+    """The demo's system, whose counter may also send browsers to wallets and get them back."""
+
+    def _tenant(self, module: str, name: str, **content: Any) -> None:
+        if module == "verifier_service":
+            content["return_origins"] = [PORTAL]
+        super()._tenant(module, name, **content)
+
+
+# Changes of status are to be seen at once here; in production lists live for minutes.
+AT_ONCE = {
+    "ISSUER_STATUS_TTL_MAX": "1",
+    "VERIFIER_STATUS_TTL_MIN": "1",
+    "WALLET_STATUS_TTL_MIN": "1",
+}
+
+
+def ports(offset: int) -> dict[str, int]:
+    """Four ports that no other system of this test run prefers."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = _PORTS + 100 * worker + offset
+    return {name: first + place for place, name in enumerate((*SERVICES, "trust"))}
+
+
+class World:
+    """A running system, its agencies and its citizens."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.http = httpx2.Client(timeout=60)
+        self._phones: list[httpx2.Client] = []
+        self._numbers = itertools.count(14)  # the people before are special cases
+        urls, clients = system.urls, system.clients
+        self.registry = Agency(
+            self.http, urls["issuer_service"], REGISTRY, clients["issuer_service"]
+        )
+        self.counter = Agency(
+            self.http, urls["verifier_service"], COUNTER, clients["verifier_service"]
+        )
+
+    def close(self) -> None:
+        for each in (self.http, *self._phones):
+            each.close()
+        for engine in self._engines.values():
+            engine.dispose()
+
+    # -- People ----------------------------------------------------------------------------
+
+    @cached_property
+    def people(self) -> dict[str, dict[str, str]]:
+        """The register, by reference."""
+        with (self.system.folder / "people.csv").open(encoding="utf-8", newline="") as file:
+            return {row["reference"]: row for row in DictReader(file)}
+
+    def person(self) -> str:
+        """An adult without peculiarities, of whom no other test has heard."""
+        for number in self._numbers:
+            row = self.people[f"AV-{number:06d}"]
+            if not row["marks"] and row["given_name"] and row["birth_date"] < "2000":
+                return row["reference"]
+        raise AssertionError("the register has run out of people")
+
+    def phone(self) -> Phone:
+        """A new phone with an open wallet."""
+        url = self.system.urls["wallet_service"]
+        client = httpx2.Client(base_url=url, timeout=60)
+        self._phones.append(client)
+        phone = Phone(client, origin=url)
+        phone.create_wallet()
+        phone.prove_recovery()
+        return phone
+
+    def receive(self, phone: Phone, subject: str, *credentials: str) -> list[str]:
+        offer = self.registry.offer(subject, *(credentials or ("pid_sd_jwt",)))
+        return phone.receive(offer["link"], offer["tx_code"])
+
+    def wallet(self) -> HandWallet:
+        return HandWallet(self.system.issuer)
+
+    # -- At the counter --------------------------------------------------------------------
+
+    def check(self, phone: Phone, query: str = "over_18") -> dict[str, Any]:
+        """A clerk asks, the citizen approves: the result."""
+        started = self.counter.ask(query)
+        phone.approve(phone.resolve(started["link"], cross_device=True))
+        found: dict[str, Any] = self.counter.result(started)
+        return found
+
+    def reason(self, phone: Phone, query: str = "over_18") -> str | None:
+        """Why the check failed; None if it did not."""
+        result = self.check_or_refusal(phone, query)
+        verdict = result["verdict"]
+        if verdict["accepted"]:
+            return None
+        inner = [each.get("reason") for each in verdict.get("credentials", [])]
+        return next((each for each in inner if each), verdict.get("reason"))
+
+    def check_or_refusal(self, phone: Phone, query: str = "over_18") -> dict[str, Any]:
+        """As `check`, also when the verifier tells the wallet that it did not accept."""
+        started = self.counter.ask(query)
+        consent = phone.resolve(started["link"], cross_device=True)
+        with suppress(Refused):
+            phone.approve(consent)
+        found: dict[str, Any] = self.counter.result(started)
+        return found
+
+    # -- Processes -------------------------------------------------------------------------
+
+    def log(self, module: str) -> str:
+        return (self.system.folder / "logs" / f"{module}.log").read_text(errors="replace")
+
+    def restart(self, module: str, how: signal.Signals = signal.SIGTERM, **more: str) -> None:
+        """Stop *module* as *how* says and start it again, with *more* in its environment."""
+        self.system.processes.stop(module, how)
+        self.start(module, **more)
+
+    def start(self, module: str, **more: str) -> None:
+        settings = self.system.settings
+        self.system.settings = {**settings, **more}
+        try:
+            self.system.start(module)
+        finally:
+            self.system.settings = settings
+
+    def requests(self, module: str) -> Counter[tuple[str, str]]:
+        """How often each route was asked, by method; watching itself does not count."""
+        found: Counter[tuple[str, str]] = Counter()
+        for line in send("GET", f"{self.system.urls[module]}/metrics").body.decode().splitlines():
+            if line.startswith("http_requests_total{"):
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+                if not labels["route"].startswith(("/metrics", "/health")):
+                    found[labels["method"], labels["route"]] += int(float(line.split()[-1]))
+        return found
+
+    # -- Databases -------------------------------------------------------------------------
+
+    @cached_property
+    def _engines(self) -> dict[str, Engine]:
+        urls = {}
+        for module in SERVICES:
+            for name, value in self.system.environment(module).items():
+                if name.endswith("SHARES_DATABASE_URL"):
+                    urls["shares"] = value
+                elif name.endswith("DATABASE_URL"):
+                    urls[module] = value
+        return {name: _engine(url) for name, url in urls.items()}
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        return tuple(self._engines)
+
+    def rows(self, module: str, statement: str, **values: Any) -> list[Any]:
+        with self._engines[module].connect() as connection:
+            return list(connection.execute(text(statement), values))
+
+    def age(self, module: str, table: str, column: str, *, id: str) -> None:  # noqa: A002
+        """Have the time *column* of one row lie a minute in the past."""
+        past = (now() - timedelta(minutes=1)).replace(tzinfo=None)
+        zone = "" if self._engines[module].dialect.name == "sqlite" else "+00"
+        with self._engines[module].begin() as connection:
+            done = connection.execute(
+                text(f"UPDATE {table} SET {column} = :past WHERE id = :id"),  # noqa: S608
+                {"past": f"{past:%Y-%m-%d %H:%M:%S.%f}{zone}", "id": id},
+            )
+            assert done.rowcount == 1
+
+    def dump(self, module: str) -> bytes:
+        """Every value of every table, as bytes; of SQLite, also the files as they lie there."""
+        engine = self._engines[module]
+        found = []
+        with engine.connect() as connection:
+            for table in inspect(engine).get_table_names():
+                for row in connection.execute(text(f'SELECT * FROM "{table}"')):  # noqa: S608
+                    found.extend(_bytes(each) for each in row)
+        if engine.dialect.name == "sqlite":
+            file = Path(str(engine.url.database))
+            found.extend(each.read_bytes() for each in file.parent.glob(f"{file.name}*"))
+        return b"\n".join(found)
+
+
+def _bytes(value: object) -> bytes:
+    return bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(parsed)
+
+
+@contextmanager
+def running(system: System) -> Iterator[World]:
+    """The world of *system*, while it runs."""
+    with system:
+        world = World(system)
+        try:
+            yield world
+        finally:
+            world.close()
