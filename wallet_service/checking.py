@@ -19,6 +19,7 @@ from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 from shared.errors import ExpectedError, InvalidInput, Untrusted, VerificationError
 from shared.formats import credential as formats
 from shared.formats import type_metadata
+from shared.formats.claims_path import ConcretePath
 from shared.formats.credential import Held, Received, Trusted
 from shared.trust import Issue, Role, TrustList, may_issue
 
@@ -178,7 +179,7 @@ def _card(
         "names": dict(labels.names),
         "labels": labels.labels,
         "claims": _dataset(first),
-        "always": sorted(set(first.always_shown()) - TECHNICAL),
+        "always": _always(first),
         "authority_key_ids": sorted(b64url_encode(each) for each in first.authority_key_ids),
         "received": to_numeric_date(now),
         "not_before": _date(first.validity.not_before),
@@ -190,6 +191,33 @@ def _card(
         ],
         "copies": {copy: held.dump().decode() for copy, held in copies.items()},
     }
+
+
+def _always(held: Held) -> dict[str, JsonValue]:
+    """What every presentation shows, since it cannot be withheld: by name, empty containers aside."""
+    concealed = frozenset(path for path, _ in held.pieces)
+    shown = {
+        name: _without(held.claims[name], (name,), concealed)
+        for name in held.always_shown()
+        if name not in TECHNICAL
+    }
+    return {name: value for name, value in shown.items() if value not in ({}, [])}
+
+
+def _without(value: JsonValue, at: ConcretePath, concealed: frozenset[ConcretePath]) -> JsonValue:
+    if isinstance(value, Mapping):
+        return {
+            name: _without(each, (*at, name), concealed)
+            for name, each in value.items()
+            if (*at, name) not in concealed
+        }
+    if isinstance(value, list | tuple):
+        return [
+            _without(each, (*at, index), concealed)
+            for index, each in enumerate(value)
+            if (*at, index) not in concealed
+        ]
+    return value
 
 
 def _date(moment: datetime | None) -> int | None:

@@ -94,9 +94,9 @@ def _option(
         {
             "path": [name],
             "label": holding.label(data, (name,), locale=locale),
-            "value": data["claims"][name],
+            "value": value,
         }
-        for name in data["always"]
+        for name, value in data["always"].items()
         if (name,) not in match.paths
     ]
     return {

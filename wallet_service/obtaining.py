@@ -118,10 +118,7 @@ def resume(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
             answer = _post(wallet, flow.state, request, now=now)
             if answer.status not in {200, 202}:
                 _refused(wallet, opened, flow, answer)
-            message = CredentialResponse.parse(answer.body, max_bytes=MAX_RESPONSE_BYTES)
-            if message.credentials is None:
-                _fail(wallet, opened, flow, "deferred")
-                raise IssuerRefused("credential response: deferred, which is not supported yet")
+            message = _credentials(wallet, opened, flow, answer)
             requests = list(flow.state["requests"])
             requests[index] = {**request, "answer": message.to_object()}
             state = {**flow.state, "requests": requests}
@@ -216,6 +213,20 @@ def _request(
     )  # W-14
     body = dump_json({**named, "proofs": {"jwt": proofs}})
     return {"part": dict(part), "body": body.decode(), "answer": None}
+
+
+def _credentials(
+    wallet: Wallet, opened: OpenWallet, flow: Flow, answer: Fetched
+) -> CredentialResponse:
+    try:
+        message = CredentialResponse.parse(answer.body, max_bytes=MAX_RESPONSE_BYTES)
+    except InvalidInput:
+        _fail(wallet, opened, flow, "invalid_input")
+        raise
+    if message.credentials is None:
+        _fail(wallet, opened, flow, "deferred")
+        raise IssuerRefused("credential response: deferred, which is not supported yet")
+    return message
 
 
 def _post(

@@ -210,7 +210,7 @@ def _item(query_id: str, match: Match, card: Card, copy: choosing.Copy) -> dict[
         "format": card.data["format"],
         "type": card.data["type"],
         "claims": [path for path in paths if path[0] not in TECHNICAL],
-        "always": list(card.data["always"]),
+        "always": sorted(card.data["always"]),
     }
 
 

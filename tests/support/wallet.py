@@ -13,7 +13,7 @@ Both neighbours verify everything with the library, and misbehave when a test sa
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -186,8 +186,9 @@ class ToyIssuer:
     claims: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(CLAIMS))
     tamper: Callable[[list[str]], list[str]] | None = None
     signer: SoftwareKey | None = None
-    bind: Callable[[int, Any], Any] = staticmethod(lambda _index, key: key)
-    status_of: Callable[[int], int] = staticmethod(lambda index: index)
+    bind: Callable[[int, Any], Any] | None = None
+    one_status: bool = False
+    days_ago: int = 0
     down_once: set[str] = field(default_factory=set)
     refuse_nonce_once: bool = False
     offers: dict[str, CredentialOffer] = field(default_factory=dict)
@@ -322,7 +323,7 @@ class ToyIssuer:
             now=self.clock(),
         )
         issued = [self._issue(credential_type, n, key) for n, key in enumerate(proven.keys)]
-        issued = list(reversed(issued))  # W-40: order means nothing
+        issued.reverse()  # W-40: order means nothing
         if self.tamper is not None:
             issued = self.tamper(issued)
         return JSONResponse(
@@ -333,16 +334,16 @@ class ToyIssuer:
         )
 
     def _issue(self, credential_type: str, number: int, key: Any) -> str:
-        index = self.status_of(self.next_status)
-        self.next_status += 1
+        index = self.next_status
+        self.next_status += 0 if self.one_status else 1
         return formats.issue(
             SD_JWT,
             self.claims[credential_type],
             metadata=type_metadata.parse(type_document(credential_type), vct=credential_type),
-            holder=self.bind(number, key),
+            holder=key if self.bind is None else self.bind(number, key),
             status=StatusReference(index, f"{IDENTIFIER}/statuslists/1"),
-            issued_at=self.clock(),
-            expires_at=self.clock() + timedelta(days=200),
+            issued_at=self.clock() - timedelta(days=self.days_ago),
+            expires_at=self.clock() + timedelta(days=200 - self.days_ago),
             signer=self.signer or _signer(Role.CREDENTIAL),
         )
 
@@ -393,10 +394,9 @@ class ToyVerifier:
     trust: Source
     redirect_uri: str | None = None
     status: int = 200
-    make: Callable[[dict[str, Any]], dict[str, Any]] = staticmethod(lambda members: members)
     signer: SoftwareKey | None = None
     media_type: str = request.MEDIA_TYPE
-    answer: Callable[[str], str] = staticmethod(lambda token: token)
+    answer: Callable[[str], str] | None = None
     asked: dict[str, dict[str, Any]] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
     posted: list[bytes] = field(default_factory=list)
@@ -425,7 +425,7 @@ class ToyVerifier:
             "encryption_key": EncryptionKey(key.public, key.kid),
             "purpose": Purpose(entity, query["purpose"]) if query.get("purpose") else None,
         }
-        self.asked[number] = {"members": self.make(members), "key": key}
+        self.asked[number] = {"members": members, "key": key}
         return invocation.request_link(
             endpoint=scheme,
             client_id=identifier,
@@ -451,7 +451,9 @@ class ToyVerifier:
             now=self.clock(),
             wallet_nonce=str(form["wallet_nonce"]) if "wallet_nonce" in form else None,
         )
-        return Response(self.answer(token), media_type=self.media_type)
+        if self.answer is not None:
+            token = self.answer(token)
+        return Response(token, media_type=self.media_type)
 
     async def _response(self, incoming: Request) -> Response:
         number = incoming.path_params["number"]
@@ -591,6 +593,24 @@ class WalletWorld:
             services,
             (database_url, shares_url),
         )
+
+    def reset(self) -> None:
+        """Neighbours behave again, and the trust list is the first one."""
+        held = agencies()
+        entries = held.registry.entry(), held.counter.entry(), held.provider.entry()
+        self.trust.held = trust_list(*entries)
+        for neighbour, anew in (
+            (self.issuer, ToyIssuer(self.clock)),
+            (self.verifier, ToyVerifier(self.clock, self.trust)),
+        ):
+            for each in fields(anew):
+                if each.name not in {"asked", "next_status"}:
+                    setattr(neighbour, each.name, getattr(anew, each.name))
+        self.seen.clear()
+
+    def at(self, part: str) -> list[str]:
+        """The addresses called since the last reset that contain *part*."""
+        return [url for _, url in self.seen if part in url]
 
     def close(self) -> None:
         for each in self.services.values():
