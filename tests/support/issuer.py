@@ -275,13 +275,18 @@ class Wallet:
         )
 
     def credential_request(
-        self, configuration: str, *, copies: int = 1, keys: Sequence[SoftwareKey] | None = None
+        self,
+        configuration: str,
+        *,
+        copies: int = 1,
+        keys: Sequence[SoftwareKey] | None = None,
+        **proof: Any,
     ) -> dict[str, Any]:
         nonce = self.nonce()
         keys = keys or [SoftwareKey.generate() for _ in range(copies)]
         return {
             "credential_configuration_id": configuration,
-            "proofs": {"jwt": [self.proof(key, nonce=nonce) for key in keys]},
+            "proofs": {"jwt": [self.proof(key, nonce=nonce, **proof) for key in keys]},
         }
 
     def credentials(self, token: str, configuration: str, **how: Any) -> dict[str, Any]:
