@@ -48,7 +48,7 @@ format: $(VENV)/.installed-dev ## let ruff put the code in order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-fuzz: $(VENV)/.installed-dev ## noise at every parser for SECONDS (default 60) each
+fuzz: $(VENV)/.installed-dev ## noise at all parsers for SECONDS (default 60) together
 	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
 
 requirements: $(VENV)/.installed-dev ## pin anew, with hashes and without index addresses
