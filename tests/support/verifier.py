@@ -1,6 +1,6 @@
 """A verifier for tests, whole and in process, and a small wallet that answers it.
 
-    world = VerifierWorld.make(tmp_path, database)
+with VerifierWorld.make(tmp_path, database_url) as world:
     started = world.start("over_18")
     wallet = HolderWallet(world)
     asked = wallet.open(started["link"])
@@ -18,7 +18,6 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretStr
-from starlette.testclient import TestClient
 
 from shared.crypto.software import SoftwareKey
 from shared.errors import NotFound, Unavailable
@@ -40,7 +39,8 @@ from verifier_service.context import Verifier
 from verifier_service.routes.asking import ROLE
 from verifier_service.settings import VerifierSettings
 
-from .clock import CountingBytes, FixedClock
+from .asgi import Answer, AsgiClient
+from .clock import NOW, CountingBytes, FixedClock
 from .trust import PID, RESIDENCE, DemoTrust, demo_trust
 
 PUBLIC_URL = "https://verifier.example"
@@ -129,7 +129,7 @@ class Statuses:
     bits: StatusList = field(default_factory=lambda: StatusList.empty(2, 1024))
 
     def publish(self, *, uri: str = LIST_URI, key: SoftwareKey | None = None, **times: Any) -> None:
-        options = {"ttl": timedelta(seconds=60), "now": self.clock()} | times
+        options: dict[str, Any] = {"ttl": timedelta(seconds=60), "now": self.clock()} | times
         token = status_list.sign_token(
             self.bits, uri=uri, signer=key or signer(Role.STATUS), **options
         )
@@ -145,24 +145,36 @@ class VerifierWorld:
     """One verifier_service in this process, with an API client that is signed in."""
 
     verifier: Verifier
-    client: TestClient
+    client: AsgiClient
     clock: FixedClock
     trust: DemoTrust
     statuses: Statuses
     folder: Path
-    token: str = ""
+    client_id: str
+    api_secret: str = ""
+    tokens: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self.client.__enter__()
+        self.api_secret = self.verifier.clients.register("counter", self.client_id, [ROLE])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.__exit__()
+        self.verifier.database.close()
 
     @classmethod
     def make(
         cls,
         folder: Path,
-        database: Database,
+        database_url: str,
         *,
         tenants: Mapping[str, Mapping[str, Any]] | None = None,
         queries: Sequence[Mapping[str, Any]] = (),
         clock: FixedClock | None = None,
         trust: DemoTrust | None = None,
         random_bytes: Callable[[int], bytes] | None = None,
+        app: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Self:
         directory, own = folder / "tenants", folder / "queries"
@@ -172,9 +184,11 @@ class VerifierWorld:
             (directory / f"{name}.json").write_text(json.dumps(content))
         for query in queries:
             (own / f"{query['id']}.json").write_text(json.dumps(query))
+        migrate(database_url, package="verifier_service")
+        database = Database(database_url)
         clock = clock or FixedClock()
-        held = trust or replace_held(shared_trust())
-        random_bytes = random_bytes or CountingBytes("verifier")
+        held = trust or replace(shared_trust())
+        random_bytes = random_bytes or CountingBytes(str(folder))
         publisher = Publisher()
         documents = DocumentCache(
             publisher,  # type: ignore[arg-type]
@@ -204,20 +218,36 @@ class VerifierWorld:
         )
         statuses = Statuses(publisher, clock)
         statuses.publish()
-        client = TestClient(create_app(verifier), base_url=PUBLIC_URL)
-        world = cls(verifier, client, clock, held, statuses, folder)
-        world.token = world.sign_in()
-        return world
+        service = create_app(verifier, **(app or {}))
+        client = AsgiClient(service, base_url=PUBLIC_URL)
+        return cls(verifier, client, clock, held, statuses, folder, client_id=random_bytes(8).hex())
 
-    def sign_in(self, tenant: str = "counter", client_id: str = "tills") -> str:
-        secret = self.verifier.clients.register(tenant, client_id, [ROLE])
+    def sign_in(self, tenant: str, client_id: str, secret: str) -> str:
+        """An access token of an API client."""
         answer = self.client.post(
             f"/api/v1/{tenant}/token",
-            data={"grant_type": "client_credentials"},
-            auth=(client_id, secret),
+            form={
+                "grant_type": "client_credentials",
+                "client_id": client_id,
+                "client_secret": secret,
+            },
         )
-        assert answer.status_code == 200, answer.text
+        assert answer.status == 200, answer.text
         return str(answer.json()["access_token"])
+
+    @property
+    def token(self) -> str:
+        """Of this world's client; a new one when the clock has moved on."""
+        token, made = self.tokens.get("counter", ("", NOW - timedelta(days=1)))
+        if not timedelta(0) <= self.clock() - made < timedelta(minutes=5):
+            token = self.sign_in("counter", self.client_id, self.api_secret)
+            self.tokens["counter"] = token, self.clock()
+        return token
+
+    def other_client(self, tenant: str, client_id: str) -> str:
+        """An access token of a client that was registered just now."""
+        secret = self.verifier.clients.register(tenant, client_id, [ROLE])
+        return self.sign_in(tenant, client_id, secret)
 
     def start(
         self, query: str = "over_18", *, key: str | None = None, expect: int = 201, **asked: Any
@@ -228,34 +258,39 @@ class VerifierWorld:
         answer = self.client.post(
             "/api/v1/counter/transactions", json={"query": query, **asked}, headers=headers
         )
-        assert answer.status_code == expect, answer.text
+        assert answer.status == expect, answer.text
         return dict(answer.json())
 
     def headers(self, secret: str | None = None) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self.token}"}
         return headers if secret is None else headers | {"Transaction-Secret": secret}
 
-    def result(self, started: Mapping[str, Any], *, expect: int = 200) -> dict[str, Any]:
-        answer = self.client.get(
-            f"/api/v1/counter/transactions/{started['transaction_id']}",
+    def call(
+        self, method: str, started: Mapping[str, Any], path: str = "", **options: Any
+    ) -> Answer:
+        """One of the calls that need the transaction's secret."""
+        return self.client.request(
+            method,
+            f"/api/v1/counter/transactions/{started['transaction_id']}{path}",
             headers=self.headers(started["secret"]),
+            **options,
         )
-        assert answer.status_code == expect, answer.text
+
+    def result(self, started: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self.call("GET", started)
+        assert answer.status == 200, answer.text
         return dict(answer.json())
 
-    def come_back(self, started: Mapping[str, Any], code: str, *, expect: int = 200) -> Any:
-        answer = self.client.post(
-            f"/api/v1/counter/transactions/{started['transaction_id']}/return",
-            json={"response_code": code},
-            headers=self.headers(started["secret"]),
-        )
-        assert answer.status_code == expect, answer.text
-        return answer.json()
+    def come_back(self, started: Mapping[str, Any], code: str) -> Answer:
+        return self.call("POST", started, "/return", json={"response_code": code})
 
-
-def replace_held(trust: DemoTrust) -> DemoTrust:
-    """The same agencies with a list of their own to exchange."""
-    return replace(trust)
+    def row(self, started: Mapping[str, Any]) -> Any:
+        """The transaction as it lies in the database."""
+        table = tables.transactions
+        with self.verifier.database.reading() as connection:
+            return connection.execute(
+                table.select().where(table.c.id == started["transaction_id"])
+            ).one_or_none()
 
 
 @dataclass(frozen=True)
@@ -299,16 +334,18 @@ class HolderWallet:
             return sd_jwt_vc.issue(claims, **(options | changes))
         return sd_jwt_vc.issue(self.claims, **(options | changes))
 
-    def fetch(self, link: str, *, post: Mapping[str, str] | None = None) -> tuple[Any, str]:
+    def fetch(
+        self, link: str, *, post: Mapping[str, str] | None = None
+    ) -> tuple[invocation.RequestLink, Answer]:
         parsed = invocation.parse_request_link(link)
         path = urlsplit(parsed.request_uri).path
         client = self.world.client
-        answer = client.get(path) if post is None else client.post(path, data=dict(post))
+        answer = client.get(path) if post is None else client.post(path, form=post)
         return parsed, answer
 
     def open(self, link: str, *, post: Mapping[str, str] | None = None) -> Asked:
         parsed, answer = self.fetch(link, post=post)
-        assert answer.status_code == 200, answer.text
+        assert answer.status == 200, answer.text
         assert answer.headers["content-type"] == request.MEDIA_TYPE
         now = self.world.clock()
         trust = self.world.trust.current()
@@ -323,7 +360,9 @@ class HolderWallet:
         )
         return Asked(verified, parsed, answer.text)
 
-    def present(self, asked: Asked, *, credential: str | None = None, **changes: Any) -> dict[str, list[str]]:
+    def present(
+        self, asked: Asked, *, credential: str | None = None, **changes: Any
+    ) -> dict[str, list[str]]:
         """A VP Token that answers; *changes* are those of `presentation`."""
         query = asked.request.query.credentials[0]
         vct = (query.types or (PID,))[0]
@@ -366,14 +405,14 @@ class HolderWallet:
         )
         return response.encrypt(answer, to=asked.request.encryption_key, enc=asked.request.enc)
 
-    def post(self, asked: Asked, body: bytes) -> Any:
+    def post(self, asked: Asked, body: bytes) -> Answer:
         return self.world.client.post(
             asked.response_path,
-            content=body,
+            body=body,
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         )
 
-    def answer(self, asked: Asked, **changes: Any) -> Any:
+    def answer(self, asked: Asked, **changes: Any) -> Answer:
         """Present and post."""
         return self.post(asked, self.encrypt(asked, self.present(asked, **changes)))
 
@@ -381,10 +420,3 @@ class HolderWallet:
 def response_code(redirect_uri: str) -> str:
     parts = urlsplit(redirect_uri)
     return dict(parse_qsl(parts.query))["response_code"]
-
-
-def sqlite(folder: Path) -> Database:
-    url = f"sqlite:///{folder / 'verifier.sqlite'}"
-    migrate(url, package="verifier_service")
-    return Database(url)
-
