@@ -15,6 +15,7 @@ import secrets as system
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from ..crypto.sealing import Keyring, open_sealed, seal
@@ -94,6 +95,9 @@ class KeyDirectory:
             InvalidInput: the leaf is not for this key.
         """
         key = self.signer(tenant, purpose).with_certificates(chain)
+        leaf = x509.load_der_x509_certificate(chain[0]).public_key() if chain else None
+        if leaf != key.public.to_crypto():
+            raise InvalidInput(f"key {tenant}/{purpose}: the certificate is for another key")
         file = self._file(tenant, purpose, ".crt")
         draft = file.with_suffix(".crt.new")
         draft.write_bytes(to_pem(chain))

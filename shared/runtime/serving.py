@@ -10,6 +10,7 @@ from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .settings import ServiceSettings
 
@@ -18,6 +19,32 @@ TLS_1_2_SUITES = (
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
 )
 _STOP_SECONDS = 10
+_HEAD_LIMIT = 32 * 1024  # the app refuses from 16 KiB on (S-20) and says so; this bounds the memory
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Cuts a connection whose request line and headers do not end."""
+
+    _in_head = True
+    _head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to a head that is not complete yet."""
+        super().data_received(data)
+        if self._in_head and self.parser is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_LIMIT and not self.transport.is_closing():
+                self.send_400_response("The headers are too large.")
+
+    def on_message_begin(self) -> None:
+        """A new head."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head has ended."""
+        self._in_head, self._head_bytes = False, 0
+        super().on_headers_complete()
 
 
 def tls_context(
@@ -52,7 +79,7 @@ def _serve(app: str, settings: ServiceSettings, *, tls: bool) -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         log_config=None,
         access_log=False,
