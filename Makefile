@@ -28,7 +28,11 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 demo: $(VENV)/.installed ## the whole story on this machine; CHECK=1 ends by itself
 	@$(BIN)/wallet-demo $(if $(CHECK),--check,)
 
-test: lint ## everything CI checks: linters, unit to end-to-end, SQLite and PostgreSQL
+$(VENV)/.interop: tests/interop/package.json tests/interop/package-lock.json | $(VENV)/pyvenv.cfg
+	@command -v npm >/dev/null || { echo "No npm here: the tests with other projects' libraries will be skipped."; exit 0; }; \
+	  cd tests/interop && npm ci --silent --no-audit --no-fund && touch ../../$@
+
+test: lint $(VENV)/.interop ## everything CI checks: linters, unit to end-to-end, SQLite and PostgreSQL
 	$(BIN)/coverage erase
 	$(BIN)/coverage run --source=shared --omit='shared/runtime/*,shared/demo/*' -m pytest tests/unit tests/properties -q
 	$(BIN)/coverage report --fail-under=95 --skip-covered

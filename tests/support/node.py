@@ -1,6 +1,6 @@
 """Libraries of other projects that run in node: one process, a JSON line in, a JSON line out.
 
-`npm ci` in tests/interop installs what package.json pins; without it these tests are skipped.
+`npm ci` in tests/interop installs what package.json pins; without it these tests are skipped (in CI: fail).
 """
 
 import json
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import pytest
+from .components import missing
 
 _INTEROP = Path(__file__).parents[1] / "interop"
 
@@ -25,7 +25,7 @@ def node(script: str, *, package: str) -> Iterator[Ask]:
     """Run *script* of tests/interop, which needs the npm *package*."""
     program = shutil.which("node")
     if program is None or not (_INTEROP / "node_modules" / package).is_dir():
-        pytest.skip(f"npm ci in tests/interop installs {package}")
+        missing(f"npm ci in tests/interop installs {package}")
     with subprocess.Popen(
         [program, str(_INTEROP / script)],
         cwd=_INTEROP,
