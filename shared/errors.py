@@ -31,7 +31,7 @@ class VerificationError(ExpectedError):
 
 
 class BadSignature(VerificationError):
-    """The signature does not verify with the expected key, or the algorithm is not allowed."""
+    """Not signed with the expected key, or by another algorithm or `typ` than allowed."""
 
     reason = "signature"
 

@@ -25,6 +25,7 @@ from shared.crypto.x509 import (
     parse_x5c,
     thumbprint,
     to_pem,
+    validity,
     verify_chain,
 )
 from shared.errors import InvalidInput, Untrusted
@@ -508,3 +509,10 @@ def test_a_certificate_without_a_key_identifier_has_none() -> None:
     )
     with pytest.raises(InvalidInput):
         key_identifier(bare.public_bytes(Encoding.DER))
+
+
+def test_a_certificate_says_how_long_it_is_valid() -> None:
+    start, end = NOW - timedelta(days=3), NOW + timedelta(days=4)
+    assert validity(certificate("Leaf", LEAF, "CA", CA, start=start, end=end)) == (start, end)
+    with pytest.raises(InvalidInput):
+        validity(b"no DER")
