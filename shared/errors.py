@@ -1,8 +1,8 @@
 """The one exception hierarchy.
 
-Formats raise `InvalidInput` or a `VerificationError`; protocol modules translate those into their own
-`ProtocolError` with `raise … from`; `runtime/errors.py` translates to HTTP. Anything else is a bug.
-A message is for the log: it names the check, never a person, a claim, a token or a key.
+Formats raise `InvalidInput` or a `VerificationError`; protocol modules translate those into their
+own `ProtocolError` with `raise … from`; `runtime/errors.py` translates to HTTP. Anything else is a
+bug. A message is for the log: it names the check, never a person, a claim, a token or a key.
 """
 
 from typing import ClassVar
