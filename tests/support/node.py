@@ -1,6 +1,7 @@
 """Libraries of other projects that run in node: one process, a JSON line in, a JSON line out.
 
-`npm ci` in tests/interop installs what package.json pins; without it these tests are skipped (in CI: fail).
+`npm ci` in tests/interop installs what package.json pins; without it these tests are skipped, and
+fail in CI.
 """
 
 import json
