@@ -255,7 +255,7 @@ class DocumentCache:
         entry = _Entry(
             body=body,
             fetched_at=fetched_at,
-            refresh_at=fetched_at + self._lifetime(document, fetched_at),
+            refresh_at=self._refresh_at(document, fetched_at),
             expires_at=document.expires_at,
             renew=renew,
             used_at=self._clock(),
@@ -272,13 +272,14 @@ class DocumentCache:
                 self._size -= len(dropped.body)
         return entry
 
-    def _lifetime(self, document: Document[T], fetched_at: datetime) -> timedelta:
-        bounds = self._bounds
-        if document.ttl is not None:
-            return min(max(document.ttl, bounds.min_ttl), bounds.max_ttl)
-        if document.expires_at is not None:
-            return min(max(document.expires_at - fetched_at, bounds.min_ttl), bounds.max_ttl)
-        return bounds.default_ttl
+    def _refresh_at(self, document: Document[T], fetched_at: datetime) -> datetime:
+        """ST-52, ST-56: after its ttl within bounds, at the latest at its end."""
+        bounds, end = self._bounds, document.expires_at
+        if document.ttl is None and end is None:
+            return fetched_at + bounds.default_ttl
+        ttl = bounds.max_ttl if document.ttl is None else document.ttl
+        at = fetched_at + min(max(ttl, bounds.min_ttl), bounds.max_ttl)
+        return at if end is None else min(at, end)
 
     def _renewal(
         self,
