@@ -437,7 +437,7 @@ def test_a_credential_never_passes_as_its_own_key_binding(world: VerifierWorld) 
     wallet = HolderWallet(world)
     asked = wallet.open(started["link"])
     shown = wallet.present(asked)["pid"][0].rpartition("~")[0] + "~"
-    claims = {
+    claims: dict[str, Any] = {
         "iat": int(NOW.timestamp()),
         "aud": asked.request.client_id.full,
         "nonce": asked.request.nonce,

@@ -101,7 +101,7 @@ def test_claims_are_erased_and_the_result_outlives_them(world: VerifierWorld, fl
     erase_due(world.verifier, world.clock())
     assert world.call("GET", started).status == 404
     assert count(world) == 0
-    assert [each.act for each in audit(world)][:1] == ["start"]
+    assert {"start", "end"} <= {each.act for each in audit(world)}
 
 
 def audit(world: VerifierWorld) -> list[Any]:
@@ -166,7 +166,9 @@ def test_an_unanswered_request_loses_its_keys(world: VerifierWorld) -> None:
     started = world.start("over_18")
     assert world.row(started).sealed_request is not None
     world.clock.advance(minutes=5)
-    make_jobs(world.verifier).run_due()
+    jobs = make_jobs(world.verifier)
+    jobs.prepare()
+    jobs.run_due()
     row = world.row(started)
     assert (row.state, row.sealed_request, row.request_object) == ("expired", None, None)
     assert world.result(started)["state"] == "expired"
