@@ -127,8 +127,6 @@ def _locked(url: str, package: str) -> Iterator[Connection]:
                 connection.exec_driver_sql(
                     "SELECT pg_advisory_xact_lock(%s)", (crc32(package.encode()),)
                 )
-            else:  # Alembic must not begin, and commit, a transaction of its own inside ours
-                connection.exec_driver_sql("SELECT 1")
             yield connection
     finally:
         database.close()

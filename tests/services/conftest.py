@@ -1,10 +1,21 @@
 """Fixtures for service tests: every test that asks for `database_url` runs on both databases."""
 
+import logging
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.support.databases import PostgreSQL, sqlite_url, start_postgresql_or_skip
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_was() -> Iterator[None]:
+    """Commands under test send the log to streams that end with them."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
