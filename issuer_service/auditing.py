@@ -1,8 +1,9 @@
 """Who did what, why: rows written in the transaction of the act, chained and signed afterwards.
 
-An act only inserts its row, so acts never wait for each other; a job then gives the rows of a tenant
-their sequence, hashes each with its predecessor and signs the newest hash. A row that is later changed,
-removed or slipped in breaks the chain, and `check_chain` says where. No row names a person.
+An act only inserts its row, so acts never wait for each other; a job then gives the rows of a
+tenant their sequence, hashes each with its predecessor and signs the newest hash. A row that is
+later changed, removed or slipped in breaks the chain, and `check_chain` says where. No row names a
+person.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from shared.errors import VerificationError
 from shared.jose import jws
 from shared.runtime.database import Database
 
+from .context import Issuer, Tenant
 from .tables import audit, audit_heads
 
 HEAD_TYP = "audit-head+jwt"
@@ -27,29 +29,42 @@ _NEXT = (
 )
 
 
-def record(  # noqa: PLR0913 - each is a column
+def record(
+    issuer: Issuer,
     connection: Connection,
+    tenant: Tenant,
     *,
-    tenant: str,
-    id: str,  # noqa: A002 - the column's name
-    at: datetime,
+    now: datetime,
     actor: str,
     act: str,
-    object: str,  # noqa: A002 - the column's name
+    on: str,
     reason: str | None = None,
     legal_basis: str | None = None,
     second_approver: str | None = None,
 ) -> None:
-    """Write one row; it counts exactly if the transaction of *connection* does."""
+    """Write one row; it counts exactly if the transaction of *connection* does.
+
+    Args:
+        issuer: gives the row its id.
+        connection: in the transaction of the act.
+        tenant: whose trail.
+        now: the time of the act.
+        actor: an API client, or "wallet".
+        act: what was done, such as "credential_revoked".
+        on: the id of what it was done to.
+        reason: a reason code.
+        legal_basis: as the actor states it.
+        second_approver: as the actor states it.
+    """
     connection.execute(
         _INSERT,
         {
-            "tenant": tenant,
-            "id": id,
-            "at": at,
+            "tenant": tenant.name,
+            "id": issuer.new_id("aud"),
+            "at": now,
             "actor": actor,
             "act": act,
-            "object": object,
+            "object": on,
             "reason": reason,
             "legal_basis": legal_basis,
             "second_approver": second_approver,

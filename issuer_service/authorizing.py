@@ -1,15 +1,13 @@
-"""From a code to an access token, and from an access token to what it allows.
+"""From a code to an access token: the token endpoint.
 
-The Pre-Authorized Code and the Transaction Code are judged by one UPDATE: it redeems the code, or counts
-a wrong try, and of two at once one wins. Tokens are opaque, stored hashed, bound to the DPoP key.
-OpenID4VCI 1.0, section 6; RFC 9449; PROFILE I-28 to I-36, I-51 to I-56.
+The Pre-Authorized Code and the Transaction Code are judged by one UPDATE: it redeems the code, or
+counts a wrong try, and of two at once one wins. Tokens are opaque, stored hashed, bound to the DPoP
+key. OpenID4VCI 1.0, section 6; RFC 9449; PROFILE I-28 to I-36, I-51 to I-56.
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, insert, select, update
 
@@ -19,10 +17,7 @@ from shared.oauth.errors import (
     InvalidAuthorizationDetails,
     InvalidClient,
     InvalidDpopProof,
-    InvalidDpopProofAtResource,
     InvalidGrant,
-    InvalidRequest,
-    InvalidToken,
     UnsupportedGrantType,
 )
 from shared.oauth.messages import (
@@ -31,13 +26,14 @@ from shared.oauth.messages import (
     PreAuthorizedCodeRequest,
     TokenResponse,
 )
-from shared.runtime.database import insert_once, once
+from shared.runtime.database import once
 from shared.trust import Role
 
 from . import auditing
+from .access import Headers, use_once
 from .context import Issuer, Tenant
 from .offers import MAX_TRIES, hashed
-from .tables import grants, offers, used_values
+from .tables import grants, offers
 
 _RIGHT = offers.c.tx_code == bindparam("right_tx_code")
 _REDEEM = (
@@ -56,64 +52,12 @@ _REDEEM = (
     .returning(offers.c.id, offers.c.state, offers.c.configuration_ids)
 )
 _GRANT = insert(grants)
-_BY_TOKEN = (
-    select(
-        grants.c.id,
-        grants.c.jkt,
-        grants.c.client_id,
-        grants.c.attested,
-        grants.c.configuration_ids,
-        grants.c.identified,
-        grants.c.expires_at,
-        grants.c.revoked_at,
-        offers.c.id.label("offer_id"),
-        offers.c.subject,
-        offers.c.holder,
-        offers.c.content,
-    )
-    .join_from(
-        grants, offers, (grants.c.tenant == offers.c.tenant) & (grants.c.offer_id == offers.c.id)
-    )
-    .where(grants.c.token_hash == bindparam("by_token"), grants.c.tenant == bindparam("of_tenant"))
-)
 
 
 class CodeSpent(InvalidGrant):
     """Redeemed already: a code is good once, even if its answer was lost (DESIGN, "Decided")."""
 
     public = "The code was used already. Ask the agency to renew the offer; it takes one call."
-
-
-@dataclass(frozen=True, slots=True)
-class Headers:
-    """What authenticates a request: every value of each header, as received."""
-
-    authorization: Sequence[str]
-    dpop: Sequence[str]
-    attestation: Sequence[str]
-    attestation_pop: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class AccessGrant:
-    """What a verified access token allows, and the proof it came with.
-
-    Attributes:
-        client_id: as the wallet says; *attested* if its provider says so too.
-        identified: whether credentials are asked for by `credential_identifier` (I-66).
-        proof: its use is to be recorded in the transaction of the act.
-    """
-
-    id: str
-    offer_id: str
-    client_id: str | None
-    attested: bool
-    configuration_ids: tuple[str, ...]
-    identified: bool
-    subject: bytes | None
-    holder: bytes | None
-    content: bytes
-    proof: dpop.DpopProof
 
 
 def authenticate(
@@ -191,7 +135,9 @@ def redeem(
             },
         ).one_or_none()
         if row is None:
-            response = _refused(issuer, connection, tenant, code_hash, tx_code, now)
+            response = _refused(
+                issuer, connection, tenant, code_hash=code_hash, tx_code=tx_code, now=now
+            )
         elif row.state == "open":
             response = InvalidGrant("token request: wrong tx_code")
         else:
@@ -257,6 +203,7 @@ def _refused(
     issuer: Issuer,
     connection: Connection,
     tenant: Tenant,
+    *,
     code_hash: bytes,
     tx_code: bytes,
     now: datetime,
@@ -281,83 +228,15 @@ def _refused(
             )
             if once(connection, stop):
                 auditing.record(
+                    issuer,
                     connection,
-                    tenant=tenant.name,
-                    id=issuer.new_id("aud"),
-                    at=now,
+                    tenant,
+                    now=now,
                     actor="wallet",
                     act="code_used_twice",
-                    object=row.id,
+                    on=row.id,
                 )
         return CodeSpent("token request: the code was used already")
     if row.tries >= MAX_TRIES:
         return InvalidGrant("token request: locked after too many wrong tx_codes")
     return InvalidGrant("token request: the offer is expired or cancelled")
-
-
-def access_grant(
-    issuer: Issuer, tenant: Tenant, headers: Headers, query: Mapping[str, str], *, endpoint: str
-) -> AccessGrant:
-    """What the access token of a request at *endpoint* allows.
-
-    Raises:
-        InvalidToken, InvalidDpopProofAtResource, UseDpopNonceAtResource: 401, each with a challenge.
-        InvalidRequest: a token in the query string (I-36).
-
-    Specification: RFC 9449, section 7; PROFILE I-33 to I-36, I-65.
-    """
-    if "access_token" in query:
-        raise InvalidRequest("access token: in the query string")
-    now = issuer.clock()
-    token = dpop.access_token(headers.authorization)
-    with issuer.database.reading() as connection:
-        row: Any = connection.execute(
-            _BY_TOKEN, {"by_token": hashed(token), "of_tenant": tenant.name}
-        ).one_or_none()
-    if row is None:
-        raise InvalidToken("access token: unknown")
-    proof = dpop.verify(
-        headers.dpop,
-        method="POST",
-        url=f"{tenant.identifier}/{endpoint}",
-        now=now,
-        access_token=token,
-        expected_jkt=row.jkt,
-        nonces=issuer.nonce_source(tenant.rs_nonces, now) if tenant.file.dpop_nonce else None,
-    )
-    if row.revoked_at is not None or row.expires_at <= now:
-        raise InvalidToken("access token: revoked or expired")
-    return AccessGrant(
-        id=row.id,
-        offer_id=row.offer_id,
-        client_id=row.client_id,
-        attested=row.attested,
-        configuration_ids=tuple(row.configuration_ids.split()),
-        identified=row.identified,
-        subject=row.subject,
-        holder=row.holder,
-        content=row.content,
-        proof=proof,
-    )
-
-
-def use_proof(connection: Connection, tenant: Tenant, grant: AccessGrant, now: datetime) -> None:
-    """Record the proof that came with *grant*; raises InvalidDpopProofAtResource the second time."""
-    use_once(connection, tenant, grant.proof.use, now + 2 * dpop.WINDOW, InvalidDpopProofAtResource)
-
-
-def use_once(
-    connection: Connection,
-    tenant: Tenant,
-    value: bytes,
-    until: datetime,
-    refusal: type[ProtocolError],
-) -> None:
-    """Record that *value* was used; of two at once one gets *refusal* (S-02).
-
-    Args:
-        until: when *value* is refused anyway, so that its record may go.
-    """
-    row = {"tenant": tenant.name, "hash": value, "expires_at": until}
-    if not insert_once(connection, used_values, row):
-        raise refusal("used already")

@@ -27,13 +27,13 @@ _MAX_SHAPES = 256
 
 
 class _File(BaseModel):
-    """The members of a data file. Unknown ones are refused: a misspelt policy would not be obeyed."""
+    """The members of a data file. Unknown ones are refused: a misspelt policy is not obeyed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class StatusPolicy(_File):
-    """How soon a change must be seen, and whether a credential may be suspended (E-01: a PID may not).
+    """How soon a change is to be seen, and whether a credential may be suspended (E-01).
 
     Attributes:
         ttl: seconds for which a Status List Token may be kept (ST-42).

@@ -1,9 +1,9 @@
 """From a register's fields to the claims of one Credential Configuration, after its data file.
 
-Each rule of the file's `register` member names a claim and says which field fills it and how to read
-the field; a field that is empty fills nothing. What is derived from a date (age limits) is only true
-when it is certain: of a birth date known by year alone the last day counts, and who was born on 29
-February reaches an age on 1 March in common years.
+Each rule of the file's `register` member names a claim and says which field fills it and how to
+read the field; a field that is empty fills nothing. What is derived from a date (age limits) is
+only true when it is certain: of a birth date known by year alone the last day counts, and who was
+born on 29 February reaches an age on 1 March in common years.
 """
 
 import calendar
@@ -98,6 +98,8 @@ class Reader:
         """The claims of *entry*.
 
         Args:
+            entry: of the person.
+            now: decides which ages are reached.
             constants: fields that do not come from the register, such as "tenant.name".
 
         Raises:

@@ -1,4 +1,4 @@
-"""What is no longer needed goes: secrets of ended offers, used nonces, spent tokens (S-03, I-112)."""
+"""What is no longer needed goes: secrets of ended offers, used nonces (S-03, I-112)."""
 
 from datetime import datetime, timedelta
 
@@ -16,8 +16,8 @@ _REPEATABLE = timedelta(days=1)
 def clean(database: Database, *, now: datetime) -> None:
     """Erase what its purpose has left; each statement alone, so nobody waits for long.
 
-    An offer keeps its content while its token may be used again, and an uncollected one for 30 days,
-    in which it can be renewed. Issuances stay: they are what can be revoked.
+    An offer keeps its content while its token may be used again, and an uncollected one for 30
+    days, in which it can be renewed. Issuances stay: they are what can be revoked.
     """
     of_offer = and_(grants.c.tenant == offers.c.tenant, grants.c.offer_id == offers.c.id)
     collected = select(grants.c.id).where(of_offer, grants.c.issued > 0).exists()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.crypto.keys import Signer
-from shared.crypto.software import SoftwareKey
 from shared.crypto.sealing import TimedNonces, hkdf
+from shared.crypto.software import SoftwareKey
 from shared.encoding import Clock, RandomBytes, b64url_encode
 from shared.errors import NotFound
 from shared.oauth.messages import NonceSource
@@ -27,7 +27,7 @@ NONCE_LIFE = timedelta(minutes=5)  # I-34, I-61
 
 
 class Secrets:
-    """Symmetric keys, all derived from one secret of the installation, each for one purpose (C-10)."""
+    """Symmetric keys, derived from one secret of the installation, each for one purpose (C-10)."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -38,7 +38,7 @@ class Secrets:
         self._tx_codes = hkdf(secret, "issuer", "transaction codes")
 
     def person(self, tenant: str, reference: str) -> bytes:
-        """A reference to a person as it is stored: useless without the key, and in another tenant."""
+        """A reference to a person as it is stored: useless without the key or in another tenant."""
         return _keyed(self._people, tenant, reference)
 
     def claims(self, tenant: str, canonical: bytes) -> bytes:
@@ -73,7 +73,8 @@ class Tenant:
     Attributes:
         identifier: the Credential Issuer Identifier and issuer of the Authorization Server.
         documents: its metadata as served.
-        c_nonces, as_nonces, rs_nonces, challenges: of the Nonce Endpoint; for DPoP at the token endpoint
+        c_nonces, as_nonces, rs_nonces, challenges: of the Nonce Endpoint; for DPoP at the token
+            endpoint
             and at resources; for client attestations. None passes for another (I-34, S-04).
     """
 

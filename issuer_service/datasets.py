@@ -1,8 +1,8 @@
-"""The claims of one credential: from the API caller or the register, held against the Type Metadata.
+"""The claims of one credential: from the caller or the register, held against the Type Metadata.
 
-What is offered is checked when it is offered and again when it is issued, since the register may have
-changed meanwhile (F-TM-08). An entry that is missing, a mark that forbids, a claim that is missing and
-a register that does not answer are four different answers.
+What is offered is checked when it is offered and again when it is issued, since the register may
+have changed meanwhile (F-TM-08). An entry that is missing, a mark that forbids, a claim that is
+missing and a register that does not answer are four different answers.
 """
 
 from collections.abc import Mapping
@@ -61,7 +61,11 @@ def dataset(
     """The claims for *configuration*; those *given* by the caller come before the register's.
 
     Args:
+        tenant: whose register is asked.
+        configuration: the type and its rules.
+        subject: the register's reference of a person.
         given: by configuration id.
+        now: decides which ages are reached.
 
     Raises:
         SubjectMissing, SubjectUnknown, SubjectRefused, ClaimsNotFitting: there are no such claims.

@@ -1,9 +1,9 @@
 """Which place of which Status List a new credential gets.
 
-A process leases counters of a list in blocks and permutes each under a secret key: no row is touched
-per issuance, the places look random, none is given twice (ST-31; DESIGN, "Decided"). What a process
-leased and did not use before it ended is lost, which costs nothing. The unique key of the table `copies`
-is the backstop.
+A process leases counters of a list in blocks and permutes each under a secret key: no row is
+touched per issuance, the places look random, none is given twice (ST-31; DESIGN, "Decided"). What a
+process leased and did not use before it ended is lost, which costs nothing. The unique key of the
+table `copies` is the backstop.
 """
 
 import threading
@@ -112,8 +112,13 @@ class Indexes:
         """*count* places of one list whose `ttl` is *ttl*.
 
         Args:
+            tenant: whose lists.
+            ttl: in seconds; configurations of one ttl share lists.
+            count: at most the size of a block.
+            now: a lease ends after half a day.
             needed_until: when the last credential that may get a place of this block expires.
-            first_token: signs the empty list of that number; called when a new list is begun, so that
+            first_token: signs the empty list of that number; called when a new list is begun, so
+                that
                 no credential ever points to a list that is not published.
 
         Raises:

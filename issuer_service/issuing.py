@@ -1,9 +1,9 @@
 """Credential and notification requests (OpenID4VCI 1.0, sections 8 and 11).
 
-Everything is computed and checked first; then one transaction consumes the nonce, counts against the
-grant and records the issuance with its places in a Status List; only then are credentials signed.
-Whatever exists can be revoked, even after a crash. Claims, proof keys and credentials are not kept
-(I-112). PROFILE I-65 to I-74, I-90, I-110 to I-115.
+Everything is computed and checked first; then one transaction consumes the nonce, counts against
+the grant and records the issuance with its places in a Status List; only then are credentials
+signed. Whatever exists can be revoked, even after a crash. Claims, proof keys and credentials are
+not kept (I-112). PROFILE I-65 to I-74, I-90, I-110 to I-115.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ from shared.runtime.database import once
 from shared.trust import Role
 
 from . import auditing
-from .authorizing import AccessGrant, use_once, use_proof
+from .access import AccessGrant, use_once, use_proof
 from .catalogue import Configuration
 from .claims import SubjectRefused
 from .context import NONCE_LIFE, Issuer, Tenant
@@ -83,7 +83,8 @@ def issue_credentials(
 
     Raises:
         ProtocolError: a refusal of section 8.3.1; the nonce is consumed only by success.
-        Unavailable: the register or the database does not answer; the same request may be sent again.
+        Unavailable: the register or the database does not answer; the same request may be sent
+            again.
 
     Specification: OpenID4VCI 1.0, section 8; PROFILE I-65 to I-74.
     """
@@ -146,13 +147,13 @@ def issue_credentials(
         connection.execute(_RECORD, row)
         connection.execute(_COPY, places)
         auditing.record(
+            issuer,
             connection,
-            tenant=tenant.name,
-            id=issuer.new_id("aud"),
-            at=now,
+            tenant,
+            now=now,
             actor="wallet",
             act="credential_issued",
-            object=issuance_id,
+            on=issuance_id,
         )
     # 7. Sign. What is lost from here on exists as a record and can be revoked.
     uri = tenant.status_uri(taken.list)
@@ -237,7 +238,7 @@ def _claims(
 def _count(
     connection: Connection, tenant: Tenant, grant: AccessGrant, count: int, now: datetime
 ) -> None:
-    """Count *count* copies; whoever cancels or renews the offer at this moment comes before or after."""
+    """Count *count* copies; who cancels the offer at this moment comes before or after."""
     values = {"of_tenant": tenant.name, "of_grant": grant.id, "count": count, "now": now}
     if not once(connection, _COUNT, values):
         raise InvalidToken("access token: revoked, expired or used up meanwhile")

@@ -1,21 +1,20 @@
-"""An agency offers: Credential Offer, Pre-Authorized Code, Transaction Code (OpenID4VCI 1.0, section 4).
+"""An agency offers: Credential Offer, Pre-Authorized Code, Transaction Code.
 
-A code is good once. Whoever never collected gets a new one by one call, with the Transaction Code that
-is already in the post. PROFILE I-20 to I-25.
+A code is good once. Whoever never collected gets a new one by one call, with the Transaction Code
+that is already in the post. OpenID4VCI 1.0, section 4; PROFILE I-20 to I-25.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic import JsonValue as JsonMember
 from sqlalchemy import Connection, insert, select, update
 
-from shared.encoding import JsonValue, dump_json
-from shared.errors import Conflict, InvalidInput, NotFound
-from shared.oid4vci.offer import CredentialOffer
+from shared.encoding import dump_json
+from shared.errors import Conflict, InvalidInput
 from shared.runtime.client_credentials import ApiCaller
 from shared.runtime.database import once
 from shared.runtime.idempotency import Stored, idempotent
@@ -23,19 +22,7 @@ from shared.runtime.idempotency import Stored, idempotent
 from . import auditing
 from .context import Issuer, Tenant
 from .datasets import dataset
-from .offers import (
-    SELECT,
-    Content,
-    OfferEnded,
-    OfferView,
-    Row,
-    content_of,
-    hashed,
-    read_row,
-    state_of,
-    view,
-)
-from .paging import before, cursor
+from .offers import Content, OfferEnded, OfferView, Row, content_of, get, hashed, read_row, view
 from .tables import grants, metadata, offers
 
 _INSERT = insert(offers)
@@ -90,13 +77,6 @@ class Renewal(_Body):
     new_tx_code: bool = False
 
 
-class OfferPage(BaseModel):
-    """Some offers, and the cursor of the next ones if there are more."""
-
-    offers: list[OfferView]
-    next: str | None = None
-
-
 class UnknownConfiguration(InvalidInput):
     """Not a configuration that this tenant offers."""
 
@@ -130,7 +110,8 @@ def create(
     """Offer credentials to one person; the same *key* with the same request gives the same offer.
 
     Raises:
-        UnknownConfiguration, SubjectUnknown, SubjectRefused, ClaimsNotFitting, Unavailable: nothing was
+        UnknownConfiguration, SubjectUnknown, SubjectRefused, ClaimsNotFitting, Unavailable: nothing
+            was
             offered; each says why.
         Conflict: the idempotency key belongs to another request.
 
@@ -175,39 +156,23 @@ def create(
 
     def act(connection: Connection) -> str:
         connection.execute(_INSERT, row)
-        _audit(issuer, connection, tenant, caller, "offer_created", offer_id, now)
+        auditing.record(
+            issuer,
+            connection,
+            tenant,
+            now=now,
+            actor=caller.client_id,
+            act="offer_created",
+            on=offer_id,
+        )
         return offer_id
 
-    made = _once(issuer, tenant, caller, key, ("create", wanted.model_dump_json()), act)
+    made = _once(
+        issuer, tenant, caller, key=key, request=("create", wanted.model_dump_json()), act=act
+    )
     if made == offer_id:
         return view(issuer, tenant, {**row, "collected": False}, content, now, with_tx_code=True)
     return get(issuer, tenant, made, with_tx_code=True)
-
-
-def get(issuer: Issuer, tenant: Tenant, offer_id: str, *, with_tx_code: bool = False) -> OfferView:
-    """One offer as the agency sees it; its links as long as it can be collected.
-
-    Raises:
-        NotFound: this tenant has no such offer.
-    """
-    with issuer.database.reading() as connection:
-        row = read_row(connection, tenant, offer_id)
-    content = content_of(issuer, tenant, row)
-    return view(issuer, tenant, row, content, issuer.clock(), with_tx_code=with_tx_code)
-
-
-def page(issuer: Issuer, tenant: Tenant, *, limit: int, after: str | None) -> OfferPage:
-    """At most *limit* offers, newest first, from the cursor *after* on."""
-    statement = SELECT.where(offers.c.tenant == tenant.name)
-    if after is not None:
-        statement = statement.where(before(offers, "created_at", after))
-    statement = statement.order_by(offers.c.created_at.desc(), offers.c.id.desc())
-    with issuer.database.reading() as connection:
-        rows = connection.execute(statement.limit(limit + 1)).mappings().all()
-    now = issuer.clock()
-    shown = [view(issuer, tenant, row, None, now) for row in rows[:limit]]
-    last = rows[limit - 1] if len(rows) > limit else None
-    return OfferPage(offers=shown, next=last and cursor(last["created_at"], last["id"]))
 
 
 def cancel(
@@ -224,10 +189,18 @@ def cancel(
     def act(connection: Connection) -> str:
         row = read_row(connection, tenant, offer_id)
         _change(connection, tenant, row, now, {"state": "cancelled", "content": b""})
-        _audit(issuer, connection, tenant, caller, "offer_cancelled", offer_id, now)
+        auditing.record(
+            issuer,
+            connection,
+            tenant,
+            now=now,
+            actor=caller.client_id,
+            act="offer_cancelled",
+            on=offer_id,
+        )
         return offer_id
 
-    _once(issuer, tenant, caller, key, ("cancel", offer_id), act)
+    _once(issuer, tenant, caller, key=key, request=("cancel", offer_id), act=act)
     return get(issuer, tenant, offer_id)
 
 
@@ -264,34 +237,26 @@ def renew(
             **_secret_columns(issuer, content),
         }
         _change(connection, tenant, row, now, changes)
-        _audit(issuer, connection, tenant, caller, "offer_renewed", offer_id, now)
+        auditing.record(
+            issuer,
+            connection,
+            tenant,
+            now=now,
+            actor=caller.client_id,
+            act="offer_renewed",
+            on=offer_id,
+        )
         return offer_id
 
-    _once(issuer, tenant, caller, key, ("renew", offer_id, wanted.model_dump_json()), act)
+    _once(
+        issuer,
+        tenant,
+        caller,
+        key=key,
+        request=("renew", offer_id, wanted.model_dump_json()),
+        act=act,
+    )
     return get(issuer, tenant, offer_id, with_tx_code=True)
-
-
-def by_reference(issuer: Issuer, tenant: Tenant, reference: str) -> CredentialOffer:
-    """The Credential Offer under the unguessable *reference* of its own URI (I-23).
-
-    Raises:
-        NotFound: unknown, expired, redeemed or cancelled: the same answer for all (S-42).
-    """
-    with issuer.database.reading() as connection:
-        row = (
-            connection.execute(
-                SELECT.where(
-                    offers.c.reference_hash == hashed(reference),
-                    offers.c.tenant == tenant.name,
-                )
-            )
-            .mappings()
-            .one_or_none()
-        )
-    if row is None or state_of(row, issuer.clock()) != "open":
-        raise NotFound("offer: not open under this reference")
-    content = Content.open(issuer, tenant.name, row["id"], row["content"])
-    return content.offer(tenant, row["configuration_ids"].split())
 
 
 def _change(
@@ -301,10 +266,10 @@ def _change(
     now: datetime,
     changes: Mapping[str, object],
 ) -> None:
-    """Change an uncollected offer and kill its grants, against redeeming and issuing at the same time.
+    """Change an uncollected offer and kill its grants, whoever redeems or issues at the same time.
 
-    The order matters: the offer's row first, so that whoever redeems waits or has finished; then the
-    grants that issued nothing; then a look at whether one did.
+    The order matters: the offer's row first, so that whoever redeems waits or has finished; then
+    the grants that issued nothing; then a look at whether one did.
     """
     if row["state"] == "cancelled":
         raise OfferEnded("cancelled")
@@ -335,6 +300,7 @@ def _once(
     issuer: Issuer,
     tenant: Tenant,
     caller: ApiCaller,
+    *,
     key: str | None,
     request: tuple[str, ...],
     act: Callable[[Connection], str],
@@ -354,23 +320,3 @@ def _once(
         act=lambda connection: Stored(200, act(connection).encode()),
     )
     return stored.body.decode()
-
-
-def _audit(  # noqa: PLR0917 - private
-    issuer: Issuer,
-    connection: Connection,
-    tenant: Tenant,
-    caller: ApiCaller,
-    act: str,
-    offer_id: str,
-    now: datetime,
-) -> None:
-    auditing.record(
-        connection,
-        tenant=tenant.name,
-        id=issuer.new_id("aud"),
-        at=now,
-        actor=caller.client_id,
-        act=act,
-        object=offer_id,
-    )

@@ -1,7 +1,7 @@
 """Offers as rows: what they hold sealed, in which state they are, how an agency sees them.
 
-What an offer carries in secret (its codes, the reference to a person, claims that the caller gave) lies
-sealed in its row until the offer ends, then is erased.
+What an offer carries in secret (its codes, the reference to a person, claims that the caller gave)
+lies sealed in its row until the offer ends, then is erased.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from shared.errors import Conflict, NotFound
 from shared.oid4vci.offer import CredentialOffer, Grants, PreAuthorizedGrant, TxCode, offer_link
 
 from .context import Issuer, Tenant
+from .paging import before, cursor
 from .tables import grants, offers
 
 MAX_TRIES = 5  # I-51
@@ -124,6 +125,7 @@ def hashed(secret: str) -> bytes:
 
 
 def read_row(connection: Connection, tenant: Tenant, offer_id: str) -> RowMapping:
+    """The row of one offer; raises NotFound if this tenant has no such one."""
     row = (
         connection.execute(SELECT.where(offers.c.tenant == tenant.name, offers.c.id == offer_id))
         .mappings()
@@ -135,12 +137,14 @@ def read_row(connection: Connection, tenant: Tenant, offer_id: str) -> RowMappin
 
 
 def content_of(issuer: Issuer, tenant: Tenant, row: Row) -> Content | None:
+    """What *row* holds sealed; None once it was erased."""
     if not row["content"]:
         return None
     return Content.open(issuer, tenant.name, row["id"], row["content"])
 
 
 def state_of(row: Row, now: datetime) -> State:
+    """The state that an agency is told."""
     if row["collected"]:
         return "collected"
     if row["state"] == "open":
@@ -172,6 +176,13 @@ class OfferView(BaseModel):
     qr: str | None = None
     credential_offer: CredentialOffer | None = None
     tx_code: str | None = None
+
+
+class OfferPage(BaseModel):
+    """Some offers, and the cursor of the next ones if there are more."""
+
+    offers: list[OfferView]
+    next: str | None = None
 
 
 def view(
@@ -208,3 +219,52 @@ def view(
             shown.credential_offer = content.offer(tenant, credentials)
             shown.tx_code = content.tx_code
     return shown
+
+
+def get(issuer: Issuer, tenant: Tenant, offer_id: str, *, with_tx_code: bool = False) -> OfferView:
+    """One offer as the agency sees it; its links as long as it can be collected.
+
+    Raises:
+        NotFound: this tenant has no such offer.
+    """
+    with issuer.database.reading() as connection:
+        row = read_row(connection, tenant, offer_id)
+    content = content_of(issuer, tenant, row)
+    return view(issuer, tenant, row, content, issuer.clock(), with_tx_code=with_tx_code)
+
+
+def page(issuer: Issuer, tenant: Tenant, *, limit: int, after: str | None) -> OfferPage:
+    """At most *limit* offers, newest first, from the cursor *after* on."""
+    statement = SELECT.where(offers.c.tenant == tenant.name)
+    if after is not None:
+        statement = statement.where(before(offers, "created_at", after))
+    statement = statement.order_by(offers.c.created_at.desc(), offers.c.id.desc())
+    with issuer.database.reading() as connection:
+        rows = connection.execute(statement.limit(limit + 1)).mappings().all()
+    now = issuer.clock()
+    shown = [view(issuer, tenant, row, None, now) for row in rows[:limit]]
+    last = rows[limit - 1] if len(rows) > limit else None
+    return OfferPage(offers=shown, next=last and cursor(last["created_at"], last["id"]))
+
+
+def by_reference(issuer: Issuer, tenant: Tenant, reference: str) -> CredentialOffer:
+    """The Credential Offer under the unguessable *reference* of its own URI (I-23).
+
+    Raises:
+        NotFound: unknown, expired, redeemed or cancelled: the same answer for all (S-42).
+    """
+    with issuer.database.reading() as connection:
+        row = (
+            connection.execute(
+                SELECT.where(
+                    offers.c.reference_hash == hashed(reference),
+                    offers.c.tenant == tenant.name,
+                )
+            )
+            .mappings()
+            .one_or_none()
+        )
+    if row is None or state_of(row, issuer.clock()) != "open":
+        raise NotFound("offer: not open under this reference")
+    content = Content.open(issuer, tenant.name, row["id"], row["content"])
+    return content.offer(tenant, row["configuration_ids"].split())

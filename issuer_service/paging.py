@@ -14,7 +14,7 @@ def cursor(at: datetime, row_id: str) -> str:
 
 
 def before(table: Table, column: str, after: str) -> ColumnElement[bool]:
-    """The rows of *table* that follow the cursor *after*, in the order of *column* and id, descending.
+    """The rows of *table* after the cursor *after*, in the order of *column* and id, descending.
 
     Raises:
         InvalidInput: not a cursor of ours.

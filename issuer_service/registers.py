@@ -1,9 +1,9 @@
 """Where claims come from: a register of people, behind one Protocol.
 
-A register knows people by its own reference and says what it holds about them as text fields, with a
-version that changes when the entry does. What becomes of the fields is the Credential Configuration's
-business (claims.py). A missing entry is a statement; a register that does not answer is `Unavailable`:
-the two are never merged.
+A register knows people by its own reference and says what it holds about them as text fields, with
+a version that changes when the entry does. What becomes of the fields is the Credential
+Configuration's business (claims.py). A missing entry is a statement; a register that does not
+answer is `Unavailable`: the two are never merged.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class SubjectUnknown(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a register holds about one person: non-empty fields, marks such as "deceased", version."""
+    """What a register holds about one person: fields, marks such as "deceased", a version."""
 
     reference: str
     fields: Mapping[str, str]

@@ -1,13 +1,14 @@
-"""Revoke, suspend, reinstate: by credential or by person, with a reason, in the audit trail (I-113).
+"""Revoke, suspend, reinstate: by credential or by person, with a reason, audited (I-113).
 
-One issuance is all copies of one credential response, and its state is the state of every copy. Moves
-are one guarded UPDATE; a move that the state does not allow is refused with those that it does.
-Lists show the change within five seconds; nobody is told it happened before it is in the database.
+One issuance is all copies of one credential response, and its state is the state of every copy.
+Moves are one guarded UPDATE; a move that the state does not allow is refused with those that it
+does. Lists show the change within five seconds; nobody is told it happened before it is in the
+database.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, RowMapping, select, update
@@ -28,6 +29,11 @@ from .tables import issuances, metadata
 
 Move = Literal["revoke", "suspend", "reinstate"]
 _TARGETS: Mapping[Move, str] = {"revoke": "revoked", "suspend": "suspended", "reinstate": "valid"}
+_ACTS: Mapping[Move, str] = {
+    "revoke": "credential_revoked",
+    "suspend": "credential_suspended",
+    "reinstate": "credential_reinstated",
+}
 _NAMES: Mapping[Status, Move] = {
     Status.INVALID: "revoke",
     Status.SUSPENDED: "suspend",
@@ -161,13 +167,13 @@ def change(
             raise MoveNotAllowed(rows[0]["state"], _moves(tenant, rows[0]))
         for each in moved:
             auditing.record(
+                issuer,
                 connection,
-                tenant=tenant.name,
-                id=issuer.new_id("aud"),
-                at=now,
+                tenant,
+                now=now,
                 actor=caller.client_id,
-                act=f"credential_{_TARGETS[move] if move != 'reinstate' else 'reinstated'}",
-                object=each,
+                act=_ACTS[move],
+                on=each,
                 reason=order.reason,
                 legal_basis=order.legal_basis,
                 second_approver=order.second_approver,
@@ -221,7 +227,7 @@ def _moves(tenant: Tenant, row: RowMapping) -> list[Move]:
 
 
 def _move(connection: Connection, row: RowMapping, move: Move, order: Order, now: datetime) -> bool:
-    """Whether the state was still the one that *row* shows: of two clerks at once one moves first."""
+    """Whether the state was still that of *row*: of two clerks at once one moves first."""
     return once(
         connection,
         update(issuances)

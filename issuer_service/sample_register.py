@@ -1,8 +1,8 @@
 """A register of invented citizens: the same seed gives the same people, on every machine.
 
 The first thirteen (`AV-000001` and so on) are chosen, the documents and tests name them; the others
-are drawn. What real registers hold and systems forget is in it on purpose: five scripts, people with
-one name, birth dates of which only the year or the month is known, 29 February, a dead person,
+are drawn. What real registers hold and systems forget is in it on purpose: five scripts, people
+with one name, birth dates of which only the year or the month is known, 29 February, a dead person,
 protected addresses, unknown nationality.
 """
 

@@ -1,9 +1,9 @@
 """Status List Tokens: what changed is put into the lists in ticks, signed, and served from memory.
 
 A job that one replica holds at a time applies the changes of the last tick to the lists it keeps in
-memory, changes a few places that belong to nobody as cover (ST-33), signs and stores the token. Every
-process serves what is stored from its memory and looks for a newer version at most once a second, so a
-change is seen within five seconds everywhere.
+memory, changes a few places that belong to nobody as cover (ST-33), signs and stores the token.
+Every process serves what is stored from its memory and looks for a newer version at most once a
+second, so a change is seen within five seconds everywhere.
 """
 
 import gzip
@@ -75,8 +75,13 @@ class Publisher(Protocol):
     """Whose lists are published."""
 
     @property
-    def status_key(self) -> Signer: ...
-    def status_uri(self, number: int) -> str: ...
+    def status_key(self) -> Signer:
+        """Signs its lists."""
+        ...
+
+    def status_uri(self, number: int) -> str:
+        """Where list *number* lies."""
+        ...
 
 
 def sign_list(

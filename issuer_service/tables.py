@@ -1,9 +1,9 @@
 """The issuer's own database; nobody else reads it.
 
-Tenant is part of every key. Rows on hot paths are found by a random key of their own. Codes, tokens and
-references are stored hashed (S-01), Transaction Codes and references to people as HMAC; no table holds
-an issued credential, a Disclosure or a proof key (I-112). Claims given by the API caller lie sealed in
-their offer until it ends.
+Tenant is part of every key. Rows on hot paths are found by a random key of their own. Codes, tokens
+and references are stored hashed (S-01), Transaction Codes and references to people as HMAC; no
+table holds an issued credential, a Disclosure or a proof key (I-112). Claims given by the API
+caller lie sealed in their offer until it ends.
 """
 
 from sqlalchemy import (

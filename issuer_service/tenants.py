@@ -36,7 +36,8 @@ class TenantFile(_Part):
         country: ISO 3166-1 alpha-2; the claim `issuing_country`.
         credentials: ids of the configurations it offers; none means all in the catalogue.
         register: where claims come from; without one every caller gives them.
-        wallets_without_attestation: accept wallets that prove nothing about themselves. Outside HAIP
+        wallets_without_attestation: accept wallets that prove nothing about themselves. Outside
+            HAIP
             (4.4.1), so it is off by default and warned of at start.
         dpop_nonce: demand a nonce of ours in DPoP proofs (I-34).
     """
@@ -63,7 +64,8 @@ def read_tenants(directory: Path) -> dict[str, TenantFile]:
     """All tenants in *directory*, by name.
 
     Raises:
-        InvalidInput: there is none, or a file is faulty; the text names the file and the first fault.
+        InvalidInput: there is none, or a file is faulty; the text names the file and the first
+            fault.
     """
     found: dict[str, TenantFile] = {}
     for path in sorted(directory.glob("*.json")):

@@ -1,7 +1,8 @@
 """The agency's API: offers and issuances, under OAuth client credentials.
 
-Roles: `offers` creates, renews and cancels, `status` revokes, suspends and reinstates, `read` lists.
-Every write takes an Idempotency-Key. References to people travel in bodies, never in paths or queries.
+Roles: `offers` creates, renews and cancels, `status` revokes, suspends and reinstates, `read`
+lists. Every write takes an Idempotency-Key. References to people travel in bodies, never in paths
+or queries.
 """
 
 from collections.abc import Mapping
@@ -24,10 +25,10 @@ from shared.runtime.routes import (
     protocol_router,
 )
 
-from .. import offering, revoking
+from .. import offering, offers, revoking
 from ..context import Issuer, Tenant
-from ..offering import NewOffer, OfferPage, Renewal
-from ..offers import OfferView
+from ..offering import NewOffer, Renewal
+from ..offers import OfferPage, OfferView
 from ..revoking import IssuancePage, IssuanceView, Move, Order
 
 api: ApiRouter[Issuer] = hot_api_router("/api/v1")
@@ -78,14 +79,14 @@ def list_offers(call: Call, issuer: Issuer) -> OfferPage:
     """All offers, newest first; `limit` and `after` page through them."""
     tenant, _ = _caller(call, issuer, "read")
     limit, after = _page(call)
-    return offering.page(issuer, tenant, limit=limit, after=after)
+    return offers.page(issuer, tenant, limit=limit, after=after)
 
 
 @api.get("/{tenant}/offers/{offer_id}", answer=OfferView)
 def get_offer(call: Call, issuer: Issuer) -> OfferView:
     """One offer, with its link as long as it can be collected."""
     tenant, _ = _caller(call, issuer, "read")
-    return offering.get(issuer, tenant, call.path["offer_id"])
+    return offers.get(issuer, tenant, call.path["offer_id"])
 
 
 @lru_cache(maxsize=64)
@@ -100,7 +101,7 @@ def _svg(link: str) -> bytes:
 def offer_qr(call: Call, issuer: Issuer) -> Response:
     """The offer's link as a QR code."""
     tenant, _ = _caller(call, issuer, "read")
-    offer = offering.get(issuer, tenant, call.path["offer_id"])
+    offer = offers.get(issuer, tenant, call.path["offer_id"])
     if offer.link is None:
         raise NotFound("offer: no longer open")
     headers = {"Cache-Control": "no-store"}
@@ -117,7 +118,7 @@ def cancel_offer(call: Call, issuer: Issuer) -> OfferView:
 
 @api.post("/{tenant}/offers/{offer_id}/renew", body=Renewal, answer=OfferView)
 def renew_offer(call: Call, issuer: Issuer) -> OfferView:
-    """Give an uncollected offer a new link; its Transaction Code stays, unless a new one is asked for."""
+    """Give an uncollected offer a new link; its Transaction Code stays unless asked otherwise."""
     tenant, caller = _caller(call, issuer, "offers")
     wanted = call.message(Renewal) if call.body else Renewal()
     key = call.header("idempotency-key")

@@ -5,8 +5,8 @@ The well-known strings stand between host and path (I-01). Answers come from mem
 
 from starlette.responses import Response
 
-from shared.oauth.errors import InvalidRequest
 from shared.errors import NotFound
+from shared.oauth.errors import InvalidRequest
 from shared.runtime.routes import Call, ProtocolRouter, protocol_router
 
 from ..context import Issuer
@@ -26,7 +26,7 @@ def _document(call: Call, content: bytes, *, media_type: str = "application/json
 
 @router.get("/.well-known/openid-credential-issuer/{tenant}", cors=True)
 def credential_issuer_metadata(call: Call, issuer: Issuer) -> Response:
-    """Credential Issuer Metadata, signed if asked for (OpenID4VCI 1.0, section 12.2; I-02, I-07)."""
+    """Credential Issuer Metadata, signed if asked for (OpenID4VCI 1.0, 12.2; I-02, I-07)."""
     tenant = issuer.tenant(call.path["tenant"])
     wanted = (call.header("accept") or "").partition(",")[0].partition(";")[0].strip().lower()
     if wanted == "application/jwt" and tenant.metadata_key is not None:

@@ -13,8 +13,8 @@ from shared.oid4vci.messages import (
 from shared.oid4vci.offer import CredentialOffer
 from shared.runtime.routes import Call, ProtocolRouter, protocol_router
 
-from .. import authorizing, issuing, offering
-from ..authorizing import Headers
+from .. import access, authorizing, issuing, offers
+from ..access import Headers
 from ..context import Issuer
 
 oauth: ProtocolRouter[Issuer] = protocol_router(InvalidRequest)
@@ -35,7 +35,7 @@ def _headers(call: Call) -> Headers:
 def credential_offer(call: Call, issuer: Issuer) -> CredentialOffer:
     """A Credential Offer by reference (OpenID4VCI 1.0, section 4.1.3; I-23)."""
     tenant = issuer.tenant(call.path["tenant"])
-    return offering.by_reference(issuer, tenant, call.path["reference"])
+    return offers.by_reference(issuer, tenant, call.path["reference"])
 
 
 @oauth.post("/{tenant}/token")
@@ -65,9 +65,7 @@ def challenge(call: Call, issuer: Issuer) -> ChallengeResponse:
 def credential(call: Call, issuer: Issuer) -> CredentialResponse:
     """Credential Endpoint (OpenID4VCI 1.0, section 8)."""
     tenant = issuer.tenant(call.path["tenant"])
-    grant = authorizing.access_grant(
-        issuer, tenant, _headers(call), call.query, endpoint="credential"
-    )
+    grant = access.access_grant(issuer, tenant, _headers(call), call.query, endpoint="credential")
     request = CredentialRequest.from_object(call.json())
     return issuing.issue_credentials(issuer, tenant, grant, request)
 
@@ -76,7 +74,5 @@ def credential(call: Call, issuer: Issuer) -> CredentialResponse:
 def notification(call: Call, issuer: Issuer) -> None:
     """Notification Endpoint (OpenID4VCI 1.0, section 11)."""
     tenant = issuer.tenant(call.path["tenant"])
-    grant = authorizing.access_grant(
-        issuer, tenant, _headers(call), call.query, endpoint="notification"
-    )
+    grant = access.access_grant(issuer, tenant, _headers(call), call.query, endpoint="notification")
     issuing.notify(issuer, tenant, grant, NotificationRequest.from_object(call.json()))

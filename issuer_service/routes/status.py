@@ -1,4 +1,4 @@
-"""Status Lists as anybody may fetch them: from memory, compressed once, with an ETag (ST-40 to ST-44).
+"""Status Lists as anybody may fetch them: from memory, compressed once (ST-40 to ST-44).
 
 Who asks is neither counted apart nor logged (ST-41, S-41).
 """
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from shared.encoding import JsonValue
-from shared.errors import ExpectedError, InvalidInput, NotFound
+from shared.errors import ExpectedError, NotFound
 from shared.formats.status_list import MEDIA_TYPE, aggregation
 from shared.oauth.errors import InvalidRequest
 from shared.runtime.routes import Call, ProtocolRouter, protocol_router

@@ -1,6 +1,7 @@
 """From an offer to a checked, revoked credential: the issuer as its agency and a wallet see it."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -68,7 +69,8 @@ def test_an_offer_becomes_a_credential_that_verifies(world: IssuerWorld) -> None
 
 
 def test_times_tell_only_the_day(world: IssuerWorld) -> None:
-    """I-115, I-110: iat, nbf and exp are rounded down to the UTC day; exp and status are both there."""
+    """I-115, I-110: iat, nbf and exp are rounded down to the UTC day; exp and status are both
+    there."""
     _, response = Wallet(world).collect("pid_sd_jwt", subject="AV-000001")
     claims = verified(world, response["credentials"][0]["credential"]).claims
     day = to_numeric_date(start_of_day(NOW))
@@ -78,7 +80,8 @@ def test_times_tell_only_the_day(world: IssuerWorld) -> None:
 
 
 def test_a_batch_is_one_dataset_on_distinct_keys_salts_and_places(world: IssuerWorld) -> None:
-    """T-06, I-111, ST-31, F-SD-04, S-40: nothing but the claims and the day is common to two copies."""
+    """T-06, I-111, ST-31, F-SD-04, S-40: nothing but the claims and the day is common to two
+    copies."""
     wallet = Wallet(world)
     offer = world.offer("pid_sd_jwt", subject="AV-000009")
     keys = [SoftwareKey.generate() for _ in range(20)]
@@ -87,7 +90,7 @@ def test_a_batch_is_one_dataset_on_distinct_keys_salts_and_places(world: IssuerW
     assert {each.holder for each in found} == {key.public for key in keys}
     places = [each.status.index for each in found if each.status]
     assert len(set(places)) == 20
-    steps = {later - earlier for earlier, later in zip(places, places[1:], strict=False)}
+    steps = {later - earlier for earlier, later in pairwise(places)}
     assert len(steps) > 10  # no arithmetic progression
     assert len({each.status.uri for each in found if each.status}) == 1
     disclosures = [text for each in found for text in each.sd_jwt.sd_jwt.disclosures]
@@ -101,7 +104,8 @@ def test_a_batch_is_one_dataset_on_distinct_keys_salts_and_places(world: IssuerW
 
 
 def test_every_personal_claim_can_be_withheld(world: IssuerWorld) -> None:
-    """F-TM-08, I-116: what stands in the clear is the issuer and the type, nothing about the person."""
+    """F-TM-08, I-116: what stands in the clear is the issuer and the type, nothing about the
+    person."""
     _, response = Wallet(world).collect("pid_sd_jwt", subject="AV-000001")
     issuer_jwt = response["credentials"][0]["credential"].partition("~")[0]
     shown = sd_jwt_vc.sd_jwt.parse(f"{issuer_jwt}~")

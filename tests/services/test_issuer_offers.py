@@ -20,7 +20,8 @@ def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_an_offer_is_answered_with_everything_to_hand_out(world: IssuerWorld) -> None:
-    """I-20, I-22, I-23, I-24: by reference and by value, with a Transaction Code, five minutes long."""
+    """I-20, I-22, I-23, I-24: by reference and by value, with a Transaction Code, five minutes
+    long."""
     offer = world.offer("pid_sd_jwt", "residence_sd_jwt", subject="AV-000001")
     assert offer["state"] == "open"
     assert offer["allowed"] == ["cancel", "renew"]

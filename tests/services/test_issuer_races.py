@@ -1,4 +1,5 @@
-"""Of two at once one wins: codes, nonces, keys, places, moves, with threads on both databases (S-02)."""
+"""Of two at once one wins: codes, nonces, keys, places, moves, with threads on both databases
+(S-02)."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

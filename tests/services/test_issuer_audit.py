@@ -1,0 +1,80 @@
+"""The audit trail: written with the act, chained and signed afterwards, broken by any change."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from issuer_service import auditing
+from shared.errors import InvalidInput, VerificationError
+from tests.support.issuer import IssuerWorld, Wallet, sample_register
+
+
+@pytest.fixture
+def world(
+    empty_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[IssuerWorld]:
+    folder = tmp_path_factory.mktemp("issuer")
+    made = IssuerWorld.make(folder, empty_database_url, register=sample_register(folder))
+    Wallet(made).collect("pid_sd_jwt", subject="AV-000001")
+    made.offer("pid_sd_jwt", subject="AV-000002")
+    issued = made.api("GET", "/issuances").json()["issuances"][0]["issuance_id"]
+    made.api("POST", f"/issuances/{issued}/revoke", {
+        "reason": "court_order", "legal_basis": "Act 7, section 2", "second_approver": "clerk-2"
+    })  # fmt: skip
+    made.clock.advance(minutes=2)
+    made.jobs.run_due()
+    yield made
+    made.close()
+
+
+def check(world: IssuerWorld) -> int:
+    key = world.issuer.secrets.audit_key("registry").public
+    return auditing.check_chain(world.issuer.database, tenant="registry", key=key)
+
+
+def change(world: IssuerWorld, statement: str) -> None:
+    with world.issuer.database.single() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_every_act_has_its_row_with_reason_and_second_approver(world: IssuerWorld) -> None:
+    """I-113, DESIGN "Decided": actor, reason code, legal basis, second approver; no person."""
+    assert check(world) == 4
+    dump = world.dump()
+    for each in ("offer_created", "credential_issued", "credential_revoked", "Act 7, section 2"):
+        assert each in dump
+    assert "clerk-2" in dump
+    assert "AV-000001" not in dump
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit SET actor = 'nobody' WHERE sequence = 2",
+        "UPDATE audit SET reason = 'withdrawn' WHERE reason = 'court_order'",
+        "DELETE FROM audit WHERE sequence = 2",
+        "DELETE FROM audit WHERE sequence = 4",
+        "UPDATE audit SET sequence = 9 WHERE sequence = 4",
+        "UPDATE audit_heads SET signature = replace(signature, '.', '.A')",
+    ],
+)
+def test_any_change_breaks_the_chain(world: IssuerWorld, statement: str) -> None:
+    """DESIGN "Decided": chained and signed in batches; a change, a gap and a cut end are all seen."""
+    change(world, statement)
+    with pytest.raises((VerificationError, InvalidInput)):
+        check(world)
+
+
+def test_later_acts_continue_the_chain(world: IssuerWorld) -> None:
+    world.offer("pid_sd_jwt", subject="AV-000003")
+    world.clock.advance(minutes=2)
+    world.jobs.run_due()
+    assert check(world) == 5
+
+
+def test_an_act_that_failed_left_no_row(world: IssuerWorld) -> None:
+    """DESIGN "Decided": written in the transaction of the act."""
+    before = auditing.count(world.issuer.database, tenant="registry")
+    world.api("POST", "/offers", {"credentials": ["pid_sd_jwt"], "subject": "AV-000007"})
+    world.api("POST", "/issuances/iss_none/revoke", {"reason": "withdrawn"})
+    assert auditing.count(world.issuer.database, tenant="registry") == before
