@@ -10,11 +10,9 @@ answer while it comes in. Built on httpcore2, the transport of httpx2: what http
 
 import ssl
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpcore2
@@ -22,15 +20,15 @@ import orjson
 
 from ..encoding import JsonValue, parse_json_object
 from ..errors import InvalidInput, NotFound, Unavailable
-from .addresses import check_loopback, check_public, resolve
+from .connections import FetchPolicy, GuardedBackend, deadline, listed, tls_client
 from .settings import LOOPBACK, ServiceSettings
 
-_CONNECT, _READ, _TOTAL = 3.0, 5.0, 10.0
 _USER_AGENT = "citizen-wallet"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_URL = 8 * 1024
 
-_deadline: ContextVar[float] = ContextVar("deadline")
+
+__all__ = ["FetchPolicy", "Fetched", "Fetcher"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,106 +46,6 @@ class Fetched:
         return parse_json_object(self.body, max_bytes=len(self.body))
 
 
-@dataclass(frozen=True, slots=True)
-class FetchPolicy:
-    """What a service may reach beyond https on public addresses."""
-
-    permitted_private_hosts: frozenset[str] = frozenset()
-    permitted_ports: frozenset[int] = frozenset({443})
-    insecure_http_loopback: bool = False
-    ca_bundle: Path | None = None
-    timeouts: tuple[float, float, float] = field(default=(_CONNECT, _READ, _TOTAL))
-
-
-class _Stream(httpcore2.NetworkStream):
-    """A connection whose every wait ends at the deadline of the call that uses it."""
-
-    def __init__(self, stream: httpcore2.NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(timeout, httpcore2.WriteTimeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore2.NetworkStream:
-        left = _left(timeout, httpcore2.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
-
-    def get_extra_info(self, info: str) -> object:
-        return self._stream.get_extra_info(info)
-
-
-def _left(timeout: float | None, error: type[Exception]) -> float:
-    left = _deadline.get() - time.monotonic()
-    if left <= 0:
-        raise error("the call took too long in all")
-    return left if timeout is None else min(timeout, left)
-
-
-class _Backend(httpcore2.NetworkBackend):
-    """Connects to addresses that were checked."""
-
-    def __init__(self, policy: FetchPolicy) -> None:
-        self._policy = policy
-        self._tcp = httpcore2.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,  # noqa: ARG002  # the base class's signature
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.NetworkStream:
-        addresses = resolve(host, port, seconds=_left(timeout, httpcore2.ConnectTimeout))
-        if host in LOOPBACK and self._policy.insecure_http_loopback:
-            check_loopback(addresses)
-        elif not _listed(host, port, self._policy.permitted_private_hosts):
-            check_public(addresses)
-        for address in addresses[:-1]:
-            try:
-                return self._connect(str(address), port, timeout, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                continue
-        return self._connect(str(addresses[-1]), port, timeout, socket_options)
-
-    def _connect(
-        self,
-        address: str,
-        port: int,
-        timeout: float | None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
-    ) -> httpcore2.NetworkStream:
-        left = _left(timeout, httpcore2.ConnectTimeout)
-        return _Stream(
-            self._tcp.connect_tcp(address, port, timeout=left, socket_options=socket_options)
-        )
-
-
-def _listed(host: str, port: int, permitted: Collection[str]) -> bool:
-    return host in permitted or f"{host}:{port}" in permitted
-
-
-def _tls(ca_bundle: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, names checked (C-50); the system's CAs, and those of *ca_bundle*."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    if ca_bundle is not None:
-        context.load_verify_locations(cafile=str(ca_bundle))
-    return context
-
-
 class Fetcher:
     """The guarded client; one for each process, used by any thread.
 
@@ -160,11 +58,11 @@ class Fetcher:
     ) -> None:
         self._policy = policy
         self._pool = transport or httpcore2.ConnectionPool(
-            ssl_context=_tls(policy.ca_bundle),
+            ssl_context=tls_client(policy.ca_bundle),
             max_connections=20,
             max_keepalive_connections=10,
             keepalive_expiry=20,
-            network_backend=_Backend(policy),
+            network_backend=GuardedBackend(policy),
         )
 
     @classmethod
@@ -288,11 +186,11 @@ class Fetcher:
 
     @contextmanager
     def _time_limit(self) -> Iterator[None]:
-        token = _deadline.set(time.monotonic() + self._policy.timeouts[2])
+        token = deadline.set(time.monotonic() + self._policy.timeouts[2])
         try:
             yield
         finally:
-            _deadline.reset(token)
+            deadline.reset(token)
 
     def _check_url(self, url: str) -> None:
         """Step 1 of S-11, before any name is resolved."""
@@ -313,7 +211,7 @@ class Fetcher:
         if parts.scheme != "https" or not host:
             raise InvalidInput("fetch: not https")
         port = 443 if port is None else port
-        if loopback or _listed(host, port, self._policy.permitted_private_hosts):
+        if loopback or listed(host, port, self._policy.permitted_private_hosts):
             return
         if port not in self._policy.permitted_ports:
             raise InvalidInput("fetch: the port is not permitted")
