@@ -9,7 +9,7 @@ Specification: OpenID4VCI 1.0, sections 8.3 and 13.5; RFC 9901, section 7.2; PRO
 S-40.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -184,17 +184,22 @@ def _card(
         "received": to_numeric_date(now),
         "not_before": _date(first.validity.not_before),
         "expires_at": _date(first.validity.expires_at),
-        "statuses": [
-            {"uri": each.status.uri, "index": each.status.index}
-            for each in copies.values()
-            if each.status is not None
-        ],
+        "statuses": _statuses(copies.values()),
         "copies": {copy: held.dump().decode() for copy, held in copies.items()},
     }
 
 
+def _statuses(copies: Iterable[Held]) -> dict[str, JsonValue]:
+    """The places of all copies in status lists: indexes by list."""
+    found: dict[str, list[JsonValue]] = {}
+    for each in copies:
+        if each.status is not None:
+            found.setdefault(each.status.uri, []).append(each.status.index)
+    return dict(found)
+
+
 def _always(held: Held) -> dict[str, JsonValue]:
-    """What every presentation shows, since it cannot be withheld: by name, empty containers aside."""
+    """What every presentation shows, since it cannot be withheld; empty containers aside."""
     concealed = frozenset(path for path, _ in held.pieces)
     shown = {
         name: _without(held.claims[name], (name,), concealed)

@@ -70,17 +70,18 @@ def _choose(
     taken: set[str],
     entity: str,
 ) -> Copy:
-    rows = connection.execute(
-        select(copies.c.id, copies.c.uses, copies.c.sealed).where(
-            copies.c.credential == credential, copies.c.wallet == opened.id
-        )
-    ).all()
+    mine = (copies.c.credential == credential, copies.c.wallet == opened.id)
+    rows = connection.execute(select(copies.c.id, copies.c.uses).where(*mine)).all()
     free = [row for row in rows if row.id not in taken]
     fresh = [row for row in free if row.uses == 0]
     if fresh:
         row = fresh[int.from_bytes(wallet.random_bytes(8), "big") % len(fresh)]
         return Copy(row.id, 0)
-    known = [row for row in free if entity in opened.open(copies, row.id, row.sealed)["shown_to"]]
+    sealed = connection.execute(select(copies.c.id, copies.c.sealed).where(*mine)).all()
+    shown = {
+        row.id for row in sealed if entity in opened.open(copies, row.id, row.sealed)["shown_to"]
+    }
+    known = [row for row in free if row.id in shown]
     used = sorted(known or free, key=lambda row: row.uses)
     if not used:
         raise NoCopyLeft("choosing: no copy left")

@@ -7,19 +7,22 @@ proposed.
 Specification: WALLET_SECURITY, section 9; PROFILE W-57, Q-22; PAIN_POINTS 8 and 9.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 from shared.encoding import JsonValue
 from shared.formats.claims_path import ClaimPath
 from shared.oid4vp.dcql_matching import Match
 
-from . import holding, wording
+from . import labelling, wording
+from .labelling import Labels
 from .presenting import Question
 
 
-def model(asked: Question, *, locale: str, now: datetime) -> dict[str, JsonValue]:
-    """What to show for *asked*, in the citizen's language."""
+def model(
+    asked: Question, labels: Mapping[str, Labels], *, locale: str, now: datetime
+) -> dict[str, JsonValue]:
+    """What to show for *asked*, in the citizen's language; *labels* by type."""
     state = asked.flow.state
     verifier = state["verifier"]
     proposal = asked.selection.proposal() if asked.selection.satisfiable else {}
@@ -40,7 +43,18 @@ def model(asked: Question, *, locale: str, now: datetime) -> dict[str, JsonValue
             for code in state["warnings"]
         ],
         "credentials": [
-            _query(asked, query_id, matches, proposal.get(query_id, ()), locale=locale, now=now)
+            {
+                "query": query_id,
+                "chosen": list(proposal.get(query_id, ())),
+                "multiple": asked.query.credential(query_id).multiple,
+                "options": [
+                    _option(
+                        asked, query_id, each, labels[each.candidate.type], locale=locale, now=now
+                    )
+                    for each in matches
+                ],
+                "over_asked": [list(path) for path in _over_asked(asked, query_id)],
+            }
             for query_id, matches in asked.selection.matches.items()
         ],
         "sets": [
@@ -51,40 +65,22 @@ def model(asked: Question, *, locale: str, now: datetime) -> dict[str, JsonValue
     }
 
 
-def _query(
+def _option(
     asked: Question,
     query_id: str,
-    matches: Sequence[Match],
-    chosen: Sequence[str],
+    match: Match,
+    labels: Labels,
     *,
     locale: str,
     now: datetime,
 ) -> dict[str, JsonValue]:
-    wanted = asked.query.credential(query_id)
-    return {
-        "query": query_id,
-        "chosen": list(chosen),
-        "multiple": wanted.multiple,
-        "options": [_option(asked, query_id, each, locale=locale, now=now) for each in matches],
-        "over_asked": [
-            path for asked_by, path in asked.flow.state["over_asked"] if asked_by == query_id
-        ],
-    }
-
-
-def _option(
-    asked: Question, query_id: str, match: Match, *, locale: str, now: datetime
-) -> dict[str, JsonValue]:
     card = asked.cards[match.candidate.id]
-    data = card.data
-    badge = card.badge(now)
-    over_asked = [
-        tuple(path) for asked_by, path in asked.flow.state["over_asked"] if asked_by == query_id
-    ]
+    data, badge = card.data, card.badge(now)
+    over_asked = _over_asked(asked, query_id)
     claims: list[JsonValue] = [
         {
             "path": list(path),
-            "label": holding.label(data, path, locale=locale),
+            "label": labelling.label(labels, path, locale=locale),
             "value": value,
             "entitled": not any(_covers(each, path) for each in over_asked),
         }
@@ -93,7 +89,7 @@ def _option(
     always: list[JsonValue] = [
         {
             "path": [name],
-            "label": holding.label(data, (name,), locale=locale),
+            "label": labelling.label(labels, (name,), locale=locale),
             "value": value,
         }
         for name, value in data["always"].items()
@@ -108,6 +104,12 @@ def _option(
         "claims": claims,
         "always_disclosed": always,
     }
+
+
+def _over_asked(asked: Question, query_id: str) -> list[ClaimPath]:
+    return [
+        tuple(path) for asked_by, path in asked.flow.state["over_asked"] if asked_by == query_id
+    ]
 
 
 def _covers(asked: ClaimPath, found: ClaimPath) -> bool:

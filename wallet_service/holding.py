@@ -16,16 +16,14 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from shared.encoding import JsonValue, b64url_decode, to_numeric_date
-from shared.errors import InvalidInput, NotFound
-from shared.formats.claims_path import ClaimPath
-from shared.formats.claims_path import select as select_claims
+from shared.errors import NotFound
 from shared.formats.credential import Candidate
 
-from . import approving, flows, logbook, obtaining, wording
+from . import approving, flows, labelling, logbook, obtaining, wording
 from .approving import Approved
-from .checking import TECHNICAL
 from .context import Wallet
 from .flows import Flow
+from .labelling import Labels
 from .registering import new_id
 from .tables import copies, credentials, issuances, wallets
 from .vault import OpenWallet
@@ -33,7 +31,6 @@ from .vault import OpenWallet
 _CARDS = select(credentials.c.id, credentials.c.sealed).where(
     credentials.c.wallet == bindparam("wallet")
 )
-_MAX_ITEMS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,53 +131,17 @@ def summary(one: Card, *, locale: str, left: int, now: datetime) -> dict[str, Js
     }
 
 
-def details(one: Card, *, locale: str, left: int, now: datetime) -> dict[str, JsonValue]:
+def details(
+    one: Card, labels: Labels, *, locale: str, left: int, now: datetime
+) -> dict[str, JsonValue]:
     """A card with its claims, each under the label of its type in the citizen's language."""
     return {
         **summary(one, locale=locale, left=left, now=now),
-        "claims": claims_shown(one.data, locale=locale),
+        "claims": labelling.claims_shown(one.data["claims"], labels, locale=locale),
         "received": one.data["received"],
         "not_before": one.data["not_before"],
         "status_checked": one.data.get("status_checked"),
     }
-
-
-def claims_shown(data: Mapping[str, Any], *, locale: str) -> list[JsonValue]:
-    """Every claim with label, path and value, in the order of the type's labels."""
-    labelled = [tuple(each["path"]) for each in data["labels"]]
-    tops = {path[0] for path in labelled}
-    rest = [(name,) for name in data["claims"] if name not in tops and name not in TECHNICAL]
-    leaves = [path for path in labelled if not _has_below(path, labelled)]
-    shown: list[JsonValue] = []
-    for path in [*leaves, *rest]:
-        try:
-            places = select_claims(data["claims"], path)
-        except InvalidInput:
-            continue
-        shown.extend(
-            {"path": list(place), "label": label(data, place, locale=locale), "value": value}
-            for place, value in places[:_MAX_ITEMS]
-        )
-    return shown
-
-
-def label(data: Mapping[str, Any], path: ClaimPath, *, locale: str) -> str:
-    """The label of the claim at *path*: of the type, or the claim's own name."""
-    for each in data["labels"]:
-        if _fits(tuple(each["path"]), path):
-            return wording.choose(each["texts"], locale)
-    return " ".join(str(part) for part in path if isinstance(part, str))
-
-
-def _fits(pattern: ClaimPath, path: ClaimPath) -> bool:
-    return len(pattern) == len(path) and all(
-        ours == theirs or (ours is None and isinstance(theirs, int))
-        for ours, theirs in zip(pattern, path, strict=True)
-    )
-
-
-def _has_below(path: ClaimPath, paths: list[ClaimPath]) -> bool:
-    return any(len(each) > len(path) and each[: len(path)] == path for each in paths)
 
 
 def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
@@ -228,12 +189,13 @@ def _store(
     data: Mapping[str, Any],
 ) -> str:
     card_id = new_id(wallet, "crd")
-    without_copies = {name: value for name, value in data.items() if name != "copies"}
+    kept = {name: value for name, value in data.items() if name not in {"copies", "labels"}}
     connection.execute(
         insert(credentials).values(
             id=card_id,
             wallet=opened.id,
-            sealed=opened.seal(credentials, card_id, without_copies),
+            sealed=opened.seal(credentials, card_id, kept),
+            labels=labelling.seal_labels(opened, card_id, data["labels"]),
         )
     )
     connection.execute(

@@ -52,6 +52,12 @@ class Question:
         """Whether policy forbids an answer: the agency asks for what it is not entitled to."""
         return bool(self.flow.state["blocked"])
 
+    def newest_by_type(self) -> dict[str, str]:
+        """For each type that answers: the id of its newest card."""
+        types = {m.candidate.type for each in self.selection.matches.values() for m in each}
+        in_order = ((card.data["type"], card.id) for card in self.cards.values())
+        return {kind: card for kind, card in in_order if kind in types}
+
     @property
     def answerable(self) -> bool:
         """Whether the citizen can say yes."""

@@ -8,7 +8,6 @@ list on disk would name issuers.
 Specification: Token Status List, section 8.3; PROFILE ST-50 to ST-56, W-46, S-41.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -54,7 +53,7 @@ def _look(wallet: Wallet, trust: TrustList, card: Card, *, now: datetime) -> dic
     newest = 0
     try:
         entity = trust.entity_by_id(card.data["issuer"]["entity"])
-        for uri, indexes in _by_list(card.data["statuses"]).items():
+        for uri, indexes in card.data["statuses"].items():
             found = _list(wallet, trust, entity, uri)
             newest = max(newest, to_numeric_date(found.issued_at))
             states |= {_state(found, StatusReference(each, uri), now=now) for each in indexes}
@@ -68,13 +67,6 @@ def _look(wallet: Wallet, trust: TrustList, card: Card, *, now: datetime) -> dic
         "status_issued": newest,
         "status_checked": to_numeric_date(now),
     }
-
-
-def _by_list(statuses: list[Mapping[str, Any]]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for each in statuses:
-        found.setdefault(each["uri"], []).append(each["index"])
-    return found
 
 
 def _list(wallet: Wallet, trust: TrustList, entity: Entity, uri: str) -> VerifiedStatusList:

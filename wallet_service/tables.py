@@ -105,13 +105,14 @@ class ApprovalRow(Base, table=True):
 
 
 class CredentialRow(Base, table=True):
-    """One card, with its decoded claims and labels, sealed."""
+    """One card with its decoded claims, and the labels of its type: both sealed."""
 
     __tablename__ = "credentials"
 
     id: str = Field(primary_key=True, max_length=_ID)
     wallet: str = Field(max_length=_ID, index=True)
     sealed: bytes
+    labels: bytes
 
 
 class CopyRow(Base, table=True):

@@ -15,6 +15,7 @@ from .. import (
     consenting,
     flows,
     holding,
+    labelling,
     leaving,
     obtaining,
     passkey_adding,
@@ -165,7 +166,7 @@ def issuance_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str,
         answer["content"] = [
             {
                 "name": wording.choose(each["names"], locale),
-                "claims": holding.claims_shown(each, locale=locale),
+                "claims": labelling.claims_shown(each["claims"], each["labels"], locale=locale),
                 "expires_at": each["expires_at"],
                 "copies": len(each["copies"]),
             }
@@ -223,7 +224,8 @@ def presentation_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[
         asked = presenting.question(wallet, opened, flow)
         actions = ("select", "refuse") if asked.answerable else ("refuse",)
         locale = holding.locale_of(wallet, opened)
-        model = consenting.model(asked, locale=locale, now=wallet.clock())
+        labels = labelling.labels_by_type(wallet, opened, asked.newest_by_type())
+        model = consenting.model(asked, labels, locale=locale, now=wallet.clock())
         return {**_flow_answer(flow, actions), "consent": model}
     answer = _flow_answer(flow, ("retry",) if flow.step == "answered" else ())
     for name in ("outcome", "redirect_uri", "reason"):

@@ -3,7 +3,7 @@
 from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
-from .. import holding, leaving, logbook, overview, refreshing
+from .. import holding, labelling, leaving, logbook, overview, refreshing
 from ..context import Wallet
 from . import messages
 from .signed_in import open_wallet
@@ -46,7 +46,8 @@ def read_credential(call: Call, wallet: Wallet) -> Answer:
     card = holding.card(wallet, opened, call.path["id"])
     left = holding.copies_left(wallet, opened).get(card.id, 0)
     locale = holding.locale_of(wallet, opened)
-    return holding.details(card, locale=locale, left=left, now=wallet.clock())
+    labels = labelling.labels_of(wallet, opened, [card.id])[card.id]
+    return holding.details(card, labels, locale=locale, left=left, now=wallet.clock())
 
 
 @router.post("/credentials/{id}/deletion", answer=messages.Answer, status=201)

@@ -1,0 +1,92 @@
+"""Claims under the labels of their type, in the citizen's language.
+
+Labels come from the Type Metadata that the trust list names; they are kept sealed beside the card,
+in a row part of their own, since most screens need the card and not its labels. A claim without a
+label shows its own name. Specification: SD-JWT VC, section 9; PROFILE F-TM-02, F-TM-06, F-TM-09.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import select
+
+from shared.encoding import JsonValue
+from shared.errors import InvalidInput
+from shared.formats.claims_path import ClaimPath
+from shared.formats.claims_path import select as select_claims
+
+from . import wording
+from .checking import TECHNICAL
+from .context import Wallet
+from .tables import credentials
+from .vault import OpenWallet
+
+Labels: TypeAlias = Sequence[Mapping[str, Any]]
+"""Each `{"path": […], "texts": {language: label}}`, in the order of the type."""
+
+_MAX_ITEMS = 50
+
+
+def seal_labels(opened: OpenWallet, card_id: str, labels: Labels) -> bytes:
+    """For the column beside the card."""
+    return opened.seal(credentials, f"{card_id}/labels", {"labels": list(labels)})
+
+
+def labels_of(wallet: Wallet, opened: OpenWallet, card_ids: Collection[str]) -> dict[str, Labels]:
+    """The labels of these cards."""
+    statement = select(credentials.c.id, credentials.c.labels).where(
+        credentials.c.id.in_(card_ids), credentials.c.wallet == opened.id
+    )
+    with wallet.database.reading() as connection:
+        rows = connection.execute(statement).all()
+    return {
+        row.id: opened.open(credentials, f"{row.id}/labels", row.labels)["labels"] for row in rows
+    }
+
+
+def labels_by_type(
+    wallet: Wallet, opened: OpenWallet, newest: Mapping[str, str]
+) -> dict[str, Labels]:
+    """The labels of several types; *newest* names the card that speaks for each."""
+    found = labels_of(wallet, opened, newest.values())
+    return {kind: found[card] for kind, card in newest.items()}
+
+
+def claims_shown(
+    claims: Mapping[str, JsonValue], labels: Labels, *, locale: str
+) -> list[JsonValue]:
+    """Every claim with label, path and value, in the order of the type's labels."""
+    labelled = [tuple(each["path"]) for each in labels]
+    tops = {path[0] for path in labelled}
+    rest = [(name,) for name in claims if name not in tops and name not in TECHNICAL]
+    leaves = [path for path in labelled if not _has_below(path, labelled)]
+    shown: list[JsonValue] = []
+    for path in [*leaves, *rest]:
+        try:
+            places = select_claims(dict(claims), path)
+        except InvalidInput:
+            continue
+        shown.extend(
+            {"path": list(place), "label": label(labels, place, locale=locale), "value": value}
+            for place, value in places[:_MAX_ITEMS]
+        )
+    return shown
+
+
+def label(labels: Labels, path: ClaimPath, *, locale: str) -> str:
+    """The label of the claim at *path*: of the type, or the claim's own name."""
+    for each in labels:
+        if _fits(tuple(each["path"]), path):
+            return wording.choose(each["texts"], locale)
+    return " ".join(str(part) for part in path if isinstance(part, str))
+
+
+def _fits(pattern: ClaimPath, path: ClaimPath) -> bool:
+    return len(pattern) == len(path) and all(
+        ours == theirs or (ours is None and isinstance(theirs, int))
+        for ours, theirs in zip(pattern, path, strict=True)
+    )
+
+
+def _has_below(path: ClaimPath, paths: list[ClaimPath]) -> bool:
+    return any(len(each) > len(path) and each[: len(path)] == path for each in paths)
