@@ -15,11 +15,10 @@ from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
 from shared.runtime.doctor import Finding
-from shared.runtime.keys import KeyDirectory
 
 from . import sample_register, tables
 from .app import SECRETS, make_tenant
-from .catalogue import BUILT_IN, read_catalogue
+from .catalogue import BUILT_IN, Configuration, read_catalogue
 from .context import Secrets
 from .routes.agency import ROLES
 from .settings import IssuerSettings
@@ -28,11 +27,15 @@ from .tenants import read_tenants
 _console = Console(soft_wrap=True, highlight=False)
 
 
+def _catalogue(settings: IssuerSettings) -> dict[str, Configuration]:
+    own = settings.credentials_directory
+    return read_catalogue([BUILT_IN, *([own] if own else [])])
+
+
 def _tenants(settings: IssuerSettings) -> Iterator[Finding]:
     """Every tenant as `serve` would make it, and whether its register answers."""
-    own = settings.credentials_directory
-    catalogue = read_catalogue([BUILT_IN, *([own] if own else [])])
-    keys = KeyDirectory(settings.key_directory, settings.key_password.get_secret_value().encode())
+    catalogue = _catalogue(settings)
+    keys = service.keys(settings)
     for name, file in read_tenants(settings.tenants_directory).items():
         try:
             tenant = make_tenant(
@@ -124,14 +127,12 @@ def disable(tenant: str, client_id: str) -> None:
 def entry(tenant: str) -> None:
     """Print what the trust list has to say about this tenant as an issuer, as JSON.
 
-    With `names` and `contacts` beside it, it is what `wallet-trust request` asks for.
+    It is what `wallet-trust request` asks for.
     """
     settings: IssuerSettings = service.load()
     file = read_tenants(settings.tenants_directory).get(tenant)
     if file is None:
         raise typer.BadParameter("no such tenant")
-    own = settings.credentials_directory
-    catalogue = read_catalogue([BUILT_IN, *([own] if own else [])])
     identifier = f"{settings.public_url}/{tenant}"
     issues: list[JsonValue] = [
         {
@@ -142,11 +143,11 @@ def entry(tenant: str) -> None:
                 "integrity": each.integrity,
             },
         }
-        for each in catalogue.values()
-        if not file.credentials or each.id in file.credentials
+        for each in file.offered(_catalogue(settings)).values()
     ]
     wanted: dict[str, JsonValue] = {
         "names": file.names,
+        **({"contacts": file.contacts} if file.contacts else {}),
         "credential_issuers": [identifier],
         "issues": issues,
     }

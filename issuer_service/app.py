@@ -52,17 +52,7 @@ def make_tenant(
         InvalidInput: it offers what is not in the catalogue, or a key has no certificate.
         NotFound: a key is missing.
     """
-    unknown = set(file.credentials) - set(catalogue)
-    if unknown:
-        raise InvalidInput(f"tenant {file.tenant}: unknown credentials {sorted(unknown)}")
-    configurations = {
-        name: each
-        for name, each in catalogue.items()
-        if (not file.credentials or name in file.credentials)
-        and (not each.file.tenants or file.tenant in each.file.tenants)
-    }
-    if not configurations:
-        raise InvalidInput(f"tenant {file.tenant}: offers no credential")
+    configurations = file.offered(catalogue)
     identifier = f"{settings.public_url}/{file.tenant}"
     register = file.register_
     return Tenant(

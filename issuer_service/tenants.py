@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import JsonValue as JsonMember
 
 from shared.encoding import parse_json_object
 from shared.errors import InvalidInput
+
+from .catalogue import Configuration
 
 _MAX_FILE = 64 * 1024
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -34,6 +37,7 @@ class TenantFile(_Part):
     Attributes:
         names: by language tag; the first one is also the claim `issuing_authority`.
         country: ISO 3166-1 alpha-2; the claim `issuing_country`.
+        contacts: for the trust list: `support`, `data_protection`, `supervisory_authority`.
         credentials: ids of the configurations it offers; none means all in the catalogue.
         register: where claims come from; without one every caller gives them.
         wallets_without_attestation: accept wallets that prove nothing about themselves. Outside
@@ -46,6 +50,7 @@ class TenantFile(_Part):
     names: Annotated[Mapping[str, str], Field(min_length=1)]
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
     credentials: tuple[str, ...] = ()
+    contacts: Mapping[str, JsonMember] = Field(default_factory=dict)
     register_: RegisterFile | None = Field(default=None, alias="register")
     wallets_without_attestation: bool = False
     dpop_nonce: bool = False
@@ -55,6 +60,24 @@ class TenantFile(_Part):
         if self.tenant in _TAKEN:
             raise ValueError("tenant: this name is taken by a path of the service")
         return self
+
+    def offered(self, catalogue: Mapping[str, Configuration]) -> dict[str, Configuration]:
+        """What of *catalogue* this tenant offers.
+
+        Raises:
+            InvalidInput: it names what is not there, or nothing is left.
+        """
+        if unknown := set(self.credentials) - set(catalogue):
+            raise InvalidInput(f"tenant {self.tenant}: unknown credentials {sorted(unknown)}")
+        offered = {
+            name: each
+            for name, each in catalogue.items()
+            if (not self.credentials or name in self.credentials)
+            and (not each.file.tenants or self.tenant in each.file.tenants)
+        }
+        if not offered:
+            raise InvalidInput(f"tenant {self.tenant}: offers no credential")
+        return offered
 
 
 _TAKEN = frozenset({"api", "health", "metrics", "docs", "static"})

@@ -59,7 +59,7 @@ def test_every_act_has_its_row_with_reason_and_second_approver(world: IssuerWorl
     ],
 )
 def test_any_change_breaks_the_chain(world: IssuerWorld, statement: str) -> None:
-    """DESIGN "Decided": chained and signed in batches; a change, a gap and a cut end are all seen."""
+    """DESIGN "Decided": chained and signed in batches; a change, a gap, a cut end are seen."""
     change(world, statement)
     with pytest.raises((VerificationError, InvalidInput)):
         check(world)

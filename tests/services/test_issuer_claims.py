@@ -112,7 +112,8 @@ def test_the_claims_are_those_of_the_rulebook(register: SqlRegister) -> None:
     address = claims["address"]
     assert isinstance(address, dict)
     assert set(address) == {
-        "formatted", "street_address", "house_number", "postal_code", "locality", "region", "country"
+        "formatted", "street_address", "house_number", "postal_code", "locality", "region",
+        "country",
     }  # fmt: skip
     assert claims["personal_administrative_number"] == "AV-000001"
     mandatory = {

@@ -217,7 +217,7 @@ def test_a_refused_request_consumes_nothing(
     status: int,
     error: str,
 ) -> None:
-    """T-05, I-66, I-67, I-81, I-95: the registered code; the c_nonce and the token are still good."""
+    """T-05, I-66, I-67, I-81, I-95: the registered code; nonce and token are still good."""
     body = wallet.credential_request("pid_sd_jwt")
     wrong = {name: value for name, value in {**body, **changes}.items() if value is not None}
     before = world.count("copies")
@@ -343,7 +343,7 @@ def test_too_large_a_request_is_cut_off(wallet: Wallet, token: str) -> None:
 
 
 def test_who_died_meanwhile_gets_no_credential(world: IssuerWorld, wallet: Wallet) -> None:
-    """Issue 1: the register is asked again; credential_request_denied is final, the log says why."""
+    """Issue 1: the register is asked again; credential_request_denied, the log says why."""
     register = world.issuer.tenant("registry").register
     token = wallet.redeem(world.offer("pid_sd_jwt", subject="AV-000020"))
     known = register.entry

@@ -1,4 +1,4 @@
-"""The agency's API for offers: what it accepts, what it refuses, and that keys make it repeatable."""
+"""The agency's API for offers: what it accepts, what it refuses, what it repeats."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -172,7 +172,7 @@ def test_offers_are_listed_page_by_page(world: IssuerWorld) -> None:
 
 
 def test_a_list_shows_no_codes(world: IssuerWorld) -> None:
-    """S-01: codes are in the answer that made them, links with the single offer, neither in a list."""
+    """S-01: codes are in the answer that made them, links with the single offer, none in a list."""
     offer = world.offer("pid_sd_jwt", subject="AV-000001")
     single = world.api("GET", f"/offers/{offer['offer_id']}").json()
     assert single["link"] == offer["link"]
@@ -198,7 +198,7 @@ def test_a_cancelled_offer_is_dead_with_everything_made_from_it(world: IssuerWor
 
 
 def test_a_collected_offer_can_only_be_revoked(world: IssuerWorld) -> None:
-    """PAIN_POINTS, agencies 13: nothing is cancelled silently; the answer says what to do instead."""
+    """PAIN_POINTS, agencies 13: nothing is cancelled silently; the answer says what to do."""
     offer, _ = Wallet(world).collect("pid_sd_jwt", subject="AV-000001")
     for move in ("cancel", "renew"):
         answer = world.api("POST", f"/offers/{offer['offer_id']}/{move}")
@@ -208,7 +208,7 @@ def test_a_collected_offer_can_only_be_revoked(world: IssuerWorld) -> None:
 
 
 def test_an_uncollected_offer_is_renewed_with_one_call(world: IssuerWorld) -> None:
-    """DESIGN, "Decided": new link, the Transaction Code of the letter stays; the old code is dead."""
+    """DESIGN, "Decided": new link, the Transaction Code of the letter stays; old code dead."""
     wallet = Wallet(world)
     offer = world.offer("pid_sd_jwt", subject="AV-000001")
     token = wallet.redeem(offer)  # and the answer was lost
@@ -259,7 +259,7 @@ def test_each_role_has_its_calls(world: IssuerWorld, method: str, path: str, rol
 
 
 def test_no_tenant_sees_another_one(world: IssuerWorld) -> None:
-    """PAIN_POINTS, agencies 21: every route with a foreign tenant's id or token is a 404 or a 401."""
+    """PAIN_POINTS, agencies 21: a foreign id is a 404 on every route, a foreign token a 401."""
     offer, _ = Wallet(world).collect("pid_sd_jwt", subject="AV-000001")
     issuance = world.api("GET", "/issuances?limit=1").json()["issuances"][0]["issuance_id"]
     harbour = world.api_token("harbour")

@@ -54,7 +54,7 @@ def test_a_code_is_good_once(world: IssuerWorld, offer: dict[str, Any]) -> None:
 def test_a_code_used_twice_stops_what_was_made_from_it(
     world: IssuerWorld, offer: dict[str, Any]
 ) -> None:
-    """T-03, PAIN_POINTS, agencies 39: whoever was first, an uncollected token dies with the second."""
+    """T-03, PAIN_POINTS, agencies 39: an uncollected token dies with the second use."""
     first, second = Wallet(world), Wallet(world)
     token = first.redeem(offer)
     assert second.token(offer).status == 400
@@ -284,7 +284,7 @@ def test_an_attestation_pop_is_good_once(world: IssuerWorld) -> None:
 
 
 def test_a_dpop_nonce_is_demanded_where_the_tenant_wants_it(world: IssuerWorld) -> None:
-    """I-34: 400 with DPoP-Nonce at the AS, 401 with a challenge at the resource; not each other's."""
+    """I-34: 400 with DPoP-Nonce at the AS, 401 with a challenge at the resource; never shared."""
     wallet = AttestedWallet(world, tenant="strict")
     offer = _offer(world, "strict")
     refused = wallet.token(offer, headers={"DPoP": wallet.dpop("token"), **wallet.attested()})
