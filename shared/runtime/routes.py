@@ -3,7 +3,7 @@
 A lean endpoint is `def act(call, context) -> Answer`: the body is read within its limit (S-20)
 before the act starts, the act runs in a thread, whatever `ExpectedError` it raises is answered with
 the face of its router. There is no dependency machinery on this path, so it costs a third of a
-FastAPI route (docs/performance.md). Protocol endpoints and the hot ones of `/api/v1` use it; the
+FastAPI route (ADR 0008). Protocol endpoints and the hot ones of `/api/v1` use it; the
 rest of `/api/v1` and pages are FastAPI as usual.
 """
 

@@ -2,7 +2,7 @@
 
 An act is a plain `def`: it calls the database, an HSM, another service, and blocks while it does.
 One hop to one of these threads costs about half of what a general executor takes
-(docs/performance.md): one queue there, one `call_soon_threadsafe` back, no second future, no copied
+(ADR 0008): one queue there, one `call_soon_threadsafe` back, no second future, no copied
 context.
 """
 
