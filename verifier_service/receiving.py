@@ -9,14 +9,12 @@ wins; the loser is refused like any answer to a request that has ended (V-03, V-
 import hmac
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from shared.encoding import JsonValue, b64url_encode, dump_json
 from shared.errors import NotFound, Unavailable
 from shared.oauth.errors import InvalidRequest
 from shared.oid4vp import response
 from shared.oid4vp.response import AuthorizationResponse, WalletError
-from shared.runtime.logs import get_log
 
 from .context import Verifier
 from .queries import Query
@@ -26,8 +24,6 @@ from .tenants import Tenant
 from .transactions import ANSWER, FOR_WALLET, OPEN, State, TransactionRow, move
 from .verdicts import Verdict
 from .verifying import Expected, Verified, verify
-
-log = get_log(__name__)
 
 _CODE_BYTES = 32  # V-43
 # OpenID4VP 1.0, section 8.5: what a Wallet may say; other text of its is not kept.
@@ -195,13 +191,10 @@ def _settle(
         won = move(connection, ANSWER, values)
     if not won:
         raise AlreadyEnded("response: another answer was first, or the request expired meanwhile")
-    log.info("transaction_ended", state=ending.state.value, reason=ending.verdict.reason)
     return code
 
 
 def _redirect(verifier: Verifier, tenant: Tenant, row: TransactionRow, code: str) -> str:
     """Where the wallet sends its user: to the asker, or to a page that says where to go on."""
     base = row.return_url or f"{verifier.settings.public_url}/{tenant.id}/done"
-    parts = urlsplit(base)
-    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), ("response_code", code)])
-    return urlunsplit(parts._replace(query=query))
+    return f"{base}{'&' if '?' in base else '?'}response_code={code}"

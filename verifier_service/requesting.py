@@ -161,11 +161,8 @@ def start(
         purpose=request.Purpose(entity.id, query.purpose),
     )
     # 4. One row; the same Idempotency-Key finds the one that is there.
-    fingerprint = None
-    if idempotency_key is not None:
-        fingerprint = hashlib.sha256(asked.model_dump_json().encode()).digest()
     expires_at = now + query.lifetime
-    row = {
+    row: dict[str, object] = {
         "tenant": tenant.id,
         "id": names.transaction_id,
         "request_id": names.request_id,
@@ -174,18 +171,21 @@ def start(
         "purpose": query.purpose,
         "flow": asked.flow,
         "state": State.CREATED.value,
-        "fingerprint": fingerprint,
         "secret_hash": secret_hash(names.secret),
         "created_at": now,
         "expires_at": expires_at,
         "due_at": expires_at,
-        "return_url": asked.return_url,
         "request_object": signed,
         "sealed_request": verifier.keys.seal(
             keys.pack(), aad=_aad(tenant.id, names.request_id), random_bytes=verifier.random_bytes
         ),
         "audited": False,
     }
+    fingerprint = None
+    if idempotency_key is not None:
+        fingerprint = row["fingerprint"] = _fingerprint(asked)
+    if asked.return_url is not None:
+        row["return_url"] = asked.return_url
     with verifier.database.single() as connection:
         new = insert_once(connection, transactions, row)
     if not new:
@@ -244,6 +244,10 @@ def _open_row(verifier: Verifier, tenant_id: str, request_id: str) -> Transactio
     if row.state not in OPEN or verifier.clock() >= row.expires_at:
         raise Gone("request: expired or answered")
     return row
+
+
+def _fingerprint(asked: StartRequest) -> bytes:
+    return hashlib.sha256(asked.model_dump_json().encode()).digest()
 
 
 def _aad(tenant_id: str, request_id: str) -> bytes:

@@ -9,12 +9,12 @@ same-device flow an answer is held back until the browser comes back with its re
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
-import orjson
+from orjson import Fragment
 
 from shared.errors import Conflict, Forbidden, NotFound
 
-from .answers import TransactionAnswer
 from .context import Verifier
 from .secrets import open_claims, response_code_hash, secret_hash
 from .transactions import (
@@ -31,6 +31,9 @@ from .transactions import (
     timestamp,
 )
 from .verdicts import Verdict
+
+Content: TypeAlias = dict[str, object]
+"""An `answers.TransactionAnswer`; verdict and claims as the JSON that was stored."""
 
 
 class WrongSecret(Forbidden):
@@ -65,7 +68,7 @@ class Asker:
     secret: str
 
 
-def read(verifier: Verifier, asker: Asker, transaction_id: str) -> TransactionAnswer:
+def read(verifier: Verifier, asker: Asker, transaction_id: str) -> Content:
     """State and, once released, verdict and claims.
 
     Raises:
@@ -79,9 +82,7 @@ def read(verifier: Verifier, asker: Asker, transaction_id: str) -> TransactionAn
     return _answer(row, state_now(row, now), asker, transaction_id, now)
 
 
-def release(
-    verifier: Verifier, asker: Asker, transaction_id: str, response_code: str
-) -> TransactionAnswer:
+def release(verifier: Verifier, asker: Asker, transaction_id: str, response_code: str) -> Content:
     """Release a same-device answer to the browser that came back with *response_code*.
 
     A wrong code rejects the presentation, and so does a right one that comes twice: somebody else
@@ -176,29 +177,27 @@ def _find(verifier: Verifier, asker: Asker, transaction_id: str) -> TransactionR
 
 def _answer(
     row: TransactionRow, state: State, asker: Asker, transaction_id: str, now: datetime
-) -> TransactionAnswer:
-    begun = TransactionAnswer(
-        transaction_id=transaction_id,
-        query=row.query,
-        flow=row.flow,
-        state=state,
-        created_at=timestamp(row.created_at),
-        expires_at=timestamp(row.expires_at),
-    )
-    if state not in ENDED:
-        return begun
-    added: dict[str, object] = {
-        "ended_at": timestamp(row.ended_at or row.expires_at),
-        "session_bound": row.flow == "same_device",
+) -> Content:
+    content: Content = {
+        "transaction_id": transaction_id,
+        "query": row.query,
+        "flow": row.flow,
+        "state": state.value,
+        "created_at": timestamp(row.created_at),
+        "expires_at": timestamp(row.expires_at),
     }
-    if row.state == State.RESPONDED:  # expired in wait for the browser, the job was not here yet
-        added["verdict"] = Verdict(accepted=False, reason="not_returned")
+    if state not in ENDED:
+        return content
+    content["ended_at"] = timestamp(row.ended_at or row.expires_at)
+    content["session_bound"] = row.flow == "same_device"
+    if row.state == State.RESPONDED.value:  # nobody came back, and the job was not here yet
+        content["verdict"] = Fragment(rejection("not_returned"))
     elif row.outcome is not None:
-        added["verdict"] = Verdict.model_validate_json(row.outcome)
+        content["verdict"] = Fragment(row.outcome)
     if state is State.VERIFIED and row.sealed_claims is not None and now < row.claims_until:
         claims = open_claims(
             asker.secret, row.sealed_claims, tenant=asker.tenant, transaction_id=transaction_id
         )
-        added["claims"] = orjson.loads(claims)
-        added["claims_until"] = timestamp(row.claims_until)
-    return begun.model_copy(update=added)
+        content["claims"] = Fragment(claims)
+        content["claims_until"] = timestamp(row.claims_until)
+    return content

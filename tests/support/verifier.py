@@ -34,6 +34,7 @@ from shared.runtime.keys import KeyDirectory
 from shared.runtime.migrations import migrate
 from shared.trust import Role
 from verifier_service import tables
+from verifier_service.answers import TransactionAnswer
 from verifier_service.app import SECRETS, create_app, make_verifier
 from verifier_service.context import Verifier
 from verifier_service.routes.asking import ROLE
@@ -279,6 +280,7 @@ class VerifierWorld:
     def result(self, started: Mapping[str, Any]) -> dict[str, Any]:
         answer = self.call("GET", started)
         assert answer.status == 200, answer.text
+        TransactionAnswer.model_validate_json(answer.body)  # what OpenAPI says
         return dict(answer.json())
 
     def come_back(self, started: Mapping[str, Any], code: str) -> Answer:

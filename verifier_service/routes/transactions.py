@@ -1,5 +1,8 @@
 """Transactions, for the systems of agencies: start one, read its result; a check takes no more."""
 
+import orjson
+from starlette.responses import Response
+
 from shared.errors import InvalidInput
 from shared.runtime.calls import Call
 from shared.runtime.routes import ApiRouter, hot_api_router
@@ -7,7 +10,7 @@ from shared.runtime.routes import ApiRouter, hot_api_router
 from ..answers import Queries, QueryAnswer, Return, Started, TransactionAnswer
 from ..context import Verifier
 from ..requesting import StartRequest, start
-from ..results import delete, read, release
+from ..results import Content, delete, read, release
 from .asking import asker, caller
 
 router: ApiRouter[Verifier] = hot_api_router("/api/v1")
@@ -45,19 +48,23 @@ def start_transaction(call: Call, verifier: Verifier) -> Started:
 
 
 @router.get(_HERE, answer=TransactionAnswer)
-def read_transaction(call: Call, verifier: Verifier) -> TransactionAnswer:
+def read_transaction(call: Call, verifier: Verifier) -> Response:
     """The state; once ended, the verdict, and the claims until their retention ends (V-02)."""
-    return read(verifier, asker(call, verifier), call.path["transaction_id"])
+    return _json(read(verifier, asker(call, verifier), call.path["transaction_id"]))
 
 
 @router.post(_HERE + "/return", body=Return, answer=TransactionAnswer)
-def return_transaction(call: Call, verifier: Verifier) -> TransactionAnswer:
+def return_transaction(call: Call, verifier: Verifier) -> Response:
     """Same device: the browser came back with this response code; releases the result, once."""
     code = call.message(Return).response_code
-    return release(verifier, asker(call, verifier), call.path["transaction_id"], code)
+    return _json(release(verifier, asker(call, verifier), call.path["transaction_id"], code))
 
 
 @router.delete(_HERE)
 def delete_transaction(call: Call, verifier: Verifier) -> None:
     """Erase everything about it now."""
     delete(verifier, asker(call, verifier), call.path["transaction_id"])
+
+
+def _json(content: Content) -> Response:
+    return Response(orjson.dumps(content), 200, {"Cache-Control": "no-store"}, "application/json")

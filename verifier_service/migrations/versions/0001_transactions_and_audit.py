@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+
 from shared.runtime.database import UtcDateTime
 
 revision = "0001"
