@@ -4,6 +4,7 @@
 for `age`, `rows` and `dump`, which look into the databases as their owner could.
 """
 
+import base64
 import http.client
 import itertools
 import json
@@ -34,7 +35,14 @@ from shared.demo.agencies import Agency
 from shared.demo.phone import Phone, Refused
 from shared.demo.system import COUNTER, REGISTRY, System
 from shared.formats import credential, kb_jwt
-from shared.formats.values import Held
+from shared.formats.status_list import (
+    MEDIA_TYPE,
+    StatusReference,
+    VerifiedStatusList,
+    status_reference,
+    verify_token,
+)
+from shared.formats.values import Held, Trusted
 from shared.jose.jws import parse_jws
 from shared.oauth import dpop
 from shared.oauth.encryption import EncryptionKey
@@ -191,6 +199,14 @@ class HandWallet:
         return list(zip(found, keys, strict=True))
 
 
+def status_of(issued: str) -> StatusReference:
+    """Where an issued credential has its status."""
+    claims = parse_jws(issued.split("~", 1)[0], max_bytes=_MAX).unverified_claims()
+    found = status_reference(claims)
+    assert found is not None
+    return found
+
+
 def code_of(offer: Mapping[str, Any]) -> str:
     return str(offer["credential_offer"]["grants"][PRE_AUTHORIZED]["pre-authorized_code"])
 
@@ -320,6 +336,49 @@ class World:
     def wallet(self) -> HandWallet:
         return HandWallet(self.system.issuer)
 
+    def post(self, agency: Agency, path: str, body: Any = None, **headers: str) -> Answer:
+        """One call of an agency's API on a connection of its own."""
+        return send(
+            "POST",
+            f"{agency.url}/api/v1/{agency.tenant}/{path}",
+            b"" if body is None else as_json(body),
+            Authorization=f"Bearer {agency._token}",
+            Content_Type="application/json",
+            **headers,
+        )
+
+    # -- What the trust list says ----------------------------------------------------------
+
+    def anchors(self, role: str) -> frozenset[bytes]:
+        """Of the registry."""
+        document = json.loads((self.system.folder / "trust" / "trust-list.json").read_text())
+        [entity] = [each for each in document["entities"] if each.get("credential_issuers")]
+        return frozenset(base64.b64decode(each) for each in entity["anchors"][role])
+
+    def held(self, text_: str, key: SoftwareKey) -> Held:
+        """A PID as a wallet keeps it, verified."""
+        trusted = Trusted(self.anchors("credential"), frozenset(), frozenset())
+        return credential.receive(
+            "dc+sd-jwt",
+            text_,
+            expected_type="urn:eudi:pid:1",
+            keys=[key.public],
+            trusted=trusted,
+            now=now(),
+            algorithms=("ES256",),
+        ).held
+
+    def status_list(self, uri: str) -> VerifiedStatusList:
+        """As it is published now."""
+        return verify_token(
+            send("GET", uri, Accept=MEDIA_TYPE).body.decode(),
+            uri=uri,
+            anchors=self.anchors("status"),
+            now=now(),
+            algorithms=("ES256",),
+            newest=None,
+        )
+
     # -- At the counter --------------------------------------------------------------------
 
     def check(self, phone: Phone, query: str = "over_18") -> dict[str, Any]:
@@ -407,18 +466,23 @@ class World:
             )
             assert done.rowcount == 1
 
-    def dump(self, module: str) -> bytes:
-        """Every value of every table, as bytes; of SQLite, also the files as they lie there."""
-        engine = self._engines[module]
+    def dump(self, name: str, *, without: Sequence[str] = ()) -> bytes:
+        """Every value of every table of one database, but those *without*, as bytes."""
+        engine = self._engines[name]
         found = []
         with engine.connect() as connection:
-            for table in inspect(engine).get_table_names():
+            for table in set(inspect(engine).get_table_names()).difference(without):
                 for row in connection.execute(text(f'SELECT * FROM "{table}"')):  # noqa: S608
                     found.extend(_bytes(each) for each in row)
-        if engine.dialect.name == "sqlite":
-            file = Path(str(engine.url.database))
-            found.extend(each.read_bytes() for each in file.parent.glob(f"{file.name}*"))
         return b"\n".join(found)
+
+    def files(self, name: str) -> bytes:
+        """An SQLite database as it lies on disk, with its log; of PostgreSQL nothing."""
+        url = self._engines[name].url
+        if url.get_backend_name() != "sqlite":
+            return b""
+        file = Path(str(url.database))
+        return b"\n".join(each.read_bytes() for each in file.parent.glob(f"{file.name}*"))
 
 
 def _bytes(value: object) -> bytes:
