@@ -173,7 +173,7 @@ def _settle(
         "ended_at_": None if waits else now,
         "due_at_": row.expires_at if waits else now,
         "reason_": ending.verdict.reason,
-        "outcome_": ending.verdict.model_dump_json(),
+        "outcome_": ending.verdict.model_dump_json(exclude_none=True),
         "sealed_claims_": None,
         "claims_until_": None,
         "response_code_hash_": response_code_hash(code) if waits else None,

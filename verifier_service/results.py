@@ -156,7 +156,7 @@ def delete(verifier: Verifier, asker: Asker, transaction_id: str) -> None:
 
 def rejection(reason: str) -> str:
     """A stored outcome that speaks of the response as a whole."""
-    return Verdict(accepted=False, reason=reason).model_dump_json()
+    return Verdict(accepted=False, reason=reason).model_dump_json(exclude_none=True)
 
 
 def authorize(verifier: Verifier, asker: Asker, transaction_id: str) -> State:

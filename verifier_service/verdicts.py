@@ -78,13 +78,13 @@ class CredentialVerdict(_Answer):
 
     query_id: str
     format: str
-    type: str | None
-    issuer: Issuer | None
-    reason: str | None
+    type: str | None = None
+    issuer: Issuer | None = None
+    reason: str | None = None
     status: Status
     holder_bound: bool
     """False where the query asks for no binding: it may be a replay (V-64)."""
-    valid_until: str | None
+    valid_until: str | None = None
     checks: tuple[CheckResult, ...]
 
 
@@ -92,7 +92,7 @@ class Verdict(_Answer):
     """Everything but the claims. `reason` speaks of the response as a whole."""
 
     accepted: bool
-    reason: str | None
+    reason: str | None = None
     test: bool = False
     """Reached with a test trust list."""
     credentials: tuple[CredentialVerdict, ...] = ()
