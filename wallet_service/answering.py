@@ -13,6 +13,7 @@ from typing import Any
 
 from shared.encoding import JsonValue, b64url_decode, b64url_encode
 from shared.errors import Conflict, ExpectedError, InvalidInput, Unavailable
+from shared.oauth.encryption import EncryptionKey
 from shared.oid4vp import response
 from shared.oid4vp.errors import AccessDenied
 from shared.runtime.fetch import Fetched
@@ -22,7 +23,6 @@ from .approving import Approved
 from .choosing import OpenCopy
 from .context import Wallet
 from .flows import Flow
-from .presenting import encryption_key
 from .tables import presentations
 from .vault import OpenWallet
 
@@ -74,7 +74,7 @@ def answer(
     # 2. One response, encrypted to the key of this request.
     body = response.encrypt(
         response.presentations(by_query, state=state["state"]),
-        to=encryption_key(state),
+        to=EncryptionKey.from_jwk(state["encryption_key"]),
         enc=state["enc"],
     )
     # 3. Spent, stored, logged: together or not at all.
@@ -101,7 +101,7 @@ def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
     state = flow.state
     body = response.encrypt(
         response.refusal(AccessDenied("refused"), state=state["state"]),
-        to=encryption_key(state),
+        to=EncryptionKey.from_jwk(state["encryption_key"]),
         enc=state["enc"],
     )
     stored = {**_closed(state), "response": b64url_encode(body), "outcome": "refused"}

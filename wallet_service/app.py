@@ -19,7 +19,7 @@ from shared.runtime.trust_list import TrustListClient, TrustSource
 from . import tables
 from .cleaning import clean
 from .context import Wallet
-from .routes import citizen, flows, holdings
+from .routes import approvals, citizen, flows, holdings
 from .settings import WalletSettings
 
 SECRETS = ("shares", "ceremonies", "codes", "challenges")
@@ -92,7 +92,7 @@ def create_app(
         service="wallet",
         public_url=wallet.settings.public_url,
         context=wallet,
-        routers=[citizen.router, flows.router, holdings.router],
+        routers=[citizen.router, flows.router, approvals.router, holdings.router],
         ready=ready,
         on_start=starts,
         on_stop=stops,

@@ -13,12 +13,10 @@ from datetime import datetime
 from typing import Any
 
 from shared.crypto.software import SoftwareKey
-from shared.encoding import JsonValue, b64url_decode, b64url_encode, dump_json
+from shared.encoding import JsonValue, b64url_encode, dump_json
 from shared.errors import Conflict, ExpectedError, InvalidInput, Unavailable
-from shared.oauth import dpop
 from shared.oauth.messages import (
     PRE_AUTHORIZED_CODE,
-    ErrorResponse,
     TokenResponse,
     make_form,
 )
@@ -30,11 +28,10 @@ from .approving import Approved
 from .checking import check_received
 from .context import Wallet
 from .flows import Flow
+from .posting import MAX_ANSWER, error_of, post_with_dpop
 from .signer import NewKey
 from .tables import issuances
 from .vault import OpenWallet
-
-_MAX_ANSWER = 64 * 1024
 
 
 class IssuerRefused(Conflict):
@@ -153,7 +150,7 @@ def _token(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
     if state["tx_code_value"] is not None:
         form["tx_code"] = state["tx_code_value"]
     body = make_form(form)
-    answer = _with_dpop(
+    answer = post_with_dpop(
         wallet,
         state,
         state["token_endpoint"],
@@ -163,13 +160,13 @@ def _token(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
         now=now,
     )
     if answer.status != 200:
-        if _error(answer) == "invalid_grant":
+        if error_of(answer) == "invalid_grant":
             step = "failed" if state["tx_code"] is None else "tx_code"
             reset = {**state, "tx_code_value": None, "reason": "code_refused"}
             flows.record(wallet, opened, issuances, flow, to=step, state=reset)
             raise CodeRefused("token: invalid_grant")
         _refused(wallet, opened, flow, answer)
-    message = TokenResponse.parse(answer.body, max_bytes=_MAX_ANSWER)
+    message = TokenResponse.parse(answer.body, max_bytes=MAX_ANSWER)
     message.check_bound()
     identifiers = {
         each.credential_configuration_id: each.credential_identifiers[0]
@@ -199,11 +196,11 @@ def _request(
     state, configuration = flow.state, part["configuration"]
     answer = wallet.fetcher.post_bytes(
         state["nonce_endpoint"], b"", content_type="application/json", accept="application/json",
-        max_bytes=_MAX_ANSWER,
+        max_bytes=MAX_ANSWER,
     )  # fmt: skip
     if answer.status != 200:
         raise Unavailable("nonce endpoint: no nonce")
-    c_nonce = NonceResponse.parse(answer.body, max_bytes=_MAX_ANSWER).c_nonce
+    c_nonce = NonceResponse.parse(answer.body, max_bytes=MAX_ANSWER).c_nonce
     proofs = signer.prove(approved, keys, configuration=configuration, nonce=c_nonce, now=now)
     identifier = state["identifiers"].get(configuration)
     named: dict[str, JsonValue] = (
@@ -238,7 +235,7 @@ def _post(
 def _send(
     wallet: Wallet, state: Mapping[str, Any], url: str, body: bytes, *, now: datetime
 ) -> Fetched:
-    return _with_dpop(
+    return post_with_dpop(
         wallet,
         state,
         url,
@@ -249,50 +246,13 @@ def _send(
     )
 
 
-def _with_dpop(
-    wallet: Wallet,
-    state: Mapping[str, Any],
-    url: str,
-    body: bytes,
-    *,
-    content_type: str,
-    token: str | None,
-    now: datetime,
-) -> Fetched:
-    """POST with a DPoP proof by this issuance's own key; one retry for a nonce (W-20, W-21)."""
-    key = SoftwareKey.from_scalar(b64url_decode(state["dpop_key"]))
-    nonce: str | None = None
-    for _ in range(2):
-        proof = dpop.make_proof(
-            signer=key,
-            method="POST",
-            url=url,
-            now=now,
-            access_token=token,
-            nonce=nonce,
-            random_bytes=wallet.random_bytes,
-        )
-        headers = {"DPoP": proof}
-        if token is not None:
-            headers["Authorization"] = f"DPoP {token}"
-        answer = wallet.fetcher.post_bytes(
-            url, body, content_type=content_type, accept="application/json", headers=headers,
-            max_bytes=MAX_RESPONSE_BYTES,
-        )  # fmt: skip
-        fresh = answer.headers.get("dpop-nonce")
-        if answer.status not in {400, 401} or fresh is None or _error(answer) != "use_dpop_nonce":
-            return answer
-        nonce = fresh
-    return answer
-
-
 class _NonceRefused(ExpectedError):
     """`invalid_nonce`: to be cured with a new nonce and new proofs."""
 
 
 def _refused(wallet: Wallet, opened: OpenWallet, flow: Flow, answer: Fetched) -> None:
     """Raise what the issuer's refusal means; the flow ends unless trying again can help."""
-    code = _error(answer)
+    code = error_of(answer)
     if answer.status >= 500 or answer.status == 429:
         raise Unavailable("issuer: does not answer properly now")
     if code == "invalid_nonce":
@@ -303,13 +263,3 @@ def _refused(wallet: Wallet, opened: OpenWallet, flow: Flow, answer: Fetched) ->
 
 def _fail(wallet: Wallet, opened: OpenWallet, flow: Flow, reason: str) -> None:
     flows.record(wallet, opened, issuances, flow, to="failed", state={"reason": reason})
-
-
-def _error(answer: Fetched) -> str | None:
-    if answer.status < 400:
-        return None
-    try:
-        return ErrorResponse.parse(answer.body, max_bytes=_MAX_ANSWER).error
-    except InvalidInput:
-        header = answer.headers.get("www-authenticate", "")
-        return "use_dpop_nonce" if 'error="use_dpop_nonce"' in header else None

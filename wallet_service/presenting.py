@@ -9,25 +9,17 @@ Specification: OpenID4VP 1.0, sections 5, 9 and 15; HAIP 5.1; PROFILE W-50 to W-
 WALLET_SECURITY 6.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from shared.encoding import JsonValue, b64url_encode, dump_json
-from shared.errors import ExpectedError, InvalidInput
-from shared.formats.credential import FORMATS
-from shared.oauth.encryption import EncryptionKey
-from shared.oauth.messages import make_form
-from shared.oid4vp import dcql, dcql_matching, invocation, request
+from shared.encoding import JsonValue
+from shared.errors import ExpectedError
+from shared.oid4vp import dcql, dcql_matching, invocation
 from shared.oid4vp.dcql import DcqlQuery
 from shared.oid4vp.dcql_matching import Match, Selection
-from shared.oid4vp.errors import InvalidRequest
-from shared.oid4vp.request import VerifiedRequest
-from shared.trust import Entitlement, Entity, Role, TrustList, Wanted, entitled
 
-from . import approving, choosing, flows, holding
+from . import approving, choosing, flows, holding, resolving
 from .checking import TECHNICAL
 from .context import Wallet
 from .flows import Flow
@@ -103,21 +95,7 @@ def open_request(
     if not new:
         return flow
     try:
-        trust = wallet.trust.current()
-        token, wallet_nonce = _fetch(wallet, carried)
-        verified = request.verify(
-            token,
-            client_id=carried.client_id,
-            wallet_nonce=wallet_nonce,
-            formats=FORMATS,
-            transaction_types={},
-            anchors=trust.anchors(Role.ACCESS, now=now),
-            now=now,
-            revoked=trust.revoked,
-            pinned=trust.pinned(Role.ACCESS, now=now),
-        )
-        entity = trust.entity_for_chain(Role.ACCESS, verified.chain, now=now)
-        state = _state(wallet, trust, verified, entity, token, cross_device=cross_device, now=now)
+        state = resolving.resolve(wallet, carried, cross_device=cross_device, now=now)
     except ExpectedError as error:
         code = getattr(error, "error", getattr(error, "reason", "invalid_request"))
         flows.record(wallet, opened, presentations, flow, to="failed", state={"reason": code})
@@ -218,101 +196,3 @@ def _item(query_id: str, match: Match, card: Card, copy: choosing.Copy) -> dict[
         "claims": [path for path in paths if path[0] not in TECHNICAL],
         "always": sorted(card.data["always"]),
     }
-
-
-def _fetch(wallet: Wallet, carried: invocation.RequestLink) -> tuple[str, str | None]:
-    """W-51: no redirects, no cookies; a wallet_nonce when the verifier wants a POST."""
-    if carried.method == "get":
-        answer = wallet.fetcher.get(
-            carried.request_uri, accept=request.MEDIA_TYPE, max_bytes=request.MAX_BYTES
-        )
-        wallet_nonce = None
-    else:
-        wallet_nonce = b64url_encode(wallet.random_bytes(32))
-        metadata = _wallet_metadata()
-        form = make_form({"wallet_metadata": metadata, "wallet_nonce": wallet_nonce})
-        answer = wallet.fetcher.post_bytes(
-            carried.request_uri,
-            form,
-            content_type="application/x-www-form-urlencoded",
-            accept=request.MEDIA_TYPE,
-            max_bytes=request.MAX_BYTES,
-        )
-    if answer.status != 200:
-        raise InvalidRequest("request_uri: does not answer with a request")
-    if answer.content_type != request.MEDIA_TYPE:
-        raise InvalidRequest("request_uri: another media type")
-    try:
-        return answer.body.decode("ascii"), wallet_nonce
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("request_uri: not a JWT") from error
-
-
-def _wallet_metadata() -> str:
-    """`wallet_metadata`: the same for every wallet of this service, so it tells nobody apart."""
-    return dump_json(invocation.wallet_metadata(tuple(FORMATS))).decode()
-
-
-def _state(
-    wallet: Wallet,
-    trust: TrustList,
-    verified: VerifiedRequest,
-    entity: Entity,
-    token: str,
-    *,
-    cross_device: bool,
-    now: datetime,
-) -> dict[str, Any]:
-    purpose = verified.purpose
-    named = purpose.purpose if purpose is not None and purpose.entity == entity.id else None
-    wanted = [
-        Wanted(
-            each.id,
-            each.format,
-            each.types or (),
-            tuple(dict.fromkeys(claim.path for claim in each.claims or ())),
-        )
-        for each in verified.query.credentials
-    ]
-    found = entitled(wanted, entity, purpose=named, cross_device=cross_device, now=now)
-    warnings = [*found.warnings, *(["test_environment"] if trust.is_test else [])]
-    return {
-        "verifier": _verifier(verified, entity, found),
-        "query": verified.query.to_object(),
-        "request_hash": b64url_encode(hashlib.sha256(token.encode()).digest()),
-        "response_uri": verified.response_uri,
-        "nonce": verified.nonce,
-        "state": verified.state,
-        "encryption_key": verified.encryption_key.to_jwk(),
-        "enc": verified.enc,
-        "over_asked": [[query_id, list(path)] for query_id, path in found.over_asked],
-        "warnings": warnings,
-        "blocked": not found.allowed and wallet.settings.over_asking == "block",
-        "cross_device": cross_device,
-    }
-
-
-def _verifier(
-    verified: VerifiedRequest, entity: Entity, found: Entitlement
-) -> dict[str, JsonValue]:
-    """Who asks and why, in the words of the trust list; nothing from the request itself (W-57)."""
-    ask = found.ask
-    return {
-        "entity": entity.id,
-        "client_id": verified.client_id.full,
-        "names": dict(entity.names),
-        "trust": "registered",
-        "certificate_hash": b64url_encode(hashlib.sha256(verified.chain.leaf).digest()),
-        "purpose": None if ask is None else ask.purpose,
-        "purpose_texts": {} if ask is None else dict(ask.texts),
-        "retention_seconds": None if ask is None else ask.retention_seconds,
-        "privacy_policy": None if ask is None else ask.privacy_policy,
-    }
-
-
-def encryption_key(state: Mapping[str, Any]) -> EncryptionKey:
-    """Whom the response is encrypted to: as verified with the request."""
-    try:
-        return EncryptionKey.from_jwk(state["encryption_key"])
-    except InvalidInput as error:  # pragma: no cover  (it was verified before it was stored)
-        raise InvalidRequest(str(error)) from error

@@ -12,46 +12,32 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
 from shared.encoding import JsonValue, b64url_encode, canonical_json
 from shared.errors import ExpectedError, InvalidInput, Untrusted, VerificationError
 from shared.formats.credential import FORMATS
-from shared.oauth.metadata import AuthorizationServerMetadata, well_known_url
 from shared.oid4vci.metadata import (
-    MAX_METADATA_BYTES,
-    WELL_KNOWN,
     CredentialConfiguration,
     CredentialIssuerMetadata,
 )
 from shared.oid4vci.offer import (
-    MAX_OFFER_BYTES,
     CredentialOffer,
     PreAuthorizedGrant,
-    parse_offer,
     parse_offer_link,
 )
-from shared.trust import Entity, Role, TrustList, may_issue
+from shared.trust import Entity, TrustList, may_issue
 
 from . import approving, flows
 from .context import Wallet
+from .discovering import UnknownAgency, fetch_offer, issuer_metadata, token_endpoint
 from .flows import Flow
 from .registering import new_id
 from .tables import issuances, wallets
 from .vault import OpenWallet
 
 LIFETIME = timedelta(days=1)
-
-
-class UnknownAgency(Untrusted):
-    """Nobody in the trust list offers this."""
-
-    reason = "unknown_agency"
-    whose_fault = "issuer"
-    public = "This offer does not come from an agency on the trust list, or not for this document."
-    next_step = "Do not enter any code. Ask the agency through a way you know."
 
 
 class NotSupported(VerificationError):
@@ -100,7 +86,7 @@ def open_offer(
         trust = wallet.trust.current()
         offer = carried.offer
         if carried.offer_uri is not None:
-            offer = _fetch_offer(wallet, trust, carried.offer_uri)
+            offer = fetch_offer(wallet, trust, carried.offer_uri)
         if offer is None:
             raise InvalidInput("offer: neither by value nor by reference")
         state = _preview(wallet, trust, offer, now=now)
@@ -169,17 +155,6 @@ def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
     return flows.record(wallet, opened, issuances, flow, to="refused", state={})
 
 
-def _fetch_offer(wallet: Wallet, trust: TrustList, uri: str) -> CredentialOffer:
-    """W-01: a reference is fetched only from where a known issuer lives."""
-    known = {_origin(each) for entity in trust.entities for each in entity.credential_issuers}
-    if _origin(uri) not in known:
-        raise UnknownAgency("offer: the reference is at nobody's address")
-    answer = wallet.fetcher.get(uri, accept="application/json", max_bytes=MAX_OFFER_BYTES)
-    if answer.content_type != "application/json":
-        raise InvalidInput("offer: not application/json")
-    return parse_offer(answer.body)
-
-
 def _preview(
     wallet: Wallet, trust: TrustList, offer: CredentialOffer, *, now: datetime
 ) -> dict[str, Any]:
@@ -198,7 +173,7 @@ def _preview(
     metadata = issuer_metadata(wallet, trust, offer.credential_issuer, entity, now=now)
     offered = metadata.configurations(offer.credential_configuration_ids)
     server = metadata.authorization_server(grant.authorization_server)
-    endpoint = _token_endpoint(wallet, server)
+    endpoint = token_endpoint(wallet, server)
     # 4. Each configuration is one we can hold, and one this entity may issue (C-23).
     parts = [_part(entity, name, each, metadata, now=now) for name, each in offered.items()]
     return {
@@ -217,40 +192,6 @@ def _preview(
             {**part, "copies": min(metadata.batch_size, wallet.settings.copies)} for part in parts
         ],
     }
-
-
-def issuer_metadata(
-    wallet: Wallet, trust: TrustList, issuer: str, entity: Entity, *, now: datetime
-) -> CredentialIssuerMetadata:
-    """The metadata of *issuer*, signed by a metadata key of *entity* if the policy asks for that.
-
-    Specification: OpenID4VCI 1.0, section 12.2; PROFILE W-03.
-    """
-    signed = wallet.settings.signed_issuer_metadata
-    accept = "application/jwt" if signed else "application/json"
-    url = well_known_url(issuer, WELL_KNOWN)
-    answer = wallet.fetcher.get(url, accept=accept, max_bytes=MAX_METADATA_BYTES)
-    if answer.content_type != accept:
-        raise InvalidInput("issuer metadata: another media type than asked for")
-    if signed:
-        return CredentialIssuerMetadata.verify(
-            answer.body.decode("ascii", "replace"),
-            issuer=issuer,
-            anchors=entity.anchors_for(Role.METADATA),
-            now=now,
-            revoked=trust.revoked,
-        )
-    metadata = CredentialIssuerMetadata.parse(answer.body, max_bytes=MAX_METADATA_BYTES)
-    metadata.check_issuer(issuer)
-    return metadata
-
-
-def _token_endpoint(wallet: Wallet, server: str) -> str:
-    url = well_known_url(server, "oauth-authorization-server")
-    answer = wallet.fetcher.get(url, accept="application/json", max_bytes=MAX_METADATA_BYTES)
-    metadata = AuthorizationServerMetadata.parse(answer.body, max_bytes=MAX_METADATA_BYTES)
-    metadata.check_issuer(server)
-    return metadata.token_endpoint
 
 
 def _part(
@@ -310,8 +251,3 @@ def _tx_code(grant: PreAuthorizedGrant) -> Mapping[str, JsonValue] | None:
 
 def _hash(offer: CredentialOffer) -> bytes:
     return hashlib.sha256(canonical_json(offer.to_object())).digest()
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc

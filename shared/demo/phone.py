@@ -9,58 +9,16 @@ Specification: WALLET_SECURITY, sections 4, 6, 8 and 9.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ..encoding import b64url_decode, b64url_encode
-from ..errors import ExpectedError, VerificationError
+from ..errors import VerificationError
 from . import browser
 from .browser import Roots, UnlockerKeys
 from .passkey import SoftwarePasskey
+from .wallet_client import Refused, WalletClient
 
-_API = "/api/v1"
-
-
-class Answer(Protocol):
-    """What the HTTP client gives back: of httpx2, or of a test client over ASGI."""
-
-    @property
-    def status_code(self) -> int:
-        """As in HTTP."""
-        ...
-
-    @property
-    def content(self) -> bytes:
-        """The body."""
-        ...
-
-    def json(self) -> Any:
-        """The body, parsed."""
-        ...
-
-
-class Client(Protocol):
-    """The part of an httpx2 client (with `base_url` at the wallet) that a phone needs."""
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        json: Any = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """Send one request."""
-        ...
-
-
-class Refused(ExpectedError):
-    """The wallet said no; `problem` is its problem+json, `code` the stable code in it."""
-
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
-        super().__init__(f"wallet: {status} {problem.get('code')}: {problem.get('detail')}")
-        self.status = status
-        self.problem = dict(problem)
-        self.code = str(problem.get("code"))
+__all__ = ["Consent", "Deceived", "Outcome", "Phone", "Refused"]
 
 
 class Deceived(VerificationError):
@@ -86,17 +44,15 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Phone:
+class Phone(WalletClient):
     """One citizen's phone. `client` reaches the wallet, `origin` is what its browser would say."""
 
-    client: Client
     origin: str
     locale: str = "en"
     passkey: SoftwarePasskey = field(init=False)
     wallet: str = ""
     recovery_code: str = ""
     revocation_code: str = ""
-    _token: str | None = None
     _k_read: bytes = b""
     _known: tuple[int, str] | None = None
 
@@ -391,31 +347,6 @@ class Phone:
         known, known_head = self._known or (version, head)
         if version < known or (version == known and head != known_head):
             raise Deceived("wallet: rolled back, or its log was forked")
-
-    # -- HTTP ------------------------------------------------------------------------------
-
-    def _get(self, path: str) -> dict[str, Any]:
-        return self._call("GET", path)
-
-    def _post(
-        self, path: str, body: Any = None, headers: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        return self._call("POST", path, body, headers)
-
-    def _call(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        sent = dict(headers or {})
-        if self._token is not None:
-            sent["Authorization"] = f"Bearer {self._token}"
-        if body is None:
-            answer = self.client.request(method, _API + path, headers=sent)
-        else:
-            answer = self.client.request(method, _API + path, json=body, headers=sent)
-        content: dict[str, Any] = answer.json() if answer.content else {}
-        if answer.status_code >= 400:
-            raise Refused(answer.status_code, content)
-        return content
 
 
 def _outcome(flow: Mapping[str, Any]) -> Outcome:

@@ -15,7 +15,7 @@ from shared.demo import browser
 from shared.demo.phone import Deceived, Phone, Refused
 from shared.encoding import b64url_encode
 from tests.support.trust import PID, RESIDENCE
-from tests.support.wallet import IDENTITY, OVER_18, WALLET, WalletWorld
+from tests.support.wallet import IDENTITY, OVER_18, TX_CODE, WALLET, WalletWorld
 from wallet_service.tables import (
     approvals,
     copies,
@@ -221,7 +221,7 @@ def test_rows_of_one_wallet_do_not_open_in_another(world: WalletWorld) -> None:
     change(world, credentials, theirs["id"], wallet=phone.wallet)
     assert refused(phone.cards) == "invalid"
     change(world, credentials, theirs["id"], wallet=other.wallet)
-    [second] = phone.receive(world.issuer.offer(PID), "4711")
+    [second] = phone.receive(world.issuer.offer(PID), TX_CODE)
     change(world, credentials, second, sealed=sealed)
     assert refused(phone.cards) == "invalid"
 
@@ -412,7 +412,7 @@ def test_the_log_stays_one_chain_when_much_happens_at_once(world: WalletWorld) -
 SECRETS = (
     "Möbius", "Erika", "1964-08-12", "Avelon", "Rue du Pont", "issuer.example",
     "verifier.example", "urn:eudi:pid", "citizen-wallet:residence", "ent_registry", "ent_counter",
-    "Registry", "Counters", "proof_of_age", "family_name", "dc+sd-jwt", "x509_hash", "4711",
+    "Registry", "Counters", "proof_of_age", "family_name", "dc+sd-jwt", "x509_hash", TX_CODE,
 )  # fmt: skip
 
 
@@ -471,7 +471,7 @@ def test_the_log_file_tells_nothing(
         phone.scan("openid4vp://?client_id=x509_hash:a&request_uri=https%3A%2F%2Fevil.example%2Fr")
     world.issuer.tamper = lambda issued: [issued[0], issued[0]]
     with pytest.raises(Refused):
-        phone.receive(world.issuer.offer(PID), "4711")
+        phone.receive(world.issuer.offer(PID), TX_CODE)
     streams = capsys.readouterr()
     written = caplog.text + streams.out + streams.err
     assert "refused" in written

@@ -1,12 +1,11 @@
 """Journeys of a citizen through the wallet's public API, with real protocols around it."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.trust import PID, RESIDENCE
-from tests.support.wallet import IDENTITY, OVER_18, WalletWorld
+from tests.support.trust import PID
+from tests.support.wallet import OVER_18, WalletWorld
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from shared.demo.passkey import SoftwarePasskey
 from shared.demo.phone import Phone, Refused
 from shared.encoding import b64url_decode, b64url_encode
 from tests.support.trust import PID
-from tests.support.wallet import OVER_18, WALLET, WalletWorld
+from tests.support.wallet import OVER_18, TX_CODE, WALLET, WalletWorld
 from wallet_service.shares import tables as share_tables
 from wallet_service.tables import metadata
 
@@ -290,11 +290,11 @@ def test_before_the_first_credential_a_second_unlocker_must_have_worked(
     phone.create_wallet()
     assert phone.overview()["notices"] == [{"code": "second_unlocker_needed"}]
     link = world.issuer.offer(PID)
-    assert refused(lambda: phone.receive(link, "4711")) == "second_unlocker_needed"
+    assert refused(lambda: phone.receive(link, TX_CODE)) == "second_unlocker_needed"
     assert refused(lambda: phone.prove_recovery(browser.make_code())) == "not_found"
     phone.prove_recovery()
     assert phone.overview()["notices"] == []
-    assert phone.receive(world.issuer.offer(PID), "4711")
+    assert phone.receive(world.issuer.offer(PID), TX_CODE)
 
 
 def test_a_recovery_code_typed_back_must_have_opened_the_root(world: WalletWorld) -> None:

@@ -11,12 +11,14 @@ from shared.demo.phone import Consent, Phone, Refused
 from shared.encoding import b64url_decode, b64url_encode
 from shared.jose import jws
 from shared.oid4vp import client_id, response
+from shared.oid4vp.errors import InvalidRequest
 from shared.trust import Role
 from tests.support.trust import PID, RESIDENCE, SD_JWT, Agency, ask, trust_list
 from tests.support.wallet import (
     IDENTITY,
     ISSUER,
     OVER_18,
+    TX_CODE,
     VERIFIER,
     WALLET,
     WalletWorld,
@@ -128,7 +130,7 @@ def test_the_citizen_chooses_between_cards(world: WalletWorld) -> None:
         **world.issuer.claims,
         PID: {**world.issuer.claims[PID], "given_name": "Erik"},
     }
-    [second] = phone.receive(world.issuer.offer(PID), "4711")
+    [second] = phone.receive(world.issuer.offer(PID), TX_CODE)
     consent = phone.resolve(world.verifier.ask(IDENTITY))
     assert len(consent.model["credentials"][0]["options"]) == 2
     phone.approve(consent, {"pid": [second]})
@@ -204,7 +206,7 @@ def opened(world: WalletWorld, number: int) -> Any:
     for key in keys:
         try:
             return response.decrypt(token, key=key)
-        except Exception:
+        except InvalidRequest:
             continue
     raise AssertionError("none of the keys opens it")
 
@@ -318,7 +320,7 @@ def test_a_card_that_is_not_valid_is_the_last_choice_and_said(world: WalletWorld
     assert option["badge"] == "revoked"
     approval = phone._post(f"/presentations/{consent.id}/select", {})["approval"]
     assert "card_not_valid" in phone.approval(approval)["payload"]["warnings"]
-    [fresh] = phone.receive(world.issuer.offer(PID), "4711")
+    [fresh] = phone.receive(world.issuer.offer(PID), TX_CODE)
     consent = phone.resolve(world.verifier.ask(OVER_18))
     assert consent.model["credentials"][0]["chosen"] == [fresh]
 

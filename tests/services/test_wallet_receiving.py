@@ -13,7 +13,7 @@ from shared.oid4vci.offer import CredentialOffer, offer_link
 from shared.runtime.trust_list import TrustListStale
 from shared.trust import Role
 from tests.support.trust import PID, RESIDENCE, Agency, issue, trust_list
-from tests.support.wallet import CLAIMS, GRANT, IDENTIFIER, ISSUER, WalletWorld, agencies
+from tests.support.wallet import CLAIMS, GRANT, IDENTIFIER, ISSUER, TX_CODE, WalletWorld, agencies
 from wallet_service.tables import copies
 
 
@@ -65,7 +65,7 @@ def test_the_preview_says_who_offers_what_before_anything_is_taken(world: Wallet
     assert flow["kind"] == "offer"
     assert flow["issuer"]["name"] == "Registre civil d'Avelonia"
     assert (flow["step"], flow["allowed_actions"]) == ("tx_code", ["tx-code", "refuse"])
-    assert flow["tx_code"] == {"input_mode": "numeric", "length": 4, "description": None}
+    assert flow["tx_code"] == {"input_mode": "numeric", "length": 10, "description": None}
     assert world.at("/token") == []
 
 
@@ -73,7 +73,7 @@ def test_an_offer_by_reference_is_fetched_from_a_known_issuer(world: WalletWorld
     """W-01, W-02."""
     phone = world.new_phone()
     link = world.issuer.offer(PID, by_reference=True).replace("openid-credential-offer", "haip-vci")
-    assert len(phone.receive(link, "4711")) == 1
+    assert len(phone.receive(link, TX_CODE)) == 1
 
 
 def test_an_offer_without_transaction_code_needs_none(world: WalletWorld) -> None:
@@ -86,7 +86,7 @@ def test_an_offer_without_transaction_code_needs_none(world: WalletWorld) -> Non
 def test_one_offer_may_bring_two_credentials(world: WalletWorld) -> None:
     """W-14, W-30: one request for each configuration, a nonce for each."""
     phone = world.new_phone()
-    assert len(phone.receive(world.issuer.offer(PID, RESIDENCE), "4711")) == 2
+    assert len(phone.receive(world.issuer.offer(PID, RESIDENCE), TX_CODE)) == 2
     names = {each["name"]: each["copies_left"] for each in phone.cards()}
     assert names == {"Personal ID": 10, "Proof of residence": 10}
     assert len(world.issuer.bodies) == 2
@@ -95,7 +95,7 @@ def test_one_offer_may_bring_two_credentials(world: WalletWorld) -> None:
 def test_claims_are_shown_under_labels_in_the_citizens_language(world: WalletWorld) -> None:
     """F-TM-02: Type Metadata from the place and integrity in the trust list; PAIN_POINTS 11."""
     phone = world.new_phone(locale="fr")
-    [card] = phone.receive(world.issuer.offer(PID), "4711")
+    [card] = phone.receive(world.issuer.offer(PID), TX_CODE)
     shown = phone.card(card)
     assert shown["name"] == "Carte d'identité"
     assert shown["badge_text"] == "Pas encore vérifié"
@@ -112,7 +112,7 @@ def test_without_type_metadata_the_claims_names_serve(world: WalletWorld) -> Non
     world.wallet.fetcher._pool.services = gone  # type: ignore[attr-defined]  # test transport
     try:
         phone = world.new_phone()
-        [card] = phone.receive(world.issuer.offer(PID), "4711")
+        [card] = phone.receive(world.issuer.offer(PID), TX_CODE)
         labels = {each["label"] for each in phone.card(card)["claims"]}
         assert {"family_name", "given_name"} <= labels
     finally:
@@ -122,7 +122,7 @@ def test_without_type_metadata_the_claims_names_serve(world: WalletWorld) -> Non
 def test_the_content_is_shown_before_it_is_kept(world: WalletWorld) -> None:
     """W-41: the citizen sees the content and accepts; PAIN_POINTS 19."""
     phone = world.new_phone()
-    flow = phone.accept(phone.scan(world.issuer.offer(PID)), "4711")
+    flow = phone.accept(phone.scan(world.issuer.offer(PID)), TX_CODE)
     assert (flow["step"], flow["allowed_actions"]) == ("review", ["keep", "discard"])
     assert {"path": ["family_name"], "label": "Family name", "value": "Möbius"} in (
         flow["content"][0]["claims"]
@@ -137,7 +137,7 @@ def test_the_content_is_shown_before_it_is_kept(world: WalletWorld) -> None:
 def test_what_is_discarded_is_not_stored_and_the_issuer_told(world: WalletWorld) -> None:
     """W-42: `credential_deleted` when the user refused."""
     phone = world.new_phone()
-    flow = phone.accept(phone.scan(world.issuer.offer(PID)), "4711")
+    flow = phone.accept(phone.scan(world.issuer.offer(PID)), TX_CODE)
     phone._post(f"/issuances/{flow['id']}/discard")
     assert nothing_stored(world, phone)
     assert world.issuer.notifications == ["credential_deleted"]
@@ -147,7 +147,7 @@ def test_fewer_credentials_than_keys_are_kept(world: WalletWorld) -> None:
     """W-40."""
     world.issuer.tamper = lambda issued: issued[:3]
     phone = world.new_phone()
-    phone.receive(world.issuer.offer(PID), "4711")
+    phone.receive(world.issuer.offer(PID), TX_CODE)
     assert phone.cards()[0]["copies_left"] == 3
 
 
@@ -172,18 +172,18 @@ def test_a_flow_can_be_picked_up_again(world: WalletWorld) -> None:
     phone.open()
     found = phone._get(f"/issuances/{flow['id']}")
     assert found["allowed_actions"] == ["tx-code", "refuse"]
-    assert phone.keep(phone.accept(found, "4711")["id"])
+    assert phone.keep(phone.accept(found, TX_CODE)["id"])
 
 
 # -- Losing the line -----------------------------------------------------------------------
 
 
 def test_a_crash_after_the_request_resumes_with_the_same_bytes(world: WalletWorld) -> None:
-    """DESIGN "Decided": the wallet stores keys and step before each call; resends the same bytes."""
+    """DESIGN "Decided": the wallet stores keys and step before each call, resends the same."""
     world.issuer.down_once = {"credential"}
     phone = world.new_phone()
     flow = phone.scan(world.issuer.offer(PID))
-    assert refused(lambda: phone.accept(flow, "4711")) == "unavailable"
+    assert refused(lambda: phone.accept(flow, TX_CODE)) == "unavailable"
     found = phone._get(f"/issuances/{flow['id']}")
     assert (found["step"], found["allowed_actions"]) == ("requesting", ["resume"])
     assert phone._post(f"/issuances/{flow['id']}/resume")["step"] == "review"
@@ -196,7 +196,7 @@ def test_a_refused_c_nonce_is_replaced_once(world: WalletWorld) -> None:
     """W-31."""
     world.issuer.refuse_nonce_once = True
     phone = world.new_phone()
-    assert phone.receive(world.issuer.offer(PID), "4711")
+    assert phone.receive(world.issuer.offer(PID), TX_CODE)
     first, second = world.issuer.bodies
     assert first != second
 
@@ -207,7 +207,7 @@ def test_after_a_lost_token_answer_a_new_gesture_goes_on(world: WalletWorld) -> 
     flow = phone.scan(world.issuer.offer(PID))
     transport = world.wallet.fetcher._pool
     services = dict(transport.services)  # type: ignore[attr-defined]  # test transport
-    phone._post(f"/issuances/{flow['id']}/tx-code", {"tx_code": "4711"})
+    phone._post(f"/issuances/{flow['id']}/tx-code", {"tx_code": TX_CODE})
     approval = phone._post(f"/issuances/{flow['id']}/accept")["approval"]
     gesture = phone.gesture(phone.approval(approval))
     transport.services = {}  # type: ignore[attr-defined]  # the issuer goes away
@@ -314,10 +314,10 @@ def test_a_wrong_transaction_code_can_be_corrected(world: WalletWorld) -> None:
     """W-16; PAIN_POINTS 5: no dead end."""
     phone = world.new_phone()
     flow = phone.scan(world.issuer.offer(PID))
-    assert refused(lambda: phone.accept(flow, "0000")) == "code_refused"
+    assert refused(lambda: phone.accept(flow, "0" * 10)) == "code_refused"
     found = phone._get(f"/issuances/{flow['id']}")
     assert (found["step"], found["reason"]) == ("tx_code", "code_refused")
-    assert phone.keep(phone.accept(found, "4711")["id"])
+    assert phone.keep(phone.accept(found, TX_CODE)["id"])
 
 
 def test_a_spent_code_ends_the_flow(world: WalletWorld) -> None:
@@ -418,7 +418,7 @@ def test_a_credential_that_is_not_as_offered_is_not_kept(world: WalletWorld, how
     misbehave(world)
     phone = world.new_phone()
     flow = phone.scan(world.issuer.offer(PID))
-    assert refused(lambda: phone.accept(flow, "4711")) == code
+    assert refused(lambda: phone.accept(flow, TX_CODE)) == code
     found = phone._get(f"/issuances/{flow['id']}")
     assert (found["step"], found["allowed_actions"]) == ("failed", [])
     assert nothing_stored(world, phone)
@@ -430,7 +430,7 @@ def test_an_expired_credential_is_not_kept(world: WalletWorld) -> None:
     world.issuer.days_ago = 201
     phone = world.new_phone()
     flow = phone.scan(world.issuer.offer(PID))
-    assert refused(lambda: phone.accept(flow, "4711")) == "expired"
+    assert refused(lambda: phone.accept(flow, TX_CODE)) == "expired"
     assert nothing_stored(world, phone)
 
 
@@ -444,7 +444,7 @@ def test_the_agency_that_offered_must_be_the_one_that_signed(world: WalletWorld)
     world.issuer.signer = other.signer(Role.CREDENTIAL, dns=["issuer.example"])
     phone = world.new_phone()
     flow = phone.scan(world.issuer.offer(PID))
-    assert refused(lambda: phone.accept(flow, "4711")) == "untrusted_issuer"
+    assert refused(lambda: phone.accept(flow, TX_CODE)) == "untrusted_issuer"
     assert nothing_stored(world, phone)
 
 
@@ -456,7 +456,7 @@ def test_the_wallet_sees_a_revocation_and_says_it_in_words(world: WalletWorld) -
     world.issuer.statuses = world.issuer.statuses.empty(2, 4096)
     phone = world.new_phone(locale="fr")
     first = world.issuer.next_status
-    phone.receive(world.issuer.offer(PID), "4711")
+    phone.receive(world.issuer.offer(PID), TX_CODE)
     [card] = phone.refresh()
     assert (card["badge"], card["badge_text"]) == ("valid", "Valide")
     world.issuer.statuses.set_all(range(first, first + 10), 2)

@@ -1,0 +1,81 @@
+"""Flows as an app sees them: step, what may be done next, and what there is to look at."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.encoding import JsonValue, to_numeric_date
+
+from .. import consenting, holding, labelling, presenting, wording
+from ..context import Wallet
+from ..flows import Flow
+from ..vault import OpenWallet
+
+_ISSUANCE_ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "tx_code": ("tx-code", "refuse"),
+    "preview": ("accept", "refuse"),
+    "accepted": ("accept", "refuse"),
+    "requesting": ("resume",),
+    "review": ("keep", "discard"),
+}
+"""What may be done next. "accepted" and "requesting" are where a crash resumes."""
+
+
+def issuance_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str, JsonValue]:
+    """What an app shows of an issuance."""
+    answer = _flow_answer(flow, _ISSUANCE_ACTIONS.get(flow.step, ()))
+    locale, state = holding.locale_of(wallet, opened), flow.state
+    if "parts" in state:
+        answer["issuer"] = {
+            "name": wording.choose(state["entity_names"], locale),
+            "identifier": state["issuer"],
+            "trust": "registered",
+        }
+        answer["documents"] = [
+            {
+                "name": wording.choose(each["names"], locale),
+                "format": each["format"],
+                "copies": each["copies"],
+            }
+            for each in state["parts"]
+        ]
+        answer["tx_code"] = state["tx_code"] if flow.step == "tx_code" else None
+    if flow.step == "review":
+        answer["content"] = [
+            {
+                "name": wording.choose(each["names"], locale),
+                "claims": labelling.claims_shown(each["claims"], each["labels"], locale=locale),
+                "expires_at": each["expires_at"],
+                "copies": len(each["copies"]),
+            }
+            for each in state["checked"]
+        ]
+    if flow.step == "stored":
+        answer["credentials"] = state["credentials"]
+    if "reason" in state:
+        answer["reason"] = state["reason"]
+    return answer
+
+
+def presentation_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str, JsonValue]:
+    """What an app shows of a presentation."""
+    if flow.step == "consent":
+        asked = presenting.question(wallet, opened, flow)
+        actions = ("select", "refuse") if asked.answerable else ("refuse",)
+        locale = holding.locale_of(wallet, opened)
+        labels = labelling.labels_by_type(wallet, opened, asked.newest_by_type())
+        model = consenting.model(asked, labels, locale=locale, now=wallet.clock())
+        return {**_flow_answer(flow, actions), "consent": model}
+    answer = _flow_answer(flow, ("retry",) if flow.step == "answered" else ())
+    for name in ("outcome", "redirect_uri", "reason"):
+        if name in flow.state:
+            answer[name] = flow.state[name]
+    return answer
+
+
+def _flow_answer(flow: Flow, actions: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "id": flow.id,
+        "step": flow.step,
+        "allowed_actions": list(actions),
+        "expires_at": to_numeric_date(flow.expires_at),
+    }
