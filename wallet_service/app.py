@@ -92,6 +92,7 @@ def create_app(
         service="wallet",
         public_url=wallet.settings.public_url,
         context=wallet,
+        requests_per_second=wallet.settings.requests_per_second,
         routers=[citizen.router, flows.router, approvals.router, holdings.router],
         ready=ready,
         on_start=starts,

@@ -132,6 +132,7 @@ class System:
             "WORKERS": str(self.workers),
             "DATABASE_URL": self.databases.get(module, f"sqlite:///{home}/database.db"),
             "INSECURE_HTTP_LOOPBACK": "true",
+            "REQUESTS_PER_SECOND": "0",
             "PERMITTED_PRIVATE_HOSTS": "localhost",
             "PERMITTED_PORTS": ",".join(each.rpartition(":")[2] for each in self.urls.values()),
             "TRUST_URL": self.urls["trust"],

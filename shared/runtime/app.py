@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from ..errors import ExpectedError, InvalidInput, NotFound
+from ..errors import ExpectedError, InvalidInput, NotFound, TooManyRequests
 from . import logs
 from .errors import (
     Face,
@@ -30,6 +30,7 @@ from .errors import (
     problem_answer,
     protocol_answer,
 )
+from .limits import RateLimit
 from .metrics import Metrics
 from .routes import ApiRouter, MalformedRequest, ProtocolRouter
 from .threads import Threads
@@ -49,6 +50,8 @@ _FIXED = (
     (b"x-frame-options", b"DENY"),
 )
 _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
+
+_OPERATIONS = ("/health/", "/metrics")
 
 Readiness = Callable[[], Mapping[str, bool]]
 
@@ -113,11 +116,13 @@ class ServiceApp:
         state: AppState,
         metrics: Metrics,
         https: bool,
+        rate_limit: RateLimit,
     ) -> None:
         self.api = api
         self.state = state
         self.metrics = metrics
         self._routes = tuple(routes)
+        self._rate_limit = rate_limit
         closed = [*_FIXED, *([_HSTS] if https else [])]
         self._closed = [*closed, (b"content-security-policy", _CLOSED)]
         self._page = [*closed, (b"content-security-policy", _PAGE)]
@@ -164,6 +169,11 @@ class ServiceApp:
             seconds = time.perf_counter() - begun
             self.metrics.observe(_template(scope), scope["method"], status, seconds)
 
+    def _within_limit(self, scope: Scope) -> bool:
+        if scope["path"].startswith(_OPERATIONS):
+            return True
+        return self._rate_limit.allows((scope.get("client") or ("",))[0])
+
     def _added(self, headers: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
         added = self._closed
         for name, value in headers:
@@ -174,6 +184,10 @@ class ServiceApp:
         return added
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._within_limit(scope):
+            refused = TooManyRequests("rate: too many from one address")
+            await answer(scope, refused)(scope, receive, send)
+            return
         wrong_method = False
         for route in self._routes:
             match, found = route.matches(scope)
@@ -207,6 +221,7 @@ def make_app(
     on_start: Sequence[Callable[[], None]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     threads: int = 32,
+    requests_per_second: int = 0,
 ) -> ServiceApp:
     """The ASGI application of one service.
 
@@ -220,6 +235,7 @@ def make_app(
         on_start: called in each worker process before the first request, e.g. `jobs.start`.
         on_stop: called at the end, in the order given.
         threads: how many acts of protocol routes may run at once in a process.
+        requests_per_second: of one address to one process, 0 for no limit (S-22).
     """
     state = AppState(context=context, threads=Threads(threads))
 
@@ -261,6 +277,7 @@ def make_app(
         state=state,
         metrics=metrics,
         https=public_url.startswith("https://"),
+        rate_limit=RateLimit(requests_per_second),
     )
 
 

@@ -97,6 +97,12 @@ class ServiceSettings(BaseSettings):
         description="Addresses of reverse proxies whose X-Forwarded-For is believed, for rate "
         "limits only.",
     )
+    requests_per_second: int = Field(
+        default=50,
+        ge=0,
+        description="Requests of one address to one process, with bursts of ten seconds' worth; "
+        "0 is no limit (S-22).",
+    )
     ca_bundle: Path | None = Field(
         default=None, description="PEM file with further CAs that outgoing TLS trusts."
     )
