@@ -145,6 +145,7 @@ def create_app(
         service="verifier",
         public_url=verifier.settings.public_url,
         context=verifier,
+        requests_per_second=verifier.settings.requests_per_second,
         routers=[
             requests.router,
             responses.router,
@@ -156,6 +157,7 @@ def create_app(
         ready=ready,
         on_start=on_start,
         on_stop=on_stop,
+        requests_per_second=verifier.settings.requests_per_second,
     )
 
 

@@ -21,7 +21,7 @@ from .queries import Query
 from .requesting import RequestKeys, open_keys
 from .secrets import response_code_hash, seal_claims
 from .tenants import Tenant
-from .transactions import ANSWER, FOR_WALLET, OPEN, State, TransactionRow, move
+from .transactions import ANSWER, FOR_WALLET, OPEN, State, TransactionRow
 from .verdicts import Verdict
 from .verifying import Expected, Verified, verify
 
@@ -105,8 +105,7 @@ def receive(
 
 def _find(verifier: Verifier, tenant_id: str, request_id: str) -> TransactionRow:
     values = {"tenant_": tenant_id, "request_id_": request_id}
-    with verifier.database.reading() as connection:
-        row = connection.execute(FOR_WALLET, values).one_or_none()
+    row = FOR_WALLET.row(verifier.database, values)
     if row is None:
         raise NotFound("response: unknown request")
     if row.state not in OPEN or verifier.clock() >= row.expires_at:
@@ -187,9 +186,7 @@ def _settle(
             random_bytes=verifier.random_bytes,
         )
         values["claims_until_"] = now + tenant.queries[row.query].retention
-    with verifier.database.single() as connection:
-        won = move(connection, ANSWER, values)
-    if not won:
+    if not ANSWER.changed(verifier.database, values):
         raise AlreadyEnded("response: another answer was first, or the request expired meanwhile")
     return code
 

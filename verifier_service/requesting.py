@@ -21,19 +21,18 @@ from shared.jose import jws
 from shared.oauth.encryption import EncryptionKey
 from shared.oid4vp import invocation, request
 from shared.runtime.client_credentials import ApiCaller
-from shared.runtime.database import insert_once
 
 from .answers import Started
 from .context import Verifier
 from .queries import DataFile, Flow
 from .secrets import Names, derive, draw, result_key, secret_hash
-from .tables import transactions
 from .tenants import Tenant
 from .transactions import (
+    BEGIN,
     FETCH,
     FOR_CALLER,
-    FOR_WALLET,
     OPEN,
+    REQUEST_OBJECT,
     State,
     TransactionRow,
     timestamp,
@@ -161,8 +160,9 @@ def start(
         purpose=request.Purpose(entity.id, query.purpose),
     )
     # 4. One row; the same Idempotency-Key finds the one that is there.
+    fingerprint = None if idempotency_key is None else _fingerprint(asked)
     expires_at = now + query.lifetime
-    row: dict[str, object] = {
+    row = {
         "tenant": tenant.id,
         "id": names.transaction_id,
         "request_id": names.request_id,
@@ -171,24 +171,19 @@ def start(
         "purpose": query.purpose,
         "flow": asked.flow,
         "state": State.CREATED.value,
+        "fingerprint": fingerprint,
         "secret_hash": secret_hash(names.secret),
         "created_at": now,
         "expires_at": expires_at,
         "due_at": expires_at,
+        "return_url": asked.return_url,
         "request_object": signed,
         "sealed_request": verifier.keys.seal(
             keys.pack(), aad=_aad(tenant.id, names.request_id), random_bytes=verifier.random_bytes
         ),
         "audited": False,
     }
-    fingerprint = None
-    if idempotency_key is not None:
-        fingerprint = row["fingerprint"] = _fingerprint(asked)
-    if asked.return_url is not None:
-        row["return_url"] = asked.return_url
-    with verifier.database.single() as connection:
-        new = insert_once(connection, transactions, row)
-    if not new:
+    if not BEGIN.once(verifier.database, row):
         expires_at = _repeated(verifier, tenant, names, fingerprint)
     return _started(verifier, tenant, asked, names, expires_at=expires_at)
 
@@ -203,10 +198,9 @@ def fetch(verifier: Verifier, tenant_id: str, request_id: str) -> str:
     Specification: OpenID4VP 1.0, section 5.10; PROFILE V-13.
     """
     values = {"tenant_": tenant_id, "request_id_": request_id, "now_": verifier.clock()}
-    with verifier.database.single() as connection:
-        first: str | None = connection.execute(FETCH, values).scalar_one_or_none()
+    first = FETCH.returned(verifier.database, values)
     if first is not None:
-        return first
+        return str(first.request_object)
     return str(_open_row(verifier, tenant_id, request_id).request_object)
 
 
@@ -237,8 +231,7 @@ def open_keys(verifier: Verifier, tenant_id: str, request_id: str, sealed: bytes
 
 def _open_row(verifier: Verifier, tenant_id: str, request_id: str) -> TransactionRow:
     values = {"tenant_": tenant_id, "request_id_": request_id}
-    with verifier.database.reading() as connection:
-        row = connection.execute(FOR_WALLET, values).one_or_none()
+    row = REQUEST_OBJECT.row(verifier.database, values)
     if row is None:
         raise NotFound("request: unknown")
     if row.state not in OPEN or verifier.clock() >= row.expires_at:
@@ -276,8 +269,7 @@ def _repeated(
     verifier: Verifier, tenant: Tenant, names: Names, fingerprint: bytes | None
 ) -> datetime:
     values = {"tenant_": tenant.id, "id_": names.transaction_id}
-    with verifier.database.reading() as connection:
-        row = connection.execute(FOR_CALLER, values).one()
+    row = FOR_CALLER.row(verifier.database, values)
     if row.fingerprint != fingerprint:
         raise ReusedIdempotencyKey("Idempotency-Key: used for another request")
     expires_at: datetime = row.expires_at

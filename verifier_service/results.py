@@ -166,8 +166,7 @@ def authorize(verifier: Verifier, asker: Asker, transaction_id: str) -> State:
 
 def _find(verifier: Verifier, asker: Asker, transaction_id: str) -> TransactionRow:
     values = {"tenant_": asker.tenant, "id_": transaction_id}
-    with verifier.database.reading() as connection:
-        row = connection.execute(FOR_CALLER, values).one_or_none()
+    row = FOR_CALLER.row(verifier.database, values)
     if row is None or row.client != asker.client or row.state == State.DELETED:
         raise NotFound("transaction: unknown to this client")
     if not hmac.compare_digest(secret_hash(asker.secret), row.secret_hash):

@@ -12,13 +12,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, Update, bindparam, func, insert, null, select, update
+from sqlalchemy import Connection, Update, bindparam, func, insert, null, or_, select, update
 
 from shared.runtime.database import once
+from shared.runtime.prepared import Prepared, PreparedInsert
 
 from .tables import audit, transactions
 
-TransactionRow: TypeAlias = Row[*tuple[Any, ...]]
+TransactionRow: TypeAlias = Any
 """The columns of one of the SELECTs below, by name."""
 
 
@@ -76,43 +77,56 @@ def values(states: Iterable[State]) -> list[str]:
 _t = transactions.c
 _HERE = _t.tenant == bindparam("tenant_"), _t.id == bindparam("id_")
 
-FOR_CALLER = select(
-    _t.id,
-    _t.client,
-    _t.query,
-    _t.purpose,
-    _t.flow,
-    _t.state,
-    _t.secret_hash,
-    _t.created_at,
-    _t.expires_at,
-    _t.ended_at,
-    _t.reason,
-    _t.outcome,
-    _t.sealed_claims,
-    _t.claims_until,
-    _t.fingerprint,
-).where(*_HERE)
+FOR_CALLER = Prepared(
+    select(
+        _t.id,
+        _t.client,
+        _t.query,
+        _t.purpose,
+        _t.flow,
+        _t.state,
+        _t.secret_hash,
+        _t.created_at,
+        _t.expires_at,
+        _t.ended_at,
+        _t.reason,
+        _t.outcome,
+        _t.sealed_claims,
+        _t.claims_until,
+        _t.fingerprint,
+    ).where(*_HERE)
+)
 
 _BY_REQUEST = _t.tenant == bindparam("tenant_"), _t.request_id == bindparam("request_id_")
 
-FOR_WALLET = select(
-    _t.id,
-    _t.client,
-    _t.query,
-    _t.flow,
-    _t.state,
-    _t.expires_at,
-    _t.return_url,
-    _t.request_object,
-    _t.sealed_request,
-).where(*_BY_REQUEST)
+FOR_WALLET = Prepared(
+    select(
+        _t.id,
+        _t.client,
+        _t.query,
+        _t.flow,
+        _t.state,
+        _t.expires_at,
+        _t.return_url,
+        _t.sealed_request,
+    ).where(*_BY_REQUEST)
+)
 
-FETCH = (
+REQUEST_OBJECT = Prepared(
+    select(_t.request_object, _t.query, _t.state, _t.expires_at).where(*_BY_REQUEST)
+)
+
+FETCH = Prepared(
     update(transactions)
     .where(*_BY_REQUEST, _t.state == State.CREATED.value, _t.expires_at > bindparam("now_"))
     .values(state=State.REQUESTED.value)
     .returning(_t.request_object)
+)
+
+_REQUIRED = [each.name for each in _t if not each.nullable]
+BEGIN = PreparedInsert(
+    transactions,
+    [*_REQUIRED, "fingerprint", "return_url", "request_object", "sealed_request"],
 )
 
 _NO_KEYS = {"request_object": null(), "sealed_request": null()}
@@ -122,9 +136,13 @@ _NO_CLAIMS = {
     "response_code_hash": null(),
 }
 
-ANSWER = (
+ANSWER = Prepared(
     update(transactions)
-    .where(*_HERE, _t.state.in_(values(OPEN)), _t.expires_at > bindparam("now_"))
+    .where(
+        *_HERE,
+        or_(_t.state == State.CREATED.value, _t.state == State.REQUESTED.value),
+        _t.expires_at > bindparam("now_"),
+    )
     .values(
         state=bindparam("state_"),
         ended_at=bindparam("ended_at_"),

@@ -8,10 +8,10 @@ whose row count decides (S-02).
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
     Connection,
@@ -37,6 +37,8 @@ from .logs import get_log
 
 log = get_log(__name__)
 
+T = TypeVar("T")
+_NO_LOCK = nullcontext()
 _BUSY_SECONDS = 5
 _POOL_SIZE = 16
 
@@ -164,7 +166,7 @@ class Database:
             "sqlite" if backend == "sqlite" else "postgresql"
         )
         self.engine = _engine(parsed)
-        self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
+        self._driver_error: Any = self.engine.dialect.loaded_dbapi.Error
         # SQLite has one writer; threads of one process queue here instead of polling the file.
         self._writer = threading.Lock() if self.dialect == "sqlite" else nullcontext()
 
@@ -179,6 +181,24 @@ class Database:
         """For one writing statement that is a transaction of its own: the cheapest write."""
         with _weather(), self._writer, self.engine.connect() as connection:
             yield connection
+
+    def run(self, sql: str, parameters: Any, *, read: Callable[[Any], T], writing: bool) -> T:
+        """What *read* makes of the driver's cursor, for one statement; see `prepared.py`."""
+        with _weather(), self._writer if writing else _NO_LOCK:
+            pooled = self.engine.raw_connection()
+            driver: Any = pooled.driver_connection
+            try:
+                return read(driver.execute(sql, parameters))
+            except self._driver_error as error:
+                dialect = self.engine.dialect
+                if dialect.is_disconnect(error, driver, None):
+                    pooled.invalidate(error)
+                    self.engine.dispose()
+                raise DBAPIError.instance(
+                    sql, None, error, self._driver_error, hide_parameters=True, dialect=dialect
+                ) from error
+            finally:
+                pooled.close()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -208,6 +208,7 @@ class VerifierWorld:
                 tenants_directory=directory,
                 queries_directory=own,
                 event_interval=0.05,
+                requests_per_second=0,
                 **settings,
             ),
             database=database,

@@ -1,0 +1,136 @@
+"""Statements of a hot path: written in SQLAlchemy Core, compiled once, then run by the driver.
+
+For a single row SQLAlchemy's own execution costs several times what the database does
+(docs/performance.md). Kept of it are the SQL of both dialects, the column types, the pool, and the
+errors that mean "try later". Lists (`in_`) are not for here: they are expanded at each execution.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sqlalchemy import ReturnsRows, Table, bindparam
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.types import TypeEngine
+
+from .database import Database
+
+Processor: TypeAlias = Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A statement for one dialect."""
+
+    sql: str
+    fixed: Mapping[str, Any]  # parameters that stand in the statement
+    given: tuple[tuple[str, Processor], ...]  # parameters of each call
+    order: tuple[str, ...] | None  # for a driver that counts parameters
+    columns: tuple[tuple[int, Callable[[Any], Any]], ...]  # those that the driver gives otherwise
+    row: Callable[..., Any]
+
+    def parameters(self, values: Mapping[str, object]) -> Any:
+        """As the driver takes them; a value that is missing is a bug (KeyError)."""
+        found = dict(self.fixed)
+        for name, process in self.given:
+            value = values[name]
+            found[name] = value if process is None else process(value)
+        return found if self.order is None else [found[name] for name in self.order]
+
+    def read(self, cursor: Any) -> Any:
+        """The next row, or None."""
+        values = cursor.fetchone()
+        if values is None:
+            return None
+        if self.columns:
+            values = list(values)
+            for at, process in self.columns:
+                values[at] = process(values[at])
+        return self.row(*values)
+
+
+class Prepared:
+    """One statement whose parameters are `bindparam`s without a value."""
+
+    def __init__(self, statement: ClauseElement) -> None:
+        self._statement = statement
+        self._plans: dict[str, _Plan] = {}
+
+    def row(self, database: Database, values: Mapping[str, object]) -> Any:
+        """The row that a SELECT finds, columns as attributes, or None; more than one is a bug."""
+        plan = self._plan(database)
+        return database.run(plan.sql, plan.parameters(values), read=plan.read, writing=False)
+
+    def changed(self, database: Database, values: Mapping[str, object]) -> bool:
+        """Whether a write, a transaction of its own, changed exactly one row (S-02)."""
+        plan = self._plan(database)
+        return database.run(plan.sql, plan.parameters(values), read=_one, writing=True)
+
+    def returned(self, database: Database, values: Mapping[str, object]) -> Any:
+        """The row of a write with RETURNING, a transaction of its own; None if it changed none."""
+        plan = self._plan(database)
+        return database.run(plan.sql, plan.parameters(values), read=plan.read, writing=True)
+
+    def _plan(self, database: Database) -> _Plan:
+        found = self._plans.get(database.dialect)
+        if found is None:
+            found = _compile(self._statement, database.engine.dialect)
+            self._plans[database.dialect] = found
+        return found
+
+
+class PreparedInsert:
+    """Inserts a row with exactly these *columns*, if none with the same unique key is there."""
+
+    def __init__(self, table: Table, columns: Iterable[str]) -> None:
+        values: dict[str, object] = {name: bindparam(f"{name}_") for name in columns}
+        self._columns = tuple(values)
+        self._statements = {
+            "sqlite": Prepared(sqlite_insert(table).values(values).on_conflict_do_nothing()),
+            "postgresql": Prepared(
+                postgresql_insert(table).values(values).on_conflict_do_nothing()
+            ),
+        }
+
+    def once(self, database: Database, row: Mapping[str, object]) -> bool:
+        """Whether the row is new; an existing one stays as it is (S-02)."""
+        values = {f"{name}_": row[name] for name in self._columns}
+        return self._statements[database.dialect].changed(database, values)
+
+
+def _one(cursor: Any) -> bool:
+    return bool(cursor.rowcount == 1)
+
+
+def _compile(statement: ClauseElement, dialect: Dialect) -> _Plan:
+    compiled: Any = statement.compile(dialect=dialect)
+    fixed: dict[str, Any] = {}
+    given: list[tuple[str, Processor]] = []
+    for name, value in compiled.params.items():
+        bind = compiled.binds[name]
+        process = bind.type.dialect_impl(dialect).bind_processor(dialect)
+        if bind.required:
+            given.append((name, process))
+        else:
+            fixed[name] = value if process is None else process(value)
+    columns: list[tuple[int, Callable[[Any], Any]]] = []
+    names: list[str] = []
+    if isinstance(statement, ReturnsRows):
+        for at, column in enumerate(statement.exported_columns):
+            names.append(str(column.key))
+            kind: TypeEngine[Any] = column.type
+            read = kind.dialect_impl(dialect).result_processor(dialect, None)
+            if read is not None:
+                columns.append((at, read))
+    return _Plan(
+        sql=str(compiled),
+        fixed=fixed,
+        given=tuple(given),
+        order=tuple(compiled.positiontup) if compiled.positional else None,
+        columns=tuple(columns),
+        row=namedtuple("Row", names),  # noqa: PYI024  # the names are known at run time only
+    )
