@@ -157,7 +157,6 @@ def create_app(
         ready=ready,
         on_start=on_start,
         on_stop=on_stop,
-        requests_per_second=verifier.settings.requests_per_second,
     )
 
 
