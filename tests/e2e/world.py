@@ -416,13 +416,11 @@ class World:
         self.system.processes.stop(module, how)
         self.start(module, **more)
 
-    def start(self, module: str, **more: str) -> None:
-        settings = self.system.settings
-        self.system.settings = {**settings, **more}
-        try:
-            self.system.start(module)
-        finally:
-            self.system.settings = settings
+    def start(self, module: str, *, until: str = "/health/ready", **more: str) -> None:
+        """Start *module*, with *more* in its environment; return when *until* answers 200."""
+        environment = self.system.environment(module) | more
+        self.system.processes.start(module, ["-m", module, "serve"], environment)
+        self.system.processes.wait_until_ready(module, self.system.urls[module] + until)
 
     def requests(self, module: str) -> Counter[tuple[str, str]]:
         """How often each route was asked, by method; watching itself does not count."""
@@ -454,6 +452,10 @@ class World:
     def rows(self, module: str, statement: str, **values: Any) -> list[Any]:
         with self._engines[module].connect() as connection:
             return list(connection.execute(text(statement), values))
+
+    def execute(self, module: str, statement: str) -> None:
+        with self._engines[module].begin() as connection:
+            connection.execute(text(statement))
 
     def age(self, module: str, table: str, column: str, *, id: str) -> None:  # noqa: A002
         """Have the time *column* of one row lie a minute in the past."""
