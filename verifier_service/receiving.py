@@ -14,7 +14,7 @@ from shared.encoding import JsonValue, b64url_encode, dump_json
 from shared.errors import NotFound, Unavailable
 from shared.oauth.errors import InvalidRequest
 from shared.oid4vp import response
-from shared.oid4vp.response import AuthorizationResponse, WalletError
+from shared.oid4vp.response import AuthorizationResponse, MalformedResponse, WalletError
 
 from .context import Verifier
 from .queries import Query
@@ -53,6 +53,10 @@ class NotVerified(InvalidRequest):
     public = "The presentation was not accepted."
 
 
+class _NotOurs(InvalidRequest):
+    """V-41: does not open with the key of this request, or is of another state."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Ending:
     """How the transaction is to end."""
@@ -85,22 +89,35 @@ def receive(
     # 2. Either an error sent plain, or a JWE that this transaction's key opens.
     posted = response.parse_posted(body)
     keys = open_keys(verifier, tenant_id, request_id, row.sealed_request)
-    if isinstance(posted, str):
-        posted = response.decrypt(posted, key=keys.decrypter)
-    # 3. Of this request; up to here nothing was consumed.
-    if not hmac.compare_digest((posted.state or "").encode(), keys.state.encode()):
-        raise InvalidRequest("response: state is missing or another one")
-    # 4. From here on the transaction ends, also by what nobody foresaw.
     try:
-        ending = _judge(verifier, tenant.queries[row.query], keys, posted)
+        opened = _open(posted, keys)
+        # 3. From here on the transaction ends, also by what nobody foresaw.
+        ending = _judge(verifier, tenant.queries[row.query], keys, opened)
+    except _NotOurs:
+        raise
     except Exception as error:
         with suppress(AlreadyEnded):
             _settle(verifier, tenant, row, _rejected(_reason(error)), key=keys.result_key)
         raise
+    # 4. One guarded UPDATE decides.
     code = _settle(verifier, tenant, row, ending, key=keys.result_key)
     if ending.state is State.REJECTED and ending.verdict.wallet_error is None:
         raise NotVerified(f"response: not accepted: {ending.verdict.reason}")
     return {"redirect_uri": _redirect(verifier, tenant, row, code)}
+
+
+def _open(posted: str | AuthorizationResponse, keys: RequestKeys) -> AuthorizationResponse:
+    """What is in the post, if it is an answer to this request; what is not consumes nothing."""
+    if isinstance(posted, str):
+        try:
+            posted = response.decrypt(posted, key=keys.decrypter)
+        except MalformedResponse:
+            raise
+        except InvalidRequest as error:
+            raise _NotOurs(str(error)) from error
+    if not hmac.compare_digest((posted.state or "").encode(), keys.state.encode()):
+        raise _NotOurs("response: state is missing or another one")
+    return posted
 
 
 def _find(verifier: Verifier, tenant_id: str, request_id: str) -> TransactionRow:

@@ -41,6 +41,10 @@ class AuthorizationResponse(ProtocolModel):
         return self
 
 
+class MalformedResponse(InvalidRequest):
+    """It opened with the key of our request, and holds no response: the Wallet's fault, not noise."""
+
+
 class PostAnswer(ProtocolModel):
     """What the Response URI answers (section 8.2; V-42, W-62)."""
 
@@ -121,7 +125,8 @@ def decrypt(
     """Open a posted JWE with the key of its transaction. Nothing is consumed if that fails.
 
     Raises:
-        InvalidRequest: another key, `alg`, `enc` or `kid`, compressed, or not a response inside.
+        InvalidRequest: another key, `alg`, `enc` or `kid`, or compressed.
+        MalformedResponse: not a response inside.
 
     Specification: OpenID4VP 1.0, section 8.3; PROFILE V-41.
     """
@@ -131,9 +136,12 @@ def decrypt(
         )
         if header.get("kid") != key.kid:
             raise InvalidInput("kid is missing or of another key")
-        return AuthorizationResponse.parse(plaintext, max_bytes=MAX_PLAINTEXT_BYTES)
     except (InvalidInput, VerificationError) as error:
         raise InvalidRequest(f"response: {error}") from error
+    try:
+        return AuthorizationResponse.parse(plaintext, max_bytes=MAX_PLAINTEXT_BYTES)
+    except InvalidInput as error:
+        raise MalformedResponse(f"response: {error}") from error
 
 
 def accept(

@@ -341,6 +341,30 @@ def test_a_vp_token_of_another_shape_ends_the_transaction(world: VerifierWorld, 
     assert (result["state"], result["verdict"]["reason"]) == ("rejected", "malformed")
 
 
+@pytest.mark.parametrize(
+    "plaintext",
+    [
+        b"nonsense",
+        b"[]",
+        b'{"vp_token": {}}',
+        b'{"vp_token": {"pid": "not in an array"}}',
+        b'{"vp_token": {"pid": []}}',
+        b'{"vp_token": {"pid": [1]}}',
+        b'{"state": "x"}',
+    ],
+)
+def test_what_opens_and_is_no_response_ends_the_transaction(
+    world: VerifierWorld, plaintext: bytes
+) -> None:
+    """V-41, V-60 (1), PAIN_POINTS 2.6: a wallet's fault is told at once, not after five minutes."""
+    started = world.start("over_18")
+    wallet = HolderWallet(world)
+    asked = wallet.open(started["link"])
+    assert wallet.post(asked, sealed(asked, plaintext)).status == 400
+    result = world.result(started)
+    assert (result["state"], result["verdict"]["reason"]) == ("rejected", "malformed")
+
+
 @pytest.mark.parametrize("encrypted", [True, False])
 def test_the_citizen_may_refuse(world: VerifierWorld, encrypted: bool) -> None:
     """V-42, W-63: `access_denied`, in the JWE or plain, is accepted: 200, and the asker is told."""
