@@ -187,7 +187,8 @@ class Presented:
 
     def answer(self, paths: Collection[ClaimPath]) -> JsonValue:
         """Of the claims only those at *paths*: what the verifier keeps (V-61, V-63, ST-55)."""
-        return cut(self.in_place, self._places(paths))
+        places = self._places(paths)
+        return cut(self.claims, [visible(self.in_place, each) for each in places])
 
     def unasked(self, paths: Collection[ClaimPath]) -> int:
         """How many Disclosures came that *paths* do not need (V-61): to be logged as a number."""

@@ -42,7 +42,7 @@ class AuthorizationResponse(ProtocolModel):
 
 
 class MalformedResponse(InvalidRequest):
-    """It opened with the key of our request, and holds no response: the Wallet's fault, not noise."""
+    """It opened with the key of our request and holds no response: a fault of the Wallet."""
 
 
 class PostAnswer(ProtocolModel):

@@ -234,6 +234,16 @@ def test_more_than_asked_is_dropped(world: VerifierWorld) -> None:
     assert world.result(started)["claims"] == {"pid": {"age_equal_or_over": {"18": True}}}
 
 
+def test_digests_of_hidden_elements_are_no_claims(world: VerifierWorld) -> None:
+    """V-61, V-63: an array shown in part is answered in part, without what stands for the rest."""
+    started = world.start("identity")
+    wallet = HolderWallet(world)
+    asked = wallet.open(started["link"])
+    paths = [(name,) for name in ("family_name", "given_name", "birthdate", "place_of_birth")]
+    assert wallet.answer(asked, paths=[*paths, ("nationalities", 1)]).status == 200
+    assert world.result(started)["claims"]["pid"]["nationalities"] == ["FR"]
+
+
 def test_a_minimal_cnf_key_is_enough(world: VerifierWorld) -> None:
     """C-08, T-30, CERTIFICATION 1.7 minimal-cnf-jwk: kty, crv, x, y."""
     wallet = HolderWallet(world)
