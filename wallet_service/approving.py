@@ -28,7 +28,9 @@ from .vault import OpenWallet, WalletAltered, check_unlockers, inner_wraps
 LIFETIME = timedelta(minutes=10)
 _PREFIX = b"citizen-wallet/approve/v1\x00"
 
-ApprovalType = Literal["accept", "present", "delete_credential", "add_unlocker", "delete_wallet"]
+ApprovalType = Literal[
+    "accept", "present", "delete_credential", "delete_log_entry", "add_unlocker", "delete_wallet"
+]
 
 
 class ApprovalUsed(Conflict):

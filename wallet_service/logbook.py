@@ -16,7 +16,6 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from shared.encoding import JsonValue, b64url_encode, canonical_json, to_numeric_date
 from shared.errors import NotFound
-from shared.runtime.database import once
 
 from .context import Wallet
 from .tables import log_entries, wallets
@@ -115,24 +114,6 @@ def read(wallet: Wallet, opened: OpenWallet) -> list[Entry]:
     if (len(entries), previous) != (stands.version, stands.hash):
         raise WalletAltered("log: the head is not the newest entry")
     return entries
-
-
-def delete_body(connection: Connection, opened: OpenWallet, seq: int, *, now: datetime) -> Head:
-    """Forget what entry *seq* said; its hashes stay, and an entry says that it was deleted."""
-    emptied = (
-        update(log_entries)
-        .where(
-            log_entries.c.wallet == opened.id,
-            log_entries.c.seq == seq,
-            log_entries.c.body.is_not(None),
-        )
-        .values(body=None)
-    )
-    if not once(connection, emptied):
-        raise NotFound("log: no such entry with content")
-    return append(
-        connection, opened, kind="entry_deleted", result="done", body={"seq": seq}, now=now
-    )
 
 
 def _opened(opened: OpenWallet, row: RowMapping, seq: int, previous: bytes) -> Entry:

@@ -150,8 +150,8 @@ def propose_accept(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datet
 
 
 def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
-    """The citizen does not want it; nobody is told, since nothing was taken."""
-    flows.expect(flow, "resolving", "tx_code", "preview", "accepted", now=now)
+    """The citizen does not want it, or not wait any longer; nothing was stored."""
+    flows.expect(flow, "resolving", "tx_code", "preview", "accepted", "requesting", now=now)
     return flows.record(wallet, opened, issuances, flow, to="refused", state={})
 
 

@@ -245,6 +245,11 @@ class Phone(WalletClient):
         approval = self._post(f"/credentials/{card}/deletion")["approval"]
         self._approve(approval, lambda payload: payload["credential"] == card)
 
+    def delete_log_entry(self, seq: int) -> None:
+        """Forget what one entry said."""
+        approval = self._post(f"/log/{seq}/deletion")["approval"]
+        self._approve(approval, lambda payload: payload["entry"] == seq)
+
     # -- Receiving -------------------------------------------------------------------------
 
     def scan(

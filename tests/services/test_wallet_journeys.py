@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from shared.demo.phone import Refused
 from tests.support.trust import PID
 from tests.support.wallet import OVER_18, WalletWorld
 
@@ -39,3 +40,29 @@ def test_a_citizen_receives_a_credential_and_proves_their_age(world: WalletWorld
     assert [each["type"] for each in phone.log()] == [
         "wallet_created", "second_unlocker_proven", "issuance", "presentation",
     ]  # fmt: skip
+
+
+def test_a_citizen_forgets_an_entry_of_the_log_and_its_place_stays(world: WalletWorld) -> None:
+    """WALLET_SECURITY 8: hashes stay, a tombstone is added; PAIN_POINTS 18."""
+    phone = world.phone_with(PID)
+    phone.approve(phone.resolve(world.verifier.ask(OVER_18)))
+    before = phone.log()
+    shared = before[-1]
+    assert shared["body"]["items"][0]["claims"] == [["age_equal_or_over", "18"]]
+    phone.delete_log_entry(shared["seq"])
+    after = phone.log()
+    assert after[-2]["body"] is None
+    assert after[-2]["entry_hash"] == shared["entry_hash"]
+    assert (after[-1]["type"], after[-1]["body"]["seq"]) == ("entry_deleted", shared["seq"])
+    phone.open()
+    for nothing in (shared["seq"], 99):
+        with pytest.raises(Refused):
+            phone.delete_log_entry(nothing)
+
+
+def test_the_citizens_language_can_be_changed(world: WalletWorld) -> None:
+    phone = world.phone_with(PID)
+    phone._post("/wallet/locale", {"locale": "fr"})
+    assert phone.cards()[0]["badge_text"] == "Pas encore vérifié"
+    with pytest.raises(Refused):
+        phone._post("/wallet/locale", {"locale": "not a language"})

@@ -59,6 +59,7 @@ ISSUER = "https://issuer.example"
 VERIFIER = "https://verifier.example"
 TYPES = "https://types.example"
 IDENTIFIER = f"{ISSUER}/registry"
+TX_CODE = "8812997431"
 GRANT = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
 
 CLAIMS: dict[str, dict[str, Any]] = {
@@ -180,7 +181,7 @@ class ToyIssuer:
     """A Credential Issuer with pre-authorized codes; attributes make it misbehave."""
 
     clock: FixedClock
-    tx_code: str | None = "4711"
+    tx_code: str | None = TX_CODE
     batch_size: int = 10
     dpop_nonces: bool = True
     claims: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(CLAIMS))
@@ -188,6 +189,7 @@ class ToyIssuer:
     signer: SoftwareKey | None = None
     bind: Callable[[int, Any], Any] | None = None
     one_status: bool = False
+    signed_metadata: str | None = None
     days_ago: int = 0
     down_once: set[str] = field(default_factory=set)
     refuse_nonce_once: bool = False
@@ -263,6 +265,8 @@ class ToyIssuer:
         ).to_object()
 
     async def _metadata(self, _request: Request) -> Response:
+        if self.signed_metadata is not None:
+            return Response(self.signed_metadata, media_type="application/jwt")
         return JSONResponse(self.metadata())
 
     async def _server(self, _request: Request) -> Response:

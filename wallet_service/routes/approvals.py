@@ -3,7 +3,7 @@
 from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
-from .. import answering, approving, flows, holding, leaving, obtaining, passkey_adding
+from .. import answering, approving, flows, forgetting, holding, leaving, obtaining, passkey_adding
 from ..approving import Approved
 from ..context import Wallet
 from ..tables import issuances, presentations
@@ -73,6 +73,8 @@ def _carry_out(
             passkey_adding.add(wallet, opened, approved, body.wraps, now=now)
         case "delete_credential":
             holding.delete_card(wallet, opened, approved, now=now)
+        case "delete_log_entry":
+            forgetting.forget(wallet, opened, approved, now=now)
         case "delete_wallet":
             head = leaving.delete_wallet(wallet, opened, approved, now=now)
             return {

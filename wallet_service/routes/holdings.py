@@ -1,9 +1,10 @@
 """What the wallet holds: cards, details, the log, and the end of it all."""
 
 from shared.encoding import JsonValue, b64url_encode, to_numeric_date
+from shared.errors import NotFound
 from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
-from .. import holding, labelling, leaving, logbook, overview, refreshing
+from .. import forgetting, holding, labelling, leaving, logbook, overview, refreshing
 from ..context import Wallet
 from . import messages
 from .signed_in import open_wallet
@@ -79,3 +80,13 @@ def read_log(call: Call, wallet: Wallet) -> Answer:
         "exported_at": to_numeric_date(wallet.clock()),
         "entries": entries,
     }
+
+
+@router.post("/log/{seq}/deletion", answer=messages.Answer, status=201)
+def propose_forgetting(call: Call, wallet: Wallet) -> Answer:
+    """Begin the approval *delete_log_entry*."""
+    opened = open_wallet(call, wallet)
+    if not call.path["seq"].isdecimal():
+        raise NotFound("log: no such entry")
+    seq = int(call.path["seq"][:9])
+    return {"approval": forgetting.propose(wallet, opened, seq, now=wallet.clock())}

@@ -19,6 +19,8 @@ def _bytes(value: object) -> bytes:
 
 
 Bytes = Annotated[bytes, BeforeValidator(_bytes, json_schema_input_type=str)]
+Key = Annotated[Bytes, Field(min_length=32, max_length=32)]
+Wrap = Annotated[Bytes, Field(min_length=1, max_length=256)]
 JsonObject = dict[str, JsonMember]
 Locale = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
 
@@ -32,10 +34,10 @@ class Message(BaseModel):
 class UnlockerBody(Message):
     """An unlocker as the browser made it: X25519 public keys, and the roots sealed to them."""
 
-    read_key: Bytes
-    act_key: Bytes
-    read_wrap: Bytes
-    act_wrap: Bytes
+    read_key: Key
+    act_key: Key
+    read_wrap: Wrap
+    act_wrap: Wrap
 
     def value(self) -> NewUnlocker:
         """As the acts take it."""
@@ -58,9 +60,9 @@ class NewWallet(SessionKind):
     assertion: JsonObject
     passkey: UnlockerBody
     recovery: UnlockerBody
-    recovery_lookup: Bytes
-    revocation_lookup: Bytes
-    k_read: Bytes
+    recovery_lookup: Key
+    revocation_lookup: Key
+    k_read: Key
     locale: Locale = "en"
 
 
@@ -74,19 +76,19 @@ class NewSessionBody(SessionKind):
     """POST /sessions."""
 
     opening: str
-    k_read: Bytes
+    k_read: Key
 
 
 class LookupBody(Message):
     """What is derived from a recovery or revocation code."""
 
-    lookup: Bytes
+    lookup: Key
 
 
 class ProofBody(Message):
     """POST /recovery/proof."""
 
-    k_read: Bytes
+    k_read: Key
 
 
 class NewPasskey(Message):
@@ -95,19 +97,19 @@ class NewPasskey(Message):
     registration: str
     creation: JsonObject
     assertion: JsonObject
-    read_key: Bytes
-    act_key: Bytes
+    read_key: Key
+    act_key: Key
 
 
 class RecoveredPasskey(SessionKind):
     """POST /recovery/passkey: the passkey that a recovery code brings in."""
 
-    lookup: Bytes
+    lookup: Key
     registration: str
     creation: JsonObject
     assertion: JsonObject
     passkey: UnlockerBody
-    k_read: Bytes
+    k_read: Key
 
 
 class ScanBody(Message):
@@ -133,8 +135,8 @@ class ApproveBody(Message):
     """POST /approvals/{id}/approve: the gesture, and the keys of exactly the named copies."""
 
     assertion: JsonObject
-    copy_keys: dict[str, Bytes] = {}
-    wraps: dict[Literal["read", "act"], Bytes] = {}
+    copy_keys: dict[str, Key] = {}
+    wraps: dict[Literal["read", "act"], Wrap] = {}
 
 
 class LocaleBody(Message):

@@ -14,7 +14,7 @@ _ISSUANCE_ACTIONS: Mapping[str, tuple[str, ...]] = {
     "tx_code": ("tx-code", "refuse"),
     "preview": ("accept", "refuse"),
     "accepted": ("accept", "refuse"),
-    "requesting": ("resume",),
+    "requesting": ("resume", "refuse"),
     "review": ("keep", "discard"),
 }
 """What may be done next. "accepted" and "requesting" are where a crash resumes."""
