@@ -5,7 +5,6 @@ or a KMS can stand there. Specification: RFC 7517, RFC 7518 section 6.2, RFC 763
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -44,7 +43,7 @@ class PublicKey:
         Raises:
             InvalidInput: not a P-256 JWK, not on the curve, or it carries private members (C-07).
         """
-        if not isinstance(jwk, Mapping):
+        if not isinstance(jwk, dict):
             raise InvalidInput("JWK: not an object")
         if not _PRIVATE_MEMBERS.isdisjoint(jwk):
             raise InvalidInput("JWK: carries private members")

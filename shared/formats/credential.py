@@ -148,7 +148,7 @@ class _SdJwtVc:
         now: datetime,
         algorithms: Collection[str],
     ) -> Presented:
-        found = sd_jwt_vc.verify_presentation(
+        found, binding = sd_jwt_vc.verify_presentation(
             text,
             anchors=trusted.anchors,
             now=now,
@@ -166,10 +166,10 @@ class _SdJwtVc:
             in_place=found.sd_jwt.in_place,
             disclosed=found.sd_jwt.disclosed,
             chain=found.chain,
-            holder_bound=found.key_binding is not None,
+            holder_bound=binding is not None,
             status=found.status,
             validity=found.validity,
-            key_binding=found.key_binding,
+            key_binding=binding,
         )
 
 

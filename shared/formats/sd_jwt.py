@@ -8,7 +8,7 @@ Specification: RFC 9901, sections 4 and 7; PROFILE F-SD-01 to F-SD-09, C-02, S-2
 
 import hashlib
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -19,8 +19,10 @@ from ..encoding import (
     RandomBytes,
     b64url_decode,
     b64url_encode,
+    b64url_encode_all,
     dump_json,
     parse_json,
+    parse_json_all,
 )
 from ..errors import InvalidInput, WrongDigest
 from ..jose import jws
@@ -32,6 +34,7 @@ MAX_RECURSION = 8  # S-21
 DEFAULT_HASH = "sha-256"
 HASHES = {"sha-256": hashlib.sha256, "sha-384": hashlib.sha384, "sha-512": hashlib.sha512}  # C-02
 _RESERVED = frozenset({"_sd", "_sd_alg", HIDDEN})
+_CONTAINERS = frozenset({dict, list, tuple})
 
 
 def digest(text: str, algorithm: str = DEFAULT_HASH) -> str:
@@ -63,10 +66,8 @@ class Disclosure:
         if not isinstance(parts, list) or len(parts) not in {2, 3}:
             raise InvalidInput("Disclosure: not an array of two or three elements")
         salt, name = parts[0], parts[1] if len(parts) == 3 else None
-        if not isinstance(salt, str) or not (name is None or isinstance(name, str)):
+        if not isinstance(salt, str) or (len(parts) == 3 and not isinstance(name, str)):
             raise InvalidInput("Disclosure: salt or claim name is not a string")
-        if len(parts) == 3 and name is None:
-            raise InvalidInput("Disclosure: the claim name is not a string")
         return cls(text, salt, name, parts[-1])
 
     def digest(self, algorithm: str = DEFAULT_HASH) -> str:
@@ -96,17 +97,14 @@ def parse(text: str, *, max_bytes: int = MAX_BYTES) -> SdJwt:
 
     Specification: RFC 9901, section 4; PROFILE F-SD-01.
     """
-    if len(text) > max_bytes:
-        raise InvalidInput("SD-JWT: too large")
-    issuer_jwt, *rest = text.split("~")
-    if not rest:
-        raise InvalidInput("SD-JWT: no tilde")
-    *disclosures, last = rest
-    if not issuer_jwt or not all(disclosures):
-        raise InvalidInput("SD-JWT: an empty part")
-    if len(disclosures) > MAX_DISCLOSURES:
+    if len(text) > max_bytes or not text.isascii():
+        raise InvalidInput("SD-JWT: too large, or not ASCII")
+    *parts, last = text.split("~")
+    if not parts or "" in parts:
+        raise InvalidInput("SD-JWT: no tilde, or an empty part")
+    if len(parts) > MAX_DISCLOSURES + 1:
         raise InvalidInput("SD-JWT: too many Disclosures")
-    return SdJwt(issuer_jwt, tuple(disclosures), last or None)
+    return SdJwt(parts[0], tuple(parts[1:]), last or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ class VerifiedSdJwt:
     in_place: dict[str, JsonValue]
     """The same, but a hidden array element still holds its place as `{"...": digest}`."""
     disclosed: tuple[tuple[ConcretePath, str], ...]
-    """Where each Disclosure stands in *claims*, in the order of the text."""
+    """Where each Disclosure stands in *claims*, and its text."""
     hash_algorithm: str
 
 
@@ -165,30 +163,31 @@ def process(
     if not isinstance(algorithm, str) or algorithm not in HASHES:
         raise WrongDigest("SD-JWT: the hash algorithm is not accepted")
     # 3.1 The digest of each Disclosure, over its text.
-    reader = _Reader({digest(each, algorithm): each for each in _ascii(sd_jwt.disclosures)})
+    texts, hashed = sd_jwt.disclosures, HASHES[algorithm]
+    digests = b64url_encode_all([hashed(each.encode()).digest() for each in texts])
+    contents = parse_json_all([b64url_decode(each) for each in texts], max_bytes=MAX_BYTES)
+    reader = _Reader(dict(zip(digests, zip(texts, contents, strict=True), strict=True)))
     # 3.2, 3.3 Find the embedded digests and put the disclosed values where they stand, recursively;
     # 4. a digest that occurs twice is refused on the way; 3.5, 3.6 leave out `_sd` and `_sd_alg`.
-    in_place = reader.object({k: v for k, v in payload.items() if k != "_sd_alg"}, (), 0)
+    in_place = reader.object(payload, (), 0)
+    in_place.pop("_sd_alg", None)
     # 5. Every Disclosure was referenced, once.
-    if len(reader.found) != len(sd_jwt.disclosures):
-        raise WrongDigest(
-            "SD-JWT: a Disclosure has no digest in the signed payload, or is there twice"
-        )
+    if len(reader.found) != len(texts):
+        raise WrongDigest("SD-JWT: a Disclosure has no digest in the payload, or is there twice")
     # 3.4 Hidden array elements are removed.
-    return VerifiedSdJwt(
-        sd_jwt=sd_jwt,
-        header=header,
-        claims=_without_hidden(in_place) if reader.hidden else in_place,
-        in_place=in_place,
-        disclosed=tuple((reader.found[each], each) for each in sd_jwt.disclosures),
-        hash_algorithm=algorithm,
-    )
+    claims = _without_hidden(in_place) if reader.hidden else in_place
+    return VerifiedSdJwt(sd_jwt, header, claims, in_place, tuple(reader.found), algorithm)
 
 
-def _ascii(disclosures: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(each.isascii() for each in disclosures):
-        raise InvalidInput("SD-JWT: a Disclosure is not base64url")
-    return disclosures
+def _uses_reserved(value: Any) -> bool:
+    """Whether a digest stands anywhere in *value*; most values are plain and stay as they are."""
+    if type(value) is dict:
+        if not _RESERVED.isdisjoint(value):
+            return True
+        value = value.values()
+    if _CONTAINERS.isdisjoint(map(type, value)):
+        return False
+    return any(_uses_reserved(each) for each in value if type(each) in _CONTAINERS)
 
 
 class _Reader:
@@ -196,79 +195,85 @@ class _Reader:
 
     __slots__ = ("by_digest", "found", "hidden", "seen")
 
-    def __init__(self, by_digest: dict[str, str]) -> None:
-        self.by_digest = by_digest
-        self.found: dict[str, ConcretePath] = {}
+    def __init__(self, by_digest: dict[str, tuple[str, Any]]) -> None:
+        self.by_digest = by_digest  # text and contents of each Disclosure
+        self.found: list[tuple[ConcretePath, str]] = []
         self.seen: set[str] = set()
         self.hidden = False
-
-    def disclosure(self, embedded: JsonValue) -> Disclosure | None:
-        if not isinstance(embedded, str):
-            raise WrongDigest("SD-JWT: an embedded digest is not a string")
-        if embedded in self.seen:
-            raise WrongDigest("SD-JWT: a digest occurs twice")
-        self.seen.add(embedded)
-        text = self.by_digest.get(embedded)
-        return None if text is None else Disclosure.parse(text)
-
-    def value(self, value: JsonValue, path: ConcretePath, depth: int) -> JsonValue:
-        if isinstance(value, dict):
-            return self.object(value, path, depth)
-        if isinstance(value, list):
-            return self.array(value, path, depth)
-        return value
 
     def object(
         self, source: Mapping[str, JsonValue], path: ConcretePath, depth: int
     ) -> dict[str, JsonValue]:
-        result: dict[str, JsonValue] = {}
+        result = dict(source)
         for name, value in source.items():
-            if name in _RESERVED:
-                if name != "_sd":
-                    raise WrongDigest("SD-JWT: a reserved name is used as a claim")
-            elif isinstance(value, dict | list):
+            if type(value) in _CONTAINERS and name != "_sd" and _uses_reserved(value):
                 result[name] = self.value(value, (*path, name), depth)
-            else:
-                result[name] = value
-        digests = source.get("_sd", ())
-        if not isinstance(digests, list | tuple):
-            raise WrongDigest("SD-JWT: _sd is not an array")
-        for each in digests:
-            found = self.disclosure(each)
-            if found is None:
-                continue
-            if found.name is None:
-                raise WrongDigest("SD-JWT: the Disclosure of an element stands for a claim")
-            if found.name in _RESERVED or found.name in result:
-                raise WrongDigest("SD-JWT: the disclosed claim name is reserved or already there")
-            result[found.name] = self.disclosed(found, (*path, found.name), depth)
+        if HIDDEN in result or ("_sd_alg" in result and (path or depth)):
+            raise WrongDigest("SD-JWT: a reserved name is used as a claim")
+        if "_sd" in result:
+            for each in self.disclosed(result.pop("_sd"), depth):
+                self.claim(result, *self.by_digest[each], path, depth)
         return result
+
+    def claim(
+        self, result: dict[str, JsonValue], text: str, parts: Any, path: ConcretePath, depth: int
+    ) -> None:
+        if type(parts) is not list or len(parts) != 3:
+            raise WrongDigest("SD-JWT: a Disclosure in _sd has not three elements")
+        salt, name, value = parts
+        if type(salt) is not str or type(name) is not str:
+            raise WrongDigest("SD-JWT: salt or claim name is not a string")
+        if name in result or name in _RESERVED:
+            raise WrongDigest("SD-JWT: the disclosed claim name is reserved or already there")
+        place = (*path, name)
+        self.found.append((place, text))
+        if type(value) in _CONTAINERS and _uses_reserved(value):
+            value = self.value(value, place, depth + 1)
+        result[name] = value
 
     def array(self, source: list[Any], path: ConcretePath, depth: int) -> list[JsonValue]:
         result: list[JsonValue] = []
         shown = 0
         for each in source:
-            if isinstance(each, dict) and HIDDEN in each:
-                if len(each) != 1:
-                    raise WrongDigest("SD-JWT: a hidden element has other members")
-                found = self.disclosure(each[HIDDEN])
-                if found is None:
+            if type(each) is dict and HIDDEN in each:
+                value = self.element(each, (*path, shown), depth)
+                if value is each:
                     self.hidden = True
-                    result.append(each)
-                    continue
-                if found.name is not None:
-                    raise WrongDigest("SD-JWT: the Disclosure of a claim stands for an element")
-                result.append(self.disclosed(found, (*path, shown), depth))
+                    shown -= 1
+                result.append(value)
             else:
                 result.append(self.value(each, (*path, shown), depth))
             shown += 1
         return result
 
-    def disclosed(self, found: Disclosure, path: ConcretePath, depth: int) -> JsonValue:
-        if depth == MAX_RECURSION:
+    def element(self, placeholder: dict[str, Any], path: ConcretePath, depth: int) -> JsonValue:
+        if len(placeholder) != 1:
+            raise WrongDigest("SD-JWT: a hidden element has other members")
+        for each in self.disclosed([placeholder[HIDDEN]], depth):
+            text, parts = self.by_digest[each]
+            if type(parts) is not list or len(parts) != 2 or type(parts[0]) is not str:
+                raise WrongDigest("SD-JWT: the Disclosure of an element is not [salt, value]")
+            self.found.append((path, text))
+            return self.value(parts[1], path, depth + 1)
+        return placeholder
+
+    def value(self, value: JsonValue, path: ConcretePath, depth: int) -> JsonValue:
+        if type(value) is dict:
+            return self.object(value, path, depth)
+        return self.array(value, path, depth) if type(value) is list else value
+
+    def disclosed(self, digests: Any, depth: int) -> list[str]:
+        """Those of *digests* that a Disclosure has; all of them are met for the first time."""
+        if type(digests) is not list or not {*map(type, digests)} <= {str}:
+            raise WrongDigest("SD-JWT: _sd is not an array of strings, or ... not a string")
+        met = set(digests)
+        if len(met) != len(digests) or not met.isdisjoint(self.seen):
+            raise WrongDigest("SD-JWT: a digest occurs twice")
+        self.seen |= met
+        found = sorted(met.intersection(self.by_digest))
+        if found and depth == MAX_RECURSION:
             raise InvalidInput("SD-JWT: Disclosures nested too deeply")
-        self.found[found.text] = path
-        return self.value(found.value, path, depth + 1)
+        return found
 
 
 def _without_hidden(value: Any) -> Any:
@@ -386,6 +391,13 @@ def _both(one: _Node | None, other: _Node | None) -> _Node:
     )
 
 
+def _salts(random_bytes: RandomBytes) -> Iterator[str]:
+    """24 characters of 144 fresh random bits each (F-SD-04), drawn for several claims at a time."""
+    while True:
+        drawn = b64url_encode(random_bytes(18 * 12))
+        yield from [drawn[at : at + 24] for at in range(0, len(drawn), 24)]
+
+
 class _Writer:
     """Takes claims out of a payload and leaves their digests."""
 
@@ -395,55 +407,42 @@ class _Writer:
         self.decoys = decoys
         self.random_bytes = random_bytes
         self.disclosures: list[str] = []
-        self.salts: list[str] = []
-
-    def value(self, value: JsonValue, node: _Node) -> JsonValue:
-        if isinstance(value, Mapping):
-            return self.object(value, node)
-        if isinstance(value, list | tuple):
-            return self.array(value, node)
-        return value
+        self.salts = _salts(random_bytes)
 
     def object(self, source: Mapping[str, JsonValue], node: _Node) -> dict[str, JsonValue]:
-        result: dict[str, JsonValue] = {}
-        digests: list[str] = []
-        for name, plain in source.items():
-            if name in _RESERVED:
-                raise InvalidInput("SD-JWT: a claim has a reserved name")
+        if not _RESERVED.isdisjoint(source):
+            raise InvalidInput("SD-JWT: a claim has a reserved name")
+        result = dict(source)
+        concealed: list[list[JsonValue]] = []
+        for name, value in source.items():
             below = node.below.get(name, _NOTHING)
-            value = plain
-            if isinstance(plain, Mapping | list | tuple):
-                value = self.value(plain, below)
+            if type(value) in _CONTAINERS and (below.below or _uses_reserved(value)):
+                result[name] = self.value(value, below)
             if below.conceal:
-                digests.append(self.disclose([self.salt(), name, value]))
-            else:
-                result[name] = value
-        if digests:
+                concealed.append([next(self.salts), name, result.pop(name)])
+        if concealed:
+            digests = self.disclose(concealed)
             digests += [b64url_encode(self.random_bytes(32)) for _ in range(self.decoys)]
             digests.sort()  # F-SD-05: the order tells nothing
             result["_sd"] = digests
         return result
 
-    def array(
-        self, source: list[JsonValue] | tuple[JsonValue, ...], node: _Node
-    ) -> list[JsonValue]:
+    def array(self, source: Sequence[JsonValue], node: _Node) -> list[JsonValue]:
         result: list[JsonValue] = []
         for at, plain in enumerate(source):
             below = _both(node.below.get(at), node.below.get(None)) if node.below else _NOTHING
             value = self.value(plain, below)
             if below.conceal:
-                value = {HIDDEN: self.disclose([self.salt(), value])}
+                value = {HIDDEN: self.disclose([[next(self.salts), value]])[0]}
             result.append(value)
         return result
 
-    def disclose(self, parts: list[JsonValue]) -> str:
-        text = b64url_encode(dump_json(parts))
-        self.disclosures.append(text)
-        return digest(text)
+    def value(self, value: Any, node: _Node) -> JsonValue:
+        if type(value) is dict:
+            return self.object(value, node)
+        return self.array(value, node) if type(value) in _CONTAINERS else value
 
-    def salt(self) -> str:
-        """24 characters of 144 fresh random bits (F-SD-04), drawn for several claims at a time."""
-        if not self.salts:
-            drawn = b64url_encode(self.random_bytes(18 * 12))
-            self.salts = [drawn[at : at + 24] for at in range(0, len(drawn), 24)]
-        return self.salts.pop()
+    def disclose(self, concealed: list[list[JsonValue]]) -> list[str]:
+        texts = b64url_encode_all([dump_json(each) for each in concealed])
+        self.disclosures += texts
+        return b64url_encode_all([hashlib.sha256(each.encode()).digest() for each in texts])

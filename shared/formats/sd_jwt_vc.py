@@ -16,11 +16,12 @@ from cryptography import x509
 
 from ..crypto.keys import PublicKey, Signer
 from ..crypto.x509 import Profile, VerifiedChain
-from ..encoding import JsonValue, RandomBytes, from_numeric_date, start_of_day, to_numeric_date
+from ..encoding import JsonValue, RandomBytes, from_numeric_date, to_numeric_date
 from ..errors import InvalidInput, Untrusted, WrongDigest, WrongHolder
 from ..jose import jws
 from . import kb_jwt, sd_jwt
 from .claims_path import ClaimPath
+from .kb_jwt import VerifiedKeyBinding
 from .sd_jwt import SdJwt, VerifiedSdJwt
 from .status_list import StatusReference, status_reference
 from .values import Validity
@@ -31,6 +32,7 @@ LEEWAY = timedelta(seconds=30)  # C-40
 NEVER_CONCEALED = frozenset(
     {"iss", "nbf", "exp", "cnf", "vct", "vct#integrity", "status"}
 )  # F-VC-02
+_TIMES = ("iat", "nbf", "exp")
 _OURS = NEVER_CONCEALED | {"iat", "aud"}
 _MAX_VCT = 1024
 
@@ -80,15 +82,15 @@ def issue(
         raise InvalidInput("SD-JWT VC: the signer has no certificate")
     if expires_at is None and status is None:
         raise InvalidInput("SD-JWT VC: neither exp nor status")
-    day = to_numeric_date(start_of_day(issued_at))
+    day = _day(to_numeric_date(issued_at))
     payload: dict[str, JsonValue] = {"vct": vct, "iat": day, "nbf": day}
     if vct_integrity is not None:
         payload["vct#integrity"] = vct_integrity
     if expires_at is not None:
-        end = start_of_day(min(expires_at, _end_of(signer.certificates[0])))
-        if end <= start_of_day(issued_at):
+        end = _day(min(to_numeric_date(expires_at), _end_of(signer.certificates[0])))
+        if end <= day:
             raise InvalidInput("SD-JWT VC: ends before it begins")
-        payload["exp"] = to_numeric_date(end)
+        payload["exp"] = end
     if holder is not None:
         payload["cnf"] = {"jwk": holder.to_jwk()}
     if status is not None:
@@ -104,9 +106,14 @@ def issue(
     )
 
 
+def _day(seconds: int) -> int:
+    """The beginning of the UTC day (I-115)."""
+    return seconds - seconds % 86_400
+
+
 @lru_cache(maxsize=256)
-def _end_of(certificate: bytes) -> datetime:
-    return x509.load_der_x509_certificate(certificate).not_valid_after_utc
+def _end_of(certificate: bytes) -> int:
+    return to_numeric_date(x509.load_der_x509_certificate(certificate).not_valid_after_utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,6 @@ class VerifiedSdJwtVc:
     """From `cnf`; None if it is bound to no key."""
     status: StatusReference | None
     validity: Validity
-    key_binding: kb_jwt.VerifiedKeyBinding | None = None
 
     @property
     def claims(self) -> dict[str, JsonValue]:
@@ -174,7 +180,7 @@ def verify(
     verified = sd_jwt.process(parsed, header=jwt.header, payload=jwt.claims)
     claims = verified.claims
     # 4. What controls validity stands in the clear (F-VC-02).
-    if any(path[0] in NEVER_CONCEALED for path, _ in verified.disclosed):
+    if not NEVER_CONCEALED.isdisjoint([path[0] for path, _ in verified.disclosed]):
         raise WrongDigest("SD-JWT VC: a claim that controls validity was selectively disclosable")
     # 5. The type, the Issuer's name, the key, the status reference have their shapes.
     vct = claims.get("vct")
@@ -185,7 +191,10 @@ def verify(
     status = status_reference(claims)
     # 6. It counts now.
     jws.check_times(claims, now=now, leeway=LEEWAY)
-    return VerifiedSdJwtVc(verified, vct, jwt.chain, holder, status, _validity(claims))
+    validity = Validity(
+        *[from_numeric_date(claims[each]) if each in claims else None for each in _TIMES]
+    )
+    return VerifiedSdJwtVc(verified, vct, jwt.chain, holder, status, validity)
 
 
 def _check_issuer(issuer: JsonValue, chain: VerifiedChain) -> None:
@@ -204,16 +213,9 @@ def _check_issuer(issuer: JsonValue, chain: VerifiedChain) -> None:
 
 
 def _holder(cnf: JsonValue) -> PublicKey:
-    if not isinstance(cnf, Mapping) or "jwk" not in cnf:
+    if not isinstance(cnf, dict) or "jwk" not in cnf:
         raise InvalidInput("SD-JWT VC: cnf holds no jwk")
     return PublicKey.from_jwk(cnf["jwk"])
-
-
-def _validity(claims: Mapping[str, JsonValue]) -> Validity:
-    def moment(name: str) -> datetime | None:
-        return from_numeric_date(claims[name]) if name in claims else None
-
-    return Validity(moment("iat"), moment("nbf"), moment("exp"))
 
 
 def verify_presentation(
@@ -227,7 +229,7 @@ def verify_presentation(
     holder_binding: bool,
     revoked: Collection[str] = frozenset(),
     pinned: Collection[bytes] = frozenset(),
-) -> VerifiedSdJwtVc:
+) -> tuple[VerifiedSdJwtVc, VerifiedKeyBinding | None]:
     """Believe a presentation: the credential, and that its Holder shows it to us now.
 
     Args:
@@ -240,6 +242,9 @@ def verify_presentation(
         holder_binding: what our query demanded; never what arrived (HB-05).
         revoked: see *anchors*.
         pinned: see *anchors*.
+
+    Returns:
+        The credential; and the Holder's proof, None if none was demanded and none came.
 
     Raises:
         WrongHolder, WrongNonce, WrongAudience, WrongSdHash: the KB-JWT does not fit, or is missing.
@@ -254,7 +259,7 @@ def verify_presentation(
     )
     # 1., 2., 5. Key binding, if our query demanded it; one that came anyway must be right too.
     if not holder_binding and parsed.kb_jwt is None:
-        return found
+        return found, None
     if found.holder is None:
         raise WrongHolder("SD-JWT VC: bound to no key")
     binding = kb_jwt.verify(
@@ -266,6 +271,4 @@ def verify_presentation(
         algorithms=algorithms,
         hash_algorithm=found.sd_jwt.hash_algorithm,
     )
-    return VerifiedSdJwtVc(
-        found.sd_jwt, found.vct, found.chain, found.holder, found.status, found.validity, binding
-    )
+    return found, binding

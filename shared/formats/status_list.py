@@ -107,8 +107,8 @@ def status_reference(claims: Mapping[str, JsonValue]) -> StatusReference | None:
     if "status" not in claims:
         return None
     status = claims["status"]
-    entry = status.get("status_list") if isinstance(status, Mapping) else None
-    if not isinstance(entry, Mapping):
+    entry = status.get("status_list") if isinstance(status, dict) else None
+    if not isinstance(entry, dict):
         raise InvalidInput("status: no status_list")
     index, uri = entry.get("idx"), entry.get("uri")
     if isinstance(index, bool) or not isinstance(index, int) or index < 0:

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -202,19 +203,26 @@ class TypeMetadata(_Model):
         Specification: SD-JWT VC, sections 9.3 and 9.4; PROFILE F-TM-08, I-116.
         """
         concealed: list[ClaimPath] = []
-        mentioned = set(NEVER_CONCEALED)
-        for rule in self.claims:
-            path = rule.path
-            mentioned.add(str(path[0]))
-            if path[0] in NEVER_CONCEALED:
-                continue
+        for path, mandatory, withheld in self._rules:
             if path[0] not in claims if len(path) == 1 else not _present(claims, path):
-                if rule.mandatory:
+                if mandatory:
                     raise InvalidInput("type metadata: a mandatory claim is missing")
-            elif rule.sd != "never":
+            elif withheld:
                 concealed.append(path)
-        concealed.extend((name,) for name in claims if name not in mentioned)
+        concealed.extend((name,) for name in claims if name not in self._mentioned)
         return tuple(concealed)
+
+    @cached_property
+    def _rules(self) -> tuple[tuple[ClaimPath, bool, bool], ...]:
+        return tuple(
+            (each.path, each.mandatory, each.sd != "never")
+            for each in self.claims
+            if each.path[0] not in NEVER_CONCEALED
+        )
+
+    @cached_property
+    def _mentioned(self) -> frozenset[str | int | None]:
+        return NEVER_CONCEALED | {each.path[0] for each in self.claims}
 
 
 def _present(claims: Mapping[str, JsonValue], path: ClaimPath) -> bool:

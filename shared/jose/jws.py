@@ -124,11 +124,12 @@ def parse_jws(token: str, *, max_bytes: int) -> UnverifiedJws:
     parts = token.split(".")
     if len(parts) != 3:
         raise InvalidInput("JWS: not three parts")
+    head, payload, signature = parts
     return UnverifiedJws(
-        header=(_read_header if len(parts[0]) <= _REMEMBERED_HEADER else _parse_header)(parts[0]),
-        payload=b64url_decode(parts[1]),
-        signing_input=token[: -len(parts[2]) - 1].encode(),
-        signature=b64url_decode(parts[2]),
+        (_read_header if len(head) <= _REMEMBERED_HEADER else _parse_header)(head),
+        b64url_decode(payload),
+        token[: -len(signature) - 1].encode(),
+        b64url_decode(signature),
     )
 
 
@@ -171,7 +172,7 @@ def verify_jwt(
     jws = token if isinstance(token, UnverifiedJws) else parse_jws(token, max_bytes=max_bytes)
     _check_header(jws, typ, algorithms)
     key.verify(jws.signature, jws.signing_input)
-    return Jwt(jws.header, jws.unverified_claims())
+    return Jwt(jws.header, parse_json_object(jws.payload, max_bytes=len(jws.payload)))
 
 
 def verify_x5c_jwt(
