@@ -48,8 +48,13 @@ class Server:
         """Status and body; raises on anything that is not 2xx."""
         target = url.removeprefix(self.url)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.connection.request(method, target, body, named)
-        answer = self.connection.getresponse()
+        try:
+            self.connection.request(method, target, body, named)
+            answer = self.connection.getresponse()
+        except (ConnectionError, http.client.RemoteDisconnected):  # closed while it was idle
+            self.connection.close()
+            self.connection.request(method, target, body, named)
+            answer = self.connection.getresponse()
         content = answer.read()
         if answer.status >= 300:
             message = f"{method} {target}: {answer.status}: {content[:300]!r}"
