@@ -11,6 +11,7 @@ other only what the trust list says. The folder can be thrown away.
 import json
 import secrets
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -98,7 +99,9 @@ class System:
             stack.enter_context(self.processes)
             self._set_up()
             for module in _PURPOSES:
-                self.start(module)
+                self._begin(module)
+            for module in _PURPOSES:
+                self._await(module)
             self._exit = stack.pop_all()
         return self
 
@@ -112,7 +115,13 @@ class System:
 
     def start(self, module: str) -> None:
         """Start a service and return once it is ready."""
+        self._begin(module)
+        self._await(module)
+
+    def _begin(self, module: str) -> None:
         self.processes.start(module, ["-m", module, "serve"], self.environment(module))
+
+    def _await(self, module: str) -> None:
         self.processes.wait_until_ready(module, f"{self.urls[module]}/health/ready")
 
     def start_trust_files(self) -> None:
@@ -174,27 +183,44 @@ class System:
             wallets_without_attestation=True,
         )
         self._tenant("verifier_service", COUNTER, queries=_QUERIES)
-        for module in _PURPOSES:
-            self.command(module, "migrate")
-        people = self.folder / "people.csv"
-        self.command("issuer_service", "register", "generate", str(people))
-        self.command("issuer_service", "register", "load", str(people), str(register))
-        for module in _PURPOSES:
-            self._enrol(module, repository, now)
+        with ThreadPoolExecutor() as pool:  # each command is a process that starts for a second
+            people = pool.submit(self._people, register)
+            list(pool.map(lambda module: self.command(module, "migrate"), _PURPOSES))
+            entries = list(pool.map(self._entry, _PURPOSES))
+            people.result()
+        for module, entry in zip(_PURPOSES, entries, strict=True):
+            self._enrol(module, entry, repository, now)
         repository.publish(now)
         self.start_trust_files()
-        for module, arguments in (
-            ("issuer_service", ("client", "add", REGISTRY, "demo")),
-            ("verifier_service", ("client", COUNTER, "demo")),
-        ):
-            self.clients[module] = ApiClient("demo", self.command(module, *arguments).strip())
+        clients = {
+            "issuer_service": ("client", "add", REGISTRY, "demo"),
+            "verifier_service": ("client", COUNTER, "demo"),
+        }
+        with ThreadPoolExecutor() as pool:
+            made = pool.map(lambda module: self.command(module, *clients[module]), clients)
+            for module, secret in zip(clients, made, strict=True):
+                self.clients[module] = ApiClient("demo", secret.strip())
 
-    def _enrol(self, module: str, repository: Repository, now: datetime) -> None:
+    def _people(self, register: Path) -> None:
+        people = str(self.folder / "people.csv")
+        self.command("issuer_service", "register", "generate", people)
+        self.command("issuer_service", "register", "load", people, str(register))
+
+    def _entry(self, module: str) -> dict[str, Any]:
+        """What the service itself says that the trust list has to say about it."""
+        tenant, _ = _PURPOSES[module]
+        if tenant == PROVIDER:
+            return {}
+        wanted: dict[str, Any] = json.loads(self.command(module, "entry", tenant))
+        return wanted
+
+    def _enrol(
+        self, module: str, entry: Mapping[str, Any], repository: Repository, now: datetime
+    ) -> None:
         tenant, purposes = _PURPOSES[module]
         directory = KeyDirectory(self.folder / module / "keys", self._password.encode())
         keys = {purpose: directory.ensure(tenant, purpose) for purpose in purposes}
-        entry = {} if tenant == PROVIDER else json.loads(self.command(module, "entry", tenant))
-        entity = entry | {"names": _NAMES[tenant], "contacts": _CONTACTS}
+        entity = {**entry, "names": _NAMES[tenant], "contacts": _CONTACTS}
         request = make_request(entity=entity, keys=keys, dns=["localhost"], now=now)
         response = enrol(repository, read_request(request), now=now)
         publics = {purpose: key.public for purpose, key in keys.items()}
