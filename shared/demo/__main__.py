@@ -125,7 +125,7 @@ def _write_state(system: System, http: httpx2.Client) -> None:
         },
     }
     path = system.folder / "state.json"
-    path.touch(mode=0o600)
+    path.chmod(0o600)  # the API clients' secrets stand in it
     path.write_text(json.dumps(state, indent=2, ensure_ascii=False) + "\n")
 
 
