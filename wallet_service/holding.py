@@ -73,7 +73,7 @@ def cards(wallet: Wallet, opened: OpenWallet) -> list[Card]:
     with wallet.database.reading() as connection:
         rows = connection.execute(_CARDS, {"wallet": opened.id}).all()
     found = [Card(row.id, opened.open(credentials, row.id, row.sealed)) for row in rows]
-    return sorted(found, key=lambda card: (card.data["received"], card.id))
+    return sorted(found, key=lambda card: tuple(card.data["place"]))
 
 
 def card(wallet: Wallet, opened: OpenWallet, card_id: str) -> Card:
@@ -149,8 +149,10 @@ def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Fl
     flows.expect(flow, "review", now=now)
     kept: list[JsonValue] = []
     with wallet.database.transaction() as connection:
+        version = logbook.head(connection, opened.id).version
         kept.extend(
-            _store(wallet, connection, opened, flow.state, data) for data in flow.state["checked"]
+            _store(wallet, connection, opened, flow.state, {**data, "place": [version, number]})
+            for number, data in enumerate(flow.state["checked"])
         )
         logbook.append(
             connection,

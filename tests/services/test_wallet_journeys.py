@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from shared.demo.phone import Refused
-from tests.support.trust import PID
+from tests.support.trust import PID, RESIDENCE
 from tests.support.wallet import OVER_18, WalletWorld
 
 
@@ -66,3 +66,10 @@ def test_the_citizens_language_can_be_changed(world: WalletWorld) -> None:
     assert phone.cards()[0]["badge_text"] == "Pas encore vérifié"
     with pytest.raises(Refused):
         phone._post("/wallet/locale", {"locale": "not a language"})
+
+
+def test_cards_stay_in_the_order_they_came(world: WalletWorld) -> None:
+    """Also when all came within one second."""
+    order = [PID, RESIDENCE, RESIDENCE, PID, RESIDENCE, PID]
+    phone = world.phone_with(*order)
+    assert [each["type"] for each in phone.cards()] == order
