@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SECONDS ?= 60
 
-.PHONY: help demo test bench lint format fuzz coverage requirements
+.PHONY: help demo test bench lint format fuzz soak heist requirements
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -36,7 +36,7 @@ test: lint $(VENV)/.interop ## everything CI checks: linters, unit to end-to-end
 	$(BIN)/coverage erase
 	$(BIN)/coverage run --source=shared --omit='shared/runtime/*,shared/demo/*' -m pytest tests/unit tests/properties -q
 	$(BIN)/coverage report --fail-under=95 --skip-covered
-	$(BIN)/python -m pytest tests/services tests/architecture tests/e2e tests/interop -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/services tests/architecture tests/e2e tests/heist tests/interop -q -n 2 --dist loadfile
 	$(BIN)/python -m tests.fuzz.run --seconds 20
 
 bench: $(VENV)/.installed-dev ## the figures of docs/performance.md; JSON=path writes them
@@ -54,6 +54,12 @@ format: $(VENV)/.installed-dev ## let ruff put the code in order
 
 fuzz: $(VENV)/.installed-dev ## noise at all parsers for SECONDS (default 60) together
 	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
+
+heist: $(VENV)/.installed-dev ## an attacker with every database, key and backup, and what they get
+	@$(BIN)/python -m tests.heist
+
+soak: $(VENV)/.installed-dev ## FLOWS flows (default 20000) and whether memory stays flat
+	@$(BIN)/python -m bench.soak --flows $(or $(FLOWS),20000)
 
 requirements: $(VENV)/.installed-dev ## pin anew, with hashes and without index addresses
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --quiet \

@@ -49,7 +49,7 @@ def _flows(
     system: System, kind: str, flows: int, *, database: tuple[int, ...]
 ) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
-    people = _adults(system)
+    people = adults(system)
     client = Flows(system)
     issuer = system.processes.pid("issuer_service")
     verifier = system.processes.pid("verifier_service")
@@ -78,7 +78,8 @@ def _flows(
     return figures
 
 
-def _adults(system: System) -> list[str]:
+def adults(system: System) -> list[str]:
+    """References of people in the register who are over 18 for sure."""
     with (system.folder / "people.csv").open(encoding="utf-8") as file:
         return [
             row["reference"]
