@@ -44,7 +44,7 @@ def run(flows: int, console: Console) -> bool:
     for name in _SERVICES:
         growth = after[name] / before[name]
         flat = flat and growth <= ALLOWED
-        console.print(f"{name}: {before[name]:.1f} MB -> {after[name]:.1f} MB, × {growth:.3f}")
+        console.print(f"{name}: {before[name]:.1f} MB -> {after[name]:.1f} MB, x {growth:.3f}")
     return flat
 
 
