@@ -7,20 +7,19 @@ the transaction of the act it was made for. RFC 9449; PROFILE I-33 to I-36, I-65
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
 from shared.errors import ProtocolError
 from shared.oauth import dpop
 from shared.oauth.errors import InvalidDpopProofAtResource, InvalidRequest, InvalidToken
-from shared.runtime.database import insert_once
+from shared.runtime.prepared import Prepared, PreparedInsert
 
-from .context import Issuer, Tenant
+from .context import ID_LENGTH, Issuer, Tenant
 from .offers import hashed
 from .tables import grants, offers, used_values
 
-_BY_TOKEN = (
+_BY_TOKEN = Prepared(
     select(
         grants.c.id,
         grants.c.jkt,
@@ -38,8 +37,16 @@ _BY_TOKEN = (
     .join_from(
         grants, offers, (grants.c.tenant == offers.c.tenant) & (grants.c.offer_id == offers.c.id)
     )
-    .where(grants.c.token_hash == bindparam("by_token"), grants.c.tenant == bindparam("of_tenant"))
+    .where(
+        grants.c.tenant == bindparam("of_tenant"),
+        grants.c.offer_id == bindparam("of_offer"),
+        grants.c.id == bindparam("of_grant"),
+        grants.c.token_hash == bindparam("by_token"),
+    )
 )
+
+
+_USE = PreparedInsert(used_values, ["tenant", "hash", "expires_at"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +97,15 @@ def access_grant(
         raise InvalidRequest("access token: in the query string")
     now = issuer.clock()
     token = dpop.access_token(headers.authorization)
-    with issuer.database.reading() as connection:
-        row: Any = connection.execute(
-            _BY_TOKEN, {"by_token": hashed(token), "of_tenant": tenant.name}
-        ).one_or_none()
+    row = _BY_TOKEN.row(
+        issuer.database,
+        {
+            "of_tenant": tenant.name,
+            "of_offer": f"off_{token[:ID_LENGTH]}",
+            "of_grant": f"grt_{token[ID_LENGTH : 2 * ID_LENGTH]}",
+            "by_token": hashed(token),
+        },
+    )
     if row is None:
         raise InvalidToken("access token: unknown")
     proof = dpop.verify(
@@ -143,5 +155,5 @@ def use_once(
         refusal: of the second use.
     """
     row = {"tenant": tenant.name, "hash": value, "expires_at": until}
-    if not insert_once(connection, used_values, row):
+    if not _USE.once(connection, row):
         raise refusal("used already")

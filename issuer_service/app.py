@@ -163,6 +163,7 @@ def create_app(
         service="issuer",
         public_url=issuer.settings.public_url,
         context=issuer,
+        requests_per_second=issuer.settings.requests_per_second,
         routers=[
             metadata.router,
             protocol.oauth,

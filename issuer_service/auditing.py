@@ -17,13 +17,14 @@ from shared.encoding import JsonValue, canonical_json, to_numeric_date
 from shared.errors import VerificationError
 from shared.jose import jws
 from shared.runtime.database import Database
+from shared.runtime.prepared import Prepared
 
 from .context import Issuer, Tenant
 from .tables import audit, audit_heads
 
 HEAD_TYP = "audit-head+jwt"
 _BATCH = 1_000
-_INSERT = insert(audit)
+_INSERT = Prepared(insert(audit))
 _NEXT = (
     select(audit).where(audit.c.sequence.is_(None)).order_by(audit.c.at, audit.c.id).limit(_BATCH)
 )
@@ -56,8 +57,8 @@ def record(
         legal_basis: as the actor states it.
         second_approver: as the actor states it.
     """
-    connection.execute(
-        _INSERT,
+    _INSERT.changed(
+        connection,
         {
             "tenant": tenant.name,
             "id": issuer.new_id("aud"),
@@ -68,6 +69,8 @@ def record(
             "reason": reason,
             "legal_basis": legal_basis,
             "second_approver": second_approver,
+            "sequence": None,
+            "hash": None,
         },
     )
 

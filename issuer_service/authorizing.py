@@ -27,18 +27,20 @@ from shared.oauth.messages import (
     TokenResponse,
 )
 from shared.runtime.database import once
+from shared.runtime.prepared import Prepared
 from shared.trust import Role
 
 from . import auditing
 from .access import Headers, use_once
-from .context import Issuer, Tenant
+from .context import ID_LENGTH, Issuer, Tenant
 from .offers import MAX_TRIES, hashed
 from .tables import grants, offers
 
 _RIGHT = offers.c.tx_code == bindparam("right_tx_code")
-_REDEEM = (
+_REDEEM = Prepared(
     update(offers)
     .where(
+        offers.c.id == bindparam("of_offer"),
         offers.c.code_hash == bindparam("by_code"),
         offers.c.tenant == bindparam("of_tenant"),
         offers.c.state == "open",
@@ -51,7 +53,7 @@ _REDEEM = (
     )
     .returning(offers.c.id, offers.c.state, offers.c.configuration_ids)
 )
-_GRANT = insert(grants)
+_GRANT = Prepared(insert(grants))
 
 
 class CodeSpent(InvalidGrant):
@@ -116,7 +118,9 @@ def redeem(
     # 3. A Transaction Code is there: every offer of ours demands one (I-22).
     request.check_tx_code(expected=True)
     # 4. The code, once; a wrong Transaction Code counts, so this commits before it refuses.
-    token, grant_id = issuer.new_secret(), issuer.new_id("grt")
+    offer_id = f"off_{request.pre_authorized_code[:ID_LENGTH]}"
+    grant_id = issuer.new_id("grt")
+    token = issuer.new_code(offer_id, grant_id)
     code_hash = hashed(request.pre_authorized_code)
     tx_code = issuer.secrets.tx_code(code_hash, request.tx_code or "")
     lifetime = timedelta(seconds=issuer.settings.access_token_seconds)
@@ -125,26 +129,33 @@ def redeem(
         use_once(connection, tenant, proof.use, now + 2 * dpop.WINDOW, InvalidDpopProof)
         if client is not None:
             use_once(connection, tenant, client.use, client.expires_at, InvalidClient)
-        row = connection.execute(
-            _REDEEM,
+        row = _REDEEM.returned(
+            connection,
             {
+                "of_offer": offer_id,
                 "by_code": code_hash,
                 "of_tenant": tenant.name,
                 "now": now,
                 "right_tx_code": tx_code,
             },
-        ).one_or_none()
+        )
         if row is None:
             response = _refused(
-                issuer, connection, tenant, code_hash=code_hash, tx_code=tx_code, now=now
+                issuer,
+                connection,
+                tenant,
+                offer_id=offer_id,
+                code_hash=code_hash,
+                tx_code=tx_code,
+                now=now,
             )
         elif row.state == "open":
             response = InvalidGrant("token request: wrong tx_code")
         else:
             offered = tuple(row.configuration_ids.split())
             granted = _narrowed(request.authorization_details, offered)
-            connection.execute(
-                _GRANT,
+            _GRANT.changed(
+                connection,
                 {
                     "tenant": tenant.name,
                     "id": grant_id,
@@ -204,6 +215,7 @@ def _refused(
     connection: Connection,
     tenant: Tenant,
     *,
+    offer_id: str,
     code_hash: bytes,
     tx_code: bytes,
     now: datetime,
@@ -214,7 +226,11 @@ def _refused(
     was not collected yet is stopped.
     """
     row = connection.execute(
-        select(offers).where(offers.c.code_hash == code_hash, offers.c.tenant == tenant.name)
+        select(offers).where(
+            offers.c.tenant == tenant.name,
+            offers.c.id == offer_id,
+            offers.c.code_hash == code_hash,
+        )
     ).one_or_none()
     if row is None:
         return InvalidGrant("token request: unknown code")

@@ -24,7 +24,7 @@ def clean(database: Database, *, now: datetime) -> None:
     usable = select(grants.c.id).where(of_offer, grants.c.expires_at > now).exists()
     ended = or_(
         and_(offers.c.state == "redeemed", collected, ~usable),
-        offers.c.expires_at < now - _RENEWABLE,
+        offers.c.created_at < now - _RENEWABLE,
     )
     for statement in (
         update(offers).where(ended, offers.c.content != b"").values(content=b""),

@@ -23,6 +23,8 @@ from .settings import IssuerSettings
 from .status_tokens import PublishedLists
 from .tenants import TenantFile
 
+ID_LENGTH = 22
+"""Characters of an id behind its prefix: 128 bits."""
 NONCE_LIFE = timedelta(minutes=5)  # I-34, I-61
 
 
@@ -140,9 +142,9 @@ class Issuer:
         """A typed random id of 128 bits, such as "off_…"."""
         return f"{prefix}_{b64url_encode(self.random_bytes(16))}"
 
-    def new_secret(self) -> str:
-        """A code or token of 256 bits (S-01)."""
-        return b64url_encode(self.random_bytes(32))
+    def new_code(self, *owners: str) -> str:
+        """A code or token: ids of what it belongs to, to find it by, and 256 bits (S-01)."""
+        return "".join(each[-ID_LENGTH:] for each in owners) + b64url_encode(self.random_bytes(32))
 
     def nonce_source(self, nonces: TimedNonces, now: datetime) -> NonceSource:
         """*nonces* as the library asks for them."""

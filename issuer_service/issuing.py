@@ -35,14 +35,14 @@ from shared.oid4vci.messages import (
     check_encryption,
 )
 from shared.oid4vci.proofs import Proven
-from shared.runtime.database import once
+from shared.runtime.prepared import Prepared
 from shared.trust import Role
 
 from . import auditing
 from .access import AccessGrant, use_once, use_proof
 from .catalogue import Configuration
 from .claims import SubjectRefused
-from .context import NONCE_LIFE, Issuer, Tenant
+from .context import ID_LENGTH, NONCE_LIFE, Issuer, Tenant
 from .datasets import Dataset, dataset
 from .metadata import BATCH_SIZE, PROOF_TYPES
 from .offers import Content, hashed
@@ -52,10 +52,11 @@ from .tables import copies, grants, issuances
 MAX_COPIES = 100
 """How many copies one access token may fetch, whatever it asks for."""
 
-_COUNT = (
+_COUNT = Prepared(
     update(grants)
     .where(
         grants.c.tenant == bindparam("of_tenant"),
+        grants.c.offer_id == bindparam("of_offer"),
         grants.c.id == bindparam("of_grant"),
         grants.c.revoked_at.is_(None),
         grants.c.expires_at > bindparam("now"),
@@ -63,12 +64,13 @@ _COUNT = (
     )
     .values(issued=grants.c.issued + bindparam("count"))
 )
-_RECORD = insert(issuances)
-_COPY = insert(copies)
-_NOTIFY = (
+_RECORD = Prepared(insert(issuances))
+_COPY = Prepared(insert(copies))
+_NOTIFY = Prepared(
     update(issuances)
     .where(
         issuances.c.tenant == bindparam("of_tenant"),
+        issuances.c.id == bindparam("of_issuance"),
         issuances.c.notification_hash == bindparam("by_id"),
         issuances.c.grant_id == bindparam("of_grant"),
     )
@@ -112,7 +114,8 @@ def issue_credentials(
         ),
     )
     # 6. One transaction: proof and nonce used, the grant still good, the issuance recorded.
-    issuance_id, notification_id = issuer.new_id("iss"), issuer.new_secret()
+    issuance_id = issuer.new_id("iss")
+    notification_id = issuer.new_code(issuance_id)
     row = {
         "tenant": tenant.name,
         "id": issuance_id,
@@ -144,8 +147,9 @@ def issue_credentials(
         for use in proven.nonce_uses:
             use_once(connection, tenant, use, now + NONCE_LIFE, InvalidNonce)
         _count(connection, tenant, grant, len(places), now)
-        connection.execute(_RECORD, row)
-        connection.execute(_COPY, places)
+        _RECORD.changed(connection, row)
+        for place in places:
+            _COPY.changed(connection, place)
         auditing.record(
             issuer,
             connection,
@@ -239,8 +243,14 @@ def _count(
     connection: Connection, tenant: Tenant, grant: AccessGrant, count: int, now: datetime
 ) -> None:
     """Count *count* copies; who cancels the offer at this moment comes before or after."""
-    values = {"of_tenant": tenant.name, "of_grant": grant.id, "count": count, "now": now}
-    if not once(connection, _COUNT, values):
+    values = {
+        "of_tenant": tenant.name,
+        "of_offer": grant.offer_id,
+        "of_grant": grant.id,
+        "count": count,
+        "now": now,
+    }
+    if not _COUNT.changed(connection, values):
         raise InvalidToken("access token: revoked, expired or used up meanwhile")
 
 
@@ -257,11 +267,12 @@ def notify(
     now = issuer.clock()
     values: Mapping[str, Any] = {
         "of_tenant": tenant.name,
+        "of_issuance": f"iss_{request.notification_id[:ID_LENGTH]}",
         "by_id": hashed(request.notification_id),
         "of_grant": grant.id,
         "event": request.event,
     }
     with issuer.database.transaction() as connection:
         use_proof(connection, tenant, grant, now)
-        if not once(connection, _NOTIFY, values):
+        if not _NOTIFY.changed(connection, values):
             raise InvalidNotificationId("notification: not an id of this token")

@@ -18,6 +18,7 @@ from shared.errors import Conflict, InvalidInput
 from shared.runtime.client_credentials import ApiCaller
 from shared.runtime.database import once
 from shared.runtime.idempotency import Stored, idempotent
+from shared.runtime.prepared import Prepared
 
 from . import auditing
 from .context import Issuer, Tenant
@@ -25,7 +26,7 @@ from .datasets import dataset
 from .offers import Content, OfferEnded, OfferView, Row, content_of, get, hashed, read_row, view
 from .tables import grants, metadata, offers
 
-_INSERT = insert(offers)
+_INSERT = Prepared(insert(offers))
 Reference = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -130,8 +131,8 @@ def create(
         )
     offer_id = issuer.new_id("off")
     content = Content(
-        code=issuer.new_secret(),
-        reference=issuer.new_secret(),
+        code=issuer.new_code(offer_id),
+        reference=issuer.new_code(offer_id),
         tx_code=wanted.tx_code.value or _numeric_code(issuer, wanted.tx_code.length),
         input_mode=wanted.tx_code.input_mode,
         description=wanted.tx_code.description,
@@ -155,7 +156,7 @@ def create(
     }
 
     def act(connection: Connection) -> str:
-        connection.execute(_INSERT, row)
+        _INSERT.changed(connection, row)
         auditing.record(
             issuer,
             connection,
@@ -226,7 +227,7 @@ def renew(
         old = content_of(issuer, tenant, row)
         if old is None:
             raise OfferEnded("erased" if row["state"] != "cancelled" else "cancelled")
-        content = replace(old, code=issuer.new_secret(), reference=issuer.new_secret())
+        content = replace(old, code=issuer.new_code(offer_id), reference=issuer.new_code(offer_id))
         if wanted.new_tx_code:
             fresh = _numeric_code(issuer, max(6, len(old.tx_code)))
             content = replace(content, tx_code=fresh, input_mode="numeric")

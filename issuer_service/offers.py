@@ -19,7 +19,7 @@ from shared.encoding import JsonValue, dump_json
 from shared.errors import Conflict, NotFound
 from shared.oid4vci.offer import CredentialOffer, Grants, PreAuthorizedGrant, TxCode, offer_link
 
-from .context import Issuer, Tenant
+from .context import ID_LENGTH, Issuer, Tenant
 from .paging import before, cursor
 from .tables import grants, offers
 
@@ -212,7 +212,7 @@ def view(
         shown.link = offer_link(offer_uri=uri)
         shown.links = {
             "openid_credential_offer": shown.link,
-            "haip_vci": offer_link(offer_uri=uri, endpoint="haip-vci://"),
+            "haip_vci": shown.link.replace("openid-credential-offer", "haip-vci", 1),
         }
         shown.qr = f"{issuer.settings.public_url}/api/v1/{tenant.name}/offers/{row['id']}/qr.svg"
         if with_tx_code:
@@ -257,8 +257,9 @@ def by_reference(issuer: Issuer, tenant: Tenant, reference: str) -> CredentialOf
         row = (
             connection.execute(
                 SELECT.where(
-                    offers.c.reference_hash == hashed(reference),
                     offers.c.tenant == tenant.name,
+                    offers.c.id == f"off_{reference[:ID_LENGTH]}",
+                    offers.c.reference_hash == hashed(reference),
                 )
             )
             .mappings()

@@ -11,11 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnClause, Select, bindparam, column, inspect, select, table
+from sqlalchemy import ColumnClause, bindparam, column, inspect, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import NotFound, Unavailable
 from shared.runtime.database import Database
+from shared.runtime.prepared import Prepared
 
 _EMPTY = frozenset({None, ""})
 
@@ -65,19 +66,20 @@ class SqlRegister:
     def __init__(self, url: str, *, table_name: str) -> None:
         self._database = Database(url)
         self._table_name = table_name
-        self._statement: Select[Any] | None = None
+        self._names: tuple[str, ...] = ()
+        self._statement: Prepared | None = None
 
     def entry(self, reference: str) -> Entry:
         """See `Register.entry`."""
         try:
-            statement = self._select()
-            with self._database.reading() as connection:
-                row = connection.execute(statement, {"of": reference}).mappings().one_or_none()
+            statement = self._statement or self._prepare()
+            row = statement.row(self._database, {"of": reference})
         except SQLAlchemyError as error:
             raise Unavailable("register: not readable") from error
         if row is None:
             raise SubjectUnknown("register: no entry under this reference")
-        fields = {name: str(value) for name, value in row.items() if value not in _EMPTY}
+        found = zip(self._names, row, strict=True)
+        fields = {name: str(value) for name, value in found if value not in _EMPTY}
         return Entry(
             reference=reference,
             fields=fields,
@@ -85,19 +87,17 @@ class SqlRegister:
             version=fields.get("version", ""),
         )
 
-    def _select(self) -> Select[Any]:
-        """The statement; the columns are looked up once."""
-        if self._statement is None:
-            names = [
-                each["name"]
-                for each in inspect(self._database.engine).get_columns(self._table_name)
-            ]
-            columns: list[ColumnClause[Any]] = [column(name) for name in names]
-            self._statement = (
-                select(*columns)
-                .select_from(table(self._table_name, *columns))
-                .where(column("reference") == bindparam("of"))
-            )
+    def _prepare(self) -> Prepared:
+        """The statement; the columns of the table are looked up once."""
+        found = inspect(self._database.engine).get_columns(self._table_name)
+        self._names = tuple(each["name"] for each in found)
+        columns: list[ColumnClause[Any]] = [column(name) for name in self._names]
+        wanted = [each.label(f"column_{at}") for at, each in enumerate(columns)]
+        self._statement = Prepared(
+            select(*wanted)
+            .select_from(table(self._table_name, *columns))
+            .where(column("reference") == bindparam("of"))
+        )
         return self._statement
 
     def check(self) -> None:

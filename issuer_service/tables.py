@@ -1,9 +1,10 @@
 """The issuer's own database; nobody else reads it.
 
-Tenant is part of every key. Rows on hot paths are found by a random key of their own. Codes, tokens
-and references are stored hashed (S-01), Transaction Codes and references to people as HMAC; no
-table holds an issued credential, a Disclosure or a proof key (I-112). Claims given by the API
-caller lie sealed in their offer until it ends.
+Tenant is part of every key. Rows on hot paths are found by a random key of their own, with which
+their codes and tokens begin: no further index is kept. Codes and tokens are stored hashed (S-01),
+Transaction Codes and references to people as HMAC; no table holds an issued credential, a
+Disclosure or a proof key (I-112). Claims given by the API caller lie sealed in their offer until
+it ends.
 """
 
 from sqlalchemy import (
@@ -16,7 +17,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
 )
 
 from shared.runtime.database import UtcDateTime, new_metadata
@@ -45,20 +45,16 @@ offers = Table(
     Column("code_hash", LargeBinary(32), nullable=False),  # of the Pre-Authorized Code
     Column("tx_code", LargeBinary(32), nullable=False),  # HMAC
     Column("tries", Integer, nullable=False),  # wrong Transaction Codes so far
-    UniqueConstraint("reference_hash"),
-    UniqueConstraint("code_hash"),
     Index(None, "tenant", "created_at", "id"),
-    Index(None, "tenant", "subject"),
-    Index(None, "expires_at"),
 )
 
 grants = Table(
     "grants",
     metadata,
     Column("tenant", _TENANT, primary_key=True),
+    Column("offer_id", _ID, primary_key=True),
     Column("id", _ID, primary_key=True),  # grt_…
     Column("token_hash", LargeBinary(32), nullable=False),
-    Column("offer_id", _ID, nullable=False),
     Column("jkt", String(43), nullable=False),  # the DPoP key that the token is bound to
     Column("client_id", String(200)),  # as the wallet says
     Column("attested", Boolean, nullable=False),  # whether its provider says so too
@@ -67,10 +63,8 @@ grants = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     Column("issued", Integer, nullable=False),  # copies
     Column("revoked_at", UtcDateTime),
-    UniqueConstraint("token_hash"),
     ForeignKeyConstraint(["tenant", "offer_id"], ["offers.tenant", "offers.id"]),
-    Index(None, "tenant", "offer_id"),
-    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
 )
 
 issuances = Table(
@@ -94,10 +88,9 @@ issuances = Table(
     Column("changed_at", UtcDateTime),  # of the state; none was changed yet
     Column("notification_hash", LargeBinary(32), nullable=False),
     Column("notified", String(30)),
-    UniqueConstraint("notification_hash"),
     Index(None, "tenant", "issued_at", "id"),
     Index(None, "tenant", "subject"),
-    Index(None, "tenant", "offer_id"),
+    sqlite_with_rowid=False,
 )
 
 # Rows that the publishing job looks for, and nothing for the many that never change.
@@ -115,6 +108,7 @@ copies = Table(
     Column("idx", Integer, primary_key=True),  # no two credentials share one: ST-31
     Column("issuance_id", _ID, nullable=False),
     Index(None, "tenant", "issuance_id"),
+    sqlite_with_rowid=False,
 )
 
 status_lists = Table(
@@ -139,6 +133,7 @@ used_values = Table(
     Column("hash", LargeBinary(32), primary_key=True),  # c_nonce, DPoP and attestation jti (S-02)
     Column("expires_at", UtcDateTime, nullable=False),
     Index(None, "expires_at"),
+    sqlite_with_rowid=False,
 )
 
 audit = Table(
@@ -156,7 +151,7 @@ audit = Table(
     Column("sequence", Integer),  # given by the chaining job, together with the hash
     Column("hash", LargeBinary(32)),
     Index(None, "tenant", "sequence"),
-    Index(None, "tenant", "object"),
+    sqlite_with_rowid=False,
 )
 
 audit_heads = Table(

@@ -190,13 +190,10 @@ class Database:
             try:
                 return read(driver.execute(sql, parameters))
             except self._driver_error as error:
-                dialect = self.engine.dialect
-                if dialect.is_disconnect(error, driver, None):
+                if self.engine.dialect.is_disconnect(error, driver, None):
                     pooled.invalidate(error)
                     self.engine.dispose()
-                raise DBAPIError.instance(
-                    sql, None, error, self._driver_error, hide_parameters=True, dialect=dialect
-                ) from error
+                raise _translated(sql, error, self.engine.dialect) from error
             finally:
                 pooled.close()
 
@@ -253,6 +250,33 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def run_within(connection: Connection, sql: str, parameters: Any, *, read: Callable[[Any], T]) -> T:
+    """As `Database.run`, in the transaction of *connection*."""
+    dialect = connection.dialect
+    driver_error: Any = dialect.loaded_dbapi.Error
+    driver: Any = connection.connection.driver_connection
+    try:
+        return read(driver.execute(sql, parameters))
+    except driver_error as error:
+        if dialect.is_disconnect(error, driver, None):
+            connection.invalidate(error)
+            connection.engine.dispose()
+        raise _translated(sql, error, dialect) from error
+
+
+def _translated(sql: str, error: Any, dialect: Dialect) -> BaseException:
+    """The driver's *error* as SQLAlchemy's, without the values."""
+    found: BaseException = DBAPIError.instance(
+        sql,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        dialect=dialect,
+    )
+    return found
 
 
 _COUNTED = {"preserve_rowcount": True}  # of an INSERT it is else not known on PostgreSQL

@@ -8,17 +8,18 @@ errors that mean "try later". Lists (`in_`) are not for here: they are expanded 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import ReturnsRows, Table, bindparam
+from sqlalchemy import Connection, ReturnsRows, Table, bindparam
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import TypeEngine
 
-from .database import Database
+from .database import Database, run_within
 
+T = TypeVar("T")
 Processor: TypeAlias = Callable[[Any], Any] | None
 
 
@@ -53,6 +54,10 @@ class _Plan:
         return self.row(*values)
 
 
+Where: TypeAlias = "Database | Connection"
+"""A database: the statement is a transaction of its own. A connection: part of its transaction."""
+
+
 class Prepared:
     """One statement whose parameters are `bindparam`s without a value."""
 
@@ -60,27 +65,33 @@ class Prepared:
         self._statement = statement
         self._plans: dict[str, _Plan] = {}
 
-    def row(self, database: Database, values: Mapping[str, object]) -> Any:
+    def row(self, where: Where, values: Mapping[str, object]) -> Any:
         """The row that a SELECT finds, columns as attributes, or None; more than one is a bug."""
-        plan = self._plan(database)
-        return database.run(plan.sql, plan.parameters(values), read=plan.read, writing=False)
+        plan = self._plan(where)
+        return _run(where, plan.sql, plan.parameters(values), plan.read, writing=False)
 
-    def changed(self, database: Database, values: Mapping[str, object]) -> bool:
-        """Whether a write, a transaction of its own, changed exactly one row (S-02)."""
-        plan = self._plan(database)
-        return database.run(plan.sql, plan.parameters(values), read=_one, writing=True)
+    def changed(self, where: Where, values: Mapping[str, object]) -> bool:
+        """Whether a write changed exactly one row (S-02)."""
+        plan = self._plan(where)
+        return _run(where, plan.sql, plan.parameters(values), _one, writing=True)
 
-    def returned(self, database: Database, values: Mapping[str, object]) -> Any:
-        """The row of a write with RETURNING, a transaction of its own; None if it changed none."""
-        plan = self._plan(database)
-        return database.run(plan.sql, plan.parameters(values), read=plan.read, writing=True)
+    def returned(self, where: Where, values: Mapping[str, object]) -> Any:
+        """The row of a write with RETURNING; None if it changed none."""
+        plan = self._plan(where)
+        return _run(where, plan.sql, plan.parameters(values), plan.read, writing=True)
 
-    def _plan(self, database: Database) -> _Plan:
-        found = self._plans.get(database.dialect)
+    def _plan(self, where: Where) -> _Plan:
+        dialect = where.engine.dialect
+        found = self._plans.get(dialect.name)
         if found is None:
-            found = _compile(self._statement, database.engine.dialect)
-            self._plans[database.dialect] = found
+            found = self._plans[dialect.name] = _compile(self._statement, dialect)
         return found
+
+
+def _run(where: Where, sql: str, parameters: Any, read: Callable[[Any], T], *, writing: bool) -> T:
+    if isinstance(where, Database):
+        return where.run(sql, parameters, read=read, writing=writing)
+    return run_within(where, sql, parameters, read=read)
 
 
 class PreparedInsert:
@@ -96,10 +107,10 @@ class PreparedInsert:
             ),
         }
 
-    def once(self, database: Database, row: Mapping[str, object]) -> bool:
+    def once(self, where: Where, row: Mapping[str, object]) -> bool:
         """Whether the row is new; an existing one stays as it is (S-02)."""
         values = {f"{name}_": row[name] for name in self._columns}
-        return self._statements[database.dialect].changed(database, values)
+        return self._statements[where.engine.dialect.name].changed(where, values)
 
 
 def _one(cursor: Any) -> bool:

@@ -39,7 +39,7 @@ def test_a_token_is_opaque_bound_and_short_lived(world: IssuerWorld, offer: dict
     body = answer.json()
     assert set(body) == {"access_token", "token_type", "expires_in"}
     assert (body["token_type"], body["expires_in"]) == ("DPoP", 300)
-    assert len(body["access_token"]) == 43
+    assert len(body["access_token"]) == 87  # two ids, and 256 bits
 
 
 def test_a_code_is_good_once(world: IssuerWorld, offer: dict[str, Any]) -> None:

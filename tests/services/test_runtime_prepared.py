@@ -121,3 +121,20 @@ def test_a_database_that_is_locked_or_gone_is_unavailable(
         BY_NAME.row(database, {"name_": "a"})
     monkeypatch.undo()
     assert BY_NAME.row(database, {"name_": "a"})[1] == 0
+
+
+def test_in_a_transaction_it_is_part_of_it(database: Database) -> None:
+    """S-02: several prepared statements, all or nothing; an error is as everywhere."""
+    with pytest.raises(LookupError), database.transaction() as connection:
+        assert INSERT.once(connection, row())
+        assert not INSERT.once(connection, row())
+        assert COUNT_UP.returned(connection, {"name_": "a"})[0] == 1
+        assert BY_NAME.row(connection, {"name_": "a"})[1] == 1
+        raise LookupError
+    assert BY_NAME.row(database, {"name_": "a"}) is None
+    with database.transaction() as connection:
+        INSERT.once(connection, row())
+    with pytest.raises(IntegrityError), database.transaction() as connection:
+        SET.changed(connection, {"name_": "a", "count_": 5, "at_": None})
+        SET.changed(connection, {"name_": "a", "count_": None, "at_": None})
+    assert BY_NAME.row(database, {"name_": "a"})[1] == 0
