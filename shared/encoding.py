@@ -159,21 +159,20 @@ def parse_json(data: bytes | str, *, max_bytes: int, max_string: int = MAX_STRIN
     return value
 
 
-def parse_json_all(texts: Sequence[bytes], *, max_bytes: int) -> list[JsonValue]:
-    """Each of *texts* as by `parse_json`; what is written canonically is read in one go.
-
-    Raises:
-        InvalidInput: as `parse_json`, for the first that is refused.
-    """
-    joined = b"[%b]" % b",".join(texts)
-    if len(joined) <= _MAX_ITEMS and joined.count(b"[") + joined.count(b"{") <= _MAX_DEPTH:
+def parse_json_all(texts: Iterable[str], *, max_bytes: int) -> list[JsonValue]:
+    """Each of *texts*, base64url of JSON, as by `b64url_decode` and `parse_json`."""
+    values: list[JsonValue] = []
+    for text in texts:
+        raw = b64url_decode(text)
         try:
-            values: list[JsonValue] = orjson.loads(joined)
-            if [orjson.dumps(each) for each in values] == texts:
-                return values
+            value = orjson.loads(raw)
+            plain = len(raw) <= _MAX_ITEMS and orjson.dumps(value) == raw
         except ValueError:
-            pass  # the readers of each will say which
-    return [parse_json(each, max_bytes=max_bytes) for each in texts]
+            plain = False
+        if not plain or raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH:
+            value = parse_json(raw, max_bytes=max_bytes)
+        values.append(value)
+    return values
 
 
 def parse_json_object(

@@ -100,16 +100,23 @@ def parse_x5c(value: object) -> tuple[bytes, ...]:
 
     Specification: RFC 7515, section 4.1.6; PROFILE C-20, S-21.
     """
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_CERTIFICATES:
-        raise InvalidInput("x5c: not an array of one to five certificates")
-    if not all(isinstance(each, str) and len(each) <= _MAX_BYTES for each in value):
-        raise InvalidInput("x5c: a member is not a string, or too long")
-    return _decode_x5c(tuple(value))
+    if not isinstance(value, list):
+        raise InvalidInput("x5c: not an array")
+    try:
+        return _decode_x5c(tuple(value))
+    except TypeError as error:  # not hashable
+        raise InvalidInput("x5c: a member is not a string") from error
 
 
 @lru_cache(maxsize=512)
-def _decode_x5c(members: tuple[str, ...]) -> tuple[bytes, ...]:
-    chain = tuple(b64_decode(each) for each in members)
+def _decode_x5c(members: tuple[object, ...]) -> tuple[bytes, ...]:
+    if not 1 <= len(members) <= MAX_CERTIFICATES:
+        raise InvalidInput("x5c: not one to five certificates")
+    chain = tuple(
+        b64_decode(each) for each in members if isinstance(each, str) and len(each) <= _MAX_BYTES
+    )
+    if len(chain) != len(members):
+        raise InvalidInput("x5c: a member is not a string, or too long")
     for each in chain:
         _load(each)
     return chain

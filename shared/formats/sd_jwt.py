@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..crypto.keys import PublicKey, Signer
 from ..encoding import (
@@ -75,8 +75,7 @@ class Disclosure:
         return digest(self.text, algorithm)
 
 
-@dataclass(frozen=True, slots=True)
-class SdJwt:
+class SdJwt(NamedTuple):
     """An SD-JWT, split and not yet believed."""
 
     issuer_jwt: str
@@ -107,8 +106,7 @@ def parse(text: str, *, max_bytes: int = MAX_BYTES) -> SdJwt:
     return SdJwt(parts[0], tuple(parts[1:]), last or None)
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedSdJwt:
+class VerifiedSdJwt(NamedTuple):
     """An SD-JWT whose signature verified and whose Disclosures all belong to it."""
 
     sd_jwt: SdJwt
@@ -165,7 +163,7 @@ def process(
     # 3.1 The digest of each Disclosure, over its text.
     texts, hashed = sd_jwt.disclosures, HASHES[algorithm]
     digests = b64url_encode_all([hashed(each.encode()).digest() for each in texts])
-    contents = parse_json_all([b64url_decode(each) for each in texts], max_bytes=MAX_BYTES)
+    contents = parse_json_all(texts, max_bytes=MAX_BYTES)
     reader = _Reader(dict(zip(digests, zip(texts, contents, strict=True), strict=True)))
     # 3.2, 3.3 Find the embedded digests and put the disclosed values where they stand, recursively;
     # 4. a digest that occurs twice is refused on the way; 3.5, 3.6 leave out `_sd` and `_sd_alg`.
@@ -212,24 +210,19 @@ class _Reader:
             raise WrongDigest("SD-JWT: a reserved name is used as a claim")
         if "_sd" in result:
             for each in self.disclosed(result.pop("_sd"), depth):
-                self.claim(result, *self.by_digest[each], path, depth)
+                text, parts = self.by_digest[each]
+                if type(parts) is not list or len(parts) != 3:
+                    raise WrongDigest("SD-JWT: a Disclosure in _sd has not three elements")
+                salt, name, value = parts
+                if type(salt) is not str or type(name) is not str:
+                    raise WrongDigest("SD-JWT: salt or claim name is not a string")
+                if name in result or name in _RESERVED:
+                    raise WrongDigest("SD-JWT: a disclosed claim is reserved or already there")
+                self.found.append(((*path, name), text))
+                if type(value) in _CONTAINERS and _uses_reserved(value):
+                    value = self.value(value, (*path, name), depth + 1)
+                result[name] = value
         return result
-
-    def claim(
-        self, result: dict[str, JsonValue], text: str, parts: Any, path: ConcretePath, depth: int
-    ) -> None:
-        if type(parts) is not list or len(parts) != 3:
-            raise WrongDigest("SD-JWT: a Disclosure in _sd has not three elements")
-        salt, name, value = parts
-        if type(salt) is not str or type(name) is not str:
-            raise WrongDigest("SD-JWT: salt or claim name is not a string")
-        if name in result or name in _RESERVED:
-            raise WrongDigest("SD-JWT: the disclosed claim name is reserved or already there")
-        place = (*path, name)
-        self.found.append((place, text))
-        if type(value) in _CONTAINERS and _uses_reserved(value):
-            value = self.value(value, place, depth + 1)
-        result[name] = value
 
     def array(self, source: list[Any], path: ConcretePath, depth: int) -> list[JsonValue]:
         result: list[JsonValue] = []

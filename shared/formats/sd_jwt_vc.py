@@ -7,9 +7,9 @@ Specification: SD-JWT VC draft 13, section 3; HAIP 1.0, section 6.1; PROFILE F-V
 
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -28,7 +28,6 @@ from .values import Validity
 
 TYP = "dc+sd-jwt"
 FORMAT = "dc+sd-jwt"
-LEEWAY = timedelta(seconds=30)  # C-40
 NEVER_CONCEALED = frozenset(
     {"iss", "nbf", "exp", "cnf", "vct", "vct#integrity", "status"}
 )  # F-VC-02
@@ -116,8 +115,7 @@ def _end_of(certificate: bytes) -> int:
     return to_numeric_date(x509.load_der_x509_certificate(certificate).not_valid_after_utc)
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedSdJwtVc:
+class VerifiedSdJwtVc(NamedTuple):
     """An SD-JWT VC whose signature, chain, claims and times were verified; not yet its status."""
 
     sd_jwt: VerifiedSdJwt
@@ -190,10 +188,10 @@ def verify(
     holder = _holder(claims.get("cnf")) if "cnf" in claims else None
     status = status_reference(claims)
     # 6. It counts now.
-    jws.check_times(claims, now=now, leeway=LEEWAY)
     validity = Validity(
         *[from_numeric_date(claims[each]) if each in claims else None for each in _TIMES]
     )
+    validity.check(now)
     return VerifiedSdJwtVc(verified, vct, jwt.chain, holder, status, validity)
 
 

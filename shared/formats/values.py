@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import orjson
@@ -16,11 +16,14 @@ from ..encoding import (
     from_numeric_date,
     to_numeric_date,
 )
-from ..errors import InvalidInput
+from ..errors import Expired, InvalidInput, NotYetValid
 from .claims_path import ClaimPath, ConcretePath, cut, select, visible
 from .kb_jwt import VerifiedKeyBinding
 from .sd_jwt import needed
 from .status_list import StatusReference
+
+_LEEWAY = timedelta(seconds=30)  # C-40
+_SKEW = timedelta(seconds=60)  # C-40
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,22 @@ class Validity:
     issued_at: datetime | None
     not_before: datetime | None
     expires_at: datetime | None
+
+    def check(self, now: datetime) -> None:
+        """Let pass what counts at *now*, with the leeway of C-40.
+
+        Raises:
+            Expired: *now* is 30 s past the end.
+            NotYetValid: *now* is 30 s before the beginning, or 60 s before the issuance.
+
+        Specification: RFC 7519, sections 4.1.4 to 4.1.6; PROFILE C-40.
+        """
+        if self.expires_at is not None and now >= self.expires_at + _LEEWAY:
+            raise Expired("credential: has expired")
+        if self.not_before is not None and now < self.not_before - _LEEWAY:
+            raise NotYetValid("credential: does not count yet")
+        if self.issued_at is not None and now < self.issued_at - _SKEW:
+            raise NotYetValid("credential: issued in the future")
 
 
 class HolderProof(Protocol):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from ..crypto.keys import PublicKey, Signer
 from ..crypto.x509 import Profile, VerifiedChain, parse_x5c, verify_chain
@@ -34,8 +35,7 @@ _REFUSED_HEADERS = ("crit", "b64")
 _SKEW = timedelta(seconds=60)  # C-40: how far an iat may be in the future
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedJws:
+class UnverifiedJws(NamedTuple):
     """A compact JWS taken apart; nothing in it is to be believed."""
 
     header: Mapping[str, JsonValue]
