@@ -2,6 +2,7 @@
 name."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,18 @@ from shared.trust import Role
 from tests.support.databases import sqlite_url
 from tests.support.issuer import TENANT, IssuerWorld, Wallet, sample_register
 
-LIBRARY_CARD: dict[str, Any] = {
-    "id": "library_card",
-    "format": "dc+sd-jwt",
-    "scope": "library_card",
-    "validity_days": 365,
-    "status": {"ttl": 60, "suspension": False},
-    "register": {
-        "family_name": "family_name",
-        "given_name": {"field": "given_name", "as": "text_or_empty"},
-        "card_number": "document_number",
-    },
-    "type_metadata": {
-        "vct": "urn:avelonia:library-card:1",
-        "name": "Library card",
-        "display": [{"locale": "en", "name": "Library card"}],
-        "claims": [
-            {"path": ["family_name"], "mandatory": True, "sd": "always"},
-            {"path": ["given_name"], "sd": "always"},
-            {"path": ["card_number"], "mandatory": True, "sd": "never"},
-        ],
-    },
-}
+GUIDE = Path(__file__).parents[2] / "docs" / "agency-guide.md"
+
+
+def _example() -> dict[str, Any]:
+    """The data file that the guide for agencies shows."""
+    block = re.search(r"```json\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    content: dict[str, Any] = json.loads(block.group(1))
+    return content
+
+
+LIBRARY_CARD = _example() | {"status": {"ttl": 60, "suspension": False}}
 
 
 def written(directory: Path, *contents: dict[str, Any]) -> Path:
