@@ -102,11 +102,13 @@ def read(wallet: Wallet, opened: OpenWallet) -> list[Entry]:
     """
     with wallet.database.reading() as connection:
         stands = head(connection, opened.id)  # first: whatever is added meanwhile lies behind it
-        rows = connection.execute(
+        statement = (
             select(log_entries)
             .where(log_entries.c.wallet == opened.id, log_entries.c.seq <= stands.version)
             .order_by(log_entries.c.seq)
-        ).mappings()
+        )
+        # Fetched to the end: a refusal halfway would leave the connection in an old snapshot.
+        rows = connection.execute(statement).mappings().all()
         previous, entries = bytes(32), []
         for seq, row in enumerate(rows, 1):
             entries.append(_opened(opened, row, seq, previous))
