@@ -19,7 +19,7 @@ from typing import Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
-START_SECONDS = 30
+START_SECONDS = 120  # a busy machine starts slowly; whoever ends is noticed at once
 STOP_SECONDS = 10
 
 
