@@ -1,6 +1,7 @@
 """Two whole systems, started once: on SQLite and on a real PostgreSQL; two workers each."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,20 +28,22 @@ def sqlite_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def postgresql_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    server = start_postgresql_or_skip()
-    try:
+    with ExitStack() as stack:
+        # Two servers: each process may hold 16 connections to each of its databases, and a server
+        # as it is delivered takes 100.
+        servers = []
+        for _ in range(2):
+            servers.append(start_postgresql_or_skip())
+            stack.callback(servers[-1].stop)
         names = ("issuer_service", "wallet_service", "verifier_service", "shares")
         system = PortalSystem(
             tmp_path_factory.mktemp("postgresql") / "system",
-            databases={name: server.new_database() for name in names},
+            databases={name: servers[i % 2].new_database() for i, name in enumerate(names)},
             workers=2,
             ports=ports(10),
             settings=AT_ONCE,
         )
-        with running(system) as world:
-            yield world
-    finally:
-        server.stop()
+        yield stack.enter_context(running(system))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -236,11 +237,11 @@ def test_a_transaction_is_erased_when_its_asker_says_so(run: Run) -> None:
 @pytest.fixture(scope="module")
 def lasting(sqlite_world: World) -> Iterator[World]:
     """Status lists live as long as in production."""
-    for module, name in (("verifier_service", "VERIFIER"), ("wallet_service", "WALLET")):
-        sqlite_world.restart(module, **{f"{name}_STATUS_TTL_MIN": "300"})
+    modules = ("verifier_service", "wallet_service")
+    lasting = {"VERIFIER_STATUS_TTL_MIN": "300", "WALLET_STATUS_TTL_MIN": "300"}
+    sqlite_world.restart_all(modules, signal.SIGTERM, **lasting)
     yield sqlite_world
-    for module in ("verifier_service", "wallet_service"):
-        sqlite_world.restart(module)
+    sqlite_world.restart_all(modules, signal.SIGTERM)
 
 
 def test_the_issuer_learns_nothing_of_presentations(lasting: World) -> None:

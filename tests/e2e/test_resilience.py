@@ -37,10 +37,7 @@ def test_all_three_services_are_killed_between_any_two_steps(world: World) -> No
     gone = world.person()
     lost = status_of(wallet.receive(world.registry.offer(gone, "pid_sd_jwt"))[0][0])
     world.registry.revoke(gone, reason="lost_or_stolen")
-    for module in SERVICES:
-        world.system.processes.stop(module, signal.SIGKILL)
-    for module in SERVICES:
-        world.start(module)
+    world.restart_all(SERVICES, signal.SIGKILL)
     assert phone.approve(consent).outcome == "shared"
     assert world.counter.result(started)["verdict"]["accepted"] is True
     assert phone.receive(open_offer["link"], open_offer["tx_code"])
@@ -137,8 +134,7 @@ def test_services_work_and_start_while_the_trust_lists_publisher_is_down(
     phone = world.phone()
     world.receive(phone, world.person())
     assert world.reason(phone) is None
-    for module in ("wallet_service", "verifier_service"):
-        world.restart(module)
+    world.restart_all(("wallet_service", "verifier_service"), signal.SIGTERM)
     assert world.reason(phone) is None
     world.receive(phone, world.person(), "residence_sd_jwt")
     assert world.reason(phone, "address") is None

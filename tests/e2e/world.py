@@ -422,6 +422,13 @@ class World:
         self.system.processes.start(module, ["-m", module, "serve"], environment)
         self.system.processes.wait_until_ready(module, self.system.urls[module] + until)
 
+    def restart_all(self, modules: Sequence[str], how: signal.Signals, **more: str) -> None:
+        """As `restart`, all at once."""
+        for module in modules:
+            self.system.processes.stop(module, how)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda module: self.start(module, **more), modules))
+
     def requests(self, module: str) -> Counter[tuple[str, str]]:
         """How often each route was asked, by method; watching itself does not count."""
         found: Counter[tuple[str, str]] = Counter()

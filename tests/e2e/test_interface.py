@@ -1,0 +1,517 @@
+"""What operators and developers touch: TLS, commands, settings, data files, the demo."""
+
+import http.client
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from shared.demo.phone import Phone, Refused
+from shared.demo.system import REGISTRY
+from shared.runtime.keys import KeyDirectory
+from shared.runtime.trust_enrol import enrol, make_request, read_request, read_response
+from shared.runtime.trust_publish import Repository
+
+from .world import SERVICES, World, as_json, eventually, now, ports, send
+
+_SUITES = {
+    "ecdsa": {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"},
+    "rsa": {"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384"},
+}
+
+
+# -- TLS -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["ecdsa", "rsa"])
+def tls(
+    request: pytest.FixtureRequest, sqlite_world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[int, str, Path]]:
+    """An issuer that ends TLS itself: its port, the kind of its certificate, the certificate."""
+    kind: str = request.param
+    certificate, key = _certificate(tmp_path_factory.mktemp(kind), kind)
+    port = ports(20)["issuer_service"] + list(_SUITES).index(kind)
+    environment = sqlite_world.system.environment("issuer_service") | {
+        "ISSUER_PUBLIC_URL": f"https://localhost:{port}",
+        "ISSUER_PORT": str(port),
+        "ISSUER_WORKERS": "1",
+        "ISSUER_TLS_CERTIFICATE": str(certificate),
+        "ISSUER_TLS_KEY": str(key),
+    }
+    processes, name = sqlite_world.system.processes, f"issuer_tls_{kind}"
+    processes.start(name, ["-m", "issuer_service", "serve"], environment)
+
+    def answers() -> bool:
+        try:
+            return _get(port, certificate, "/health/ready")[0] == 200
+        except OSError:
+            return False
+
+    try:
+        eventually(answers, seconds=30)
+        yield port, kind, certificate
+    finally:
+        processes.stop(name)
+
+
+def test_tls_1_2_takes_the_recommended_suites_and_no_other(tls: tuple[int, str, Path]) -> None:
+    """C-50, BCP 195, CERTIFICATION 2.1: each suite that OpenSSL knows is offered alone."""
+    port, kind, certificate = tls
+    known = [
+        each["name"]
+        for each in _client(certificate, "ALL:COMPLEMENTOFALL:@SECLEVEL=0").get_ciphers()
+        if each["protocol"] != "TLSv1.3"
+    ]
+    assert len(known) > 50
+    accepted = set()
+    for suite in known:
+        context = _client(certificate, f"{suite}:@SECLEVEL=0")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        if found := _handshake(port, context):
+            assert found[1] == "TLSv1.2"
+            accepted.add(found[0])
+    assert accepted == _SUITES[kind]
+
+
+def test_tls_1_3_is_spoken(tls: tuple[int, str, Path]) -> None:
+    port, _, certificate = tls
+    context = _client(certificate)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    found = _handshake(port, context)
+    assert found is not None
+    assert found[1] == "TLSv1.3"
+
+
+def test_tls_1_1_and_1_0_are_refused(tls: tuple[int, str, Path]) -> None:
+    """C-50."""
+    port, _, certificate = tls
+    for version in (ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1):
+        context = _client(certificate, "ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = context.maximum_version = version
+        assert _handshake(port, context) is None
+
+
+def test_https_answers_say_that_it_stays_https(tls: tuple[int, str, Path]) -> None:
+    port, _, certificate = tls
+    path = f"/.well-known/openid-credential-issuer/{REGISTRY}"
+    status, headers, body = _get(port, certificate, path)
+    assert status == 200
+    assert int(headers["strict-transport-security"].partition("max-age=")[2].split(";")[0]) > 0
+    assert json.loads(body)["credential_issuer"] == f"https://localhost:{port}/{REGISTRY}"
+    assert "server" not in headers
+
+
+# -- Commands --------------------------------------------------------------------------------
+
+_TRUST = "shared.runtime.trust_tool"
+Said = dict[str, tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def said(sqlite_world: World, tmp_path_factory: pytest.TempPathFactory) -> Said:
+    """What every command ended with and printed; two at a time, since each takes a second."""
+    world, empty = sqlite_world, tmp_path_factory.mktemp("empty")
+    nothing = {each: os.environ[each] for each in ("PATH", "HOME") if each in os.environ}
+    runs: dict[str, tuple[list[str], Mapping[str, str]]] = {
+        f"{_TRUST} --help": ([_TRUST, "--help"], nothing),
+    }
+    for module in SERVICES:
+        environment = world.system.environment(module)
+        runs |= {
+            f"{module} --help": ([module, "--help"], nothing),
+            f"{module} serve without settings": ([module, "serve"], nothing),
+            f"{module} doctor": ([module, "doctor"], environment),
+        }
+    issuer = world.system.environment("issuer_service")
+    wallet = world.system.environment("wallet_service")
+    runs |= {
+        "migrate again": (["wallet_service", "migrate"], wallet),
+        "doctor without tables": (
+            ["wallet_service", "doctor"],
+            wallet | {"WALLET_SHARES_DATABASE_URL": f"sqlite:///{empty}/shares.db"},
+        ),
+        "doctor with a wrong password": (
+            ["issuer_service", "doctor"],
+            issuer | {"ISSUER_KEY_PASSWORD": "wrong-password"},
+        ),
+        "serve with faults": (
+            ["issuer_service", "serve"],
+            issuer
+            | {
+                "ISSUER_PUBLIC_URL": "http://issuer.example/",
+                "ISSUER_PORT": "many",
+                "ISSUER_WORKERS": "0",
+                "ISSUER_LOG_LEVEL": "LOUD",
+                "ISSUER_STATUS_TICK_SECONDS": "60",
+            },
+        ),
+        "serve with http elsewhere": (
+            ["issuer_service", "serve"],
+            issuer
+            | {
+                "ISSUER_PUBLIC_URL": "http://issuer.example",
+                "ISSUER_TLS_KEY": str(empty / "missing.pem"),
+            },
+        ),
+    }
+
+    def run(each: tuple[list[str], Mapping[str, str]]) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", *each[0]],
+            env={**os.environ, **each[1]} if each[1] is not nothing else dict(nothing),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(runs, pool.map(run, runs.values()), strict=True))
+
+
+@pytest.mark.parametrize("module", SERVICES)
+def test_help_names_every_command(said: Said, module: str) -> None:
+    code, text = said[f"{module} --help"]
+    assert code == 0
+    assert {"serve", "migrate", "doctor"} <= set(text.split())
+
+
+def test_help_of_wallet_trust_names_the_ways_in_and_out(said: Said) -> None:
+    code, text = said[f"{_TRUST} --help"]
+    assert code == 0
+    assert {"init", "request", "enrol", "accept", "publish", "revoke", "rotate"} <= set(
+        text.split()
+    )
+
+
+@pytest.mark.parametrize("module", SERVICES)
+def test_what_is_missing_is_said_all_at_once(said: Said, module: str) -> None:
+    code, text = said[f"{module} serve without settings"]
+    prefix = module.removesuffix("_service").upper()
+    assert code == 2
+    for name in ("PUBLIC_URL", "DATABASE_URL", "TRUST_URL", "TRUST_ROOT", "KEY_PASSWORD"):
+        assert f"{prefix}_{name}: is missing" in text
+    assert "Traceback" not in text
+
+
+def test_what_is_wrong_is_said_all_at_once(said: Said) -> None:
+    code, text = said["serve with faults"]
+    assert code == 2
+    for name in ("PUBLIC_URL", "PORT", "WORKERS", "LOG_LEVEL", "STATUS_TICK_SECONDS"):
+        assert f"ISSUER_{name}:" in text
+    assert "5 setting(s)" in text
+
+
+def test_what_does_not_fit_together_is_said(said: Said) -> None:
+    """C-50: plain http is for loopback alone."""
+    code, text = said["serve with http elsewhere"]
+    assert code == 2
+    assert "public_url must be https" in text
+    assert "tls_certificate and tls_key belong together" in text
+    assert "tls_key: there is no such file" in text
+
+
+@pytest.mark.parametrize("module", SERVICES)
+def test_doctor_finds_a_running_system_well_and_names_what_is_insecure(
+    said: Said, module: str
+) -> None:
+    code, text = said[f"{module} doctor"]
+    assert code == 0, text
+    assert "answers and is up to date" in text
+    assert "insecure_http_loopback is on" in text
+    assert "bad" not in text.split()
+
+
+def test_doctor_says_what_to_do_about_a_database_without_tables(said: Said) -> None:
+    code, text = said["doctor without tables"]
+    assert code == 1
+    assert "database of wallet_service: answers and is up to date" in text
+    assert "database of wallet_service.shares: has not the tables it needs" in text
+    assert "next: Run migrate." in text
+
+
+def test_doctor_says_that_the_password_is_wrong(said: Said) -> None:
+    code, text = said["doctor with a wrong password"]
+    assert code == 1
+    assert "KEY_PASSWORD" in text
+    assert "Traceback" not in text
+
+
+def test_migrate_may_run_again_at_any_time(said: Said) -> None:
+    code, text = said["migrate again"]
+    assert (code, "up to date" in text) == (0, True)
+
+
+# -- An agency's own data file -----------------------------------------------------------------
+
+_LIBRARY_CARD: dict[str, Any] = {
+    "id": "library_card",
+    "format": "dc+sd-jwt",
+    "scope": "library_card",
+    "validity_days": 365,
+    "register": {
+        "family_name": "family_name",
+        "given_name": {"field": "given_name", "as": "text_or_empty"},
+        "card_number": "document_number",
+    },
+    "type_metadata": {
+        "vct": "urn:avelonia:library-card:1",
+        "name": "Library card",
+        "display": [
+            {"locale": "en", "name": "Library card"},
+            {"locale": "fr", "name": "Carte de bibliothèque"},
+        ],
+        "claims": [
+            {"path": ["family_name"], "sd": "always", "mandatory": True},
+            {"path": ["given_name"], "sd": "always"},
+            {
+                "path": ["card_number"],
+                "sd": "always",
+                "display": [{"locale": "en", "label": "Card number"}],
+            },
+        ],
+    },
+}
+
+
+@pytest.fixture
+def with_library(sqlite_world: World, tmp_path: Path) -> Iterator[World]:
+    """One more data file; enrolled anew with what the issuer's own command says."""
+    world, system = sqlite_world, sqlite_world.system
+    (tmp_path / "library_card.json").write_bytes(as_json(_LIBRARY_CARD))
+    more = {"ISSUER_CREDENTIALS_DIRECTORY": str(tmp_path)}
+    world.restart("issuer_service", **more)
+    subject, phone = world.person(), world.phone()
+    with pytest.raises(Refused):  # the trust list does not say yet that the registry may
+        world.receive(phone, subject, "library_card")
+    system.settings = {**system.settings, **more}
+    try:
+        wanted = json.loads(system.command("issuer_service", "entry", REGISTRY))
+    finally:
+        system.settings = {
+            name: system.settings[name] for name in system.settings if name not in more
+        }
+    password = system._password.encode()
+    repository = Repository(system.folder / "trust", passwords=lambda _: password)
+    listed = repository.document()["entities"]
+    [entity] = [each for each in listed if each.get("credential_issuers")]
+    directory = KeyDirectory(system.folder / "issuer_service" / "keys", password)
+    keys = {each: directory.ensure(REGISTRY, each) for each in directory.purposes(REGISTRY)}
+    request = make_request(
+        entity={"names": entity["names"], "contacts": entity["contacts"]} | wanted,
+        keys=keys,
+        dns=["localhost"],
+        now=now(),
+        entity_id=entity["id"],
+    )
+    answer = enrol(repository, read_request(request), now=now())
+    publics = {purpose: key.public for purpose, key in keys.items()}
+    same_id, chains = read_response(answer, keys=publics)
+    assert same_id == entity["id"]
+    for purpose, chain in chains.items():
+        directory.install(REGISTRY, purpose, chain)
+    repository.publish(now())
+    world.restart_all(("issuer_service", "wallet_service"), signal.SIGTERM, **more)
+    yield world
+    world.restart("issuer_service")
+
+
+def test_a_new_credential_type_is_one_data_file(with_library: World) -> None:
+    """DESIGN 2.9: no Python written; offered, received, shown, beside the built-in ones."""
+    world, subject = with_library, with_library.person()
+    issuer = urlsplit(world.system.issuer)
+    place = f"{issuer.scheme}://{issuer.netloc}/.well-known/openid-credential-issuer{issuer.path}"
+    offered = send("GET", place, Accept="application/json").json[
+        "credential_configurations_supported"
+    ]
+    assert {"pid_sd_jwt", "residence_sd_jwt", "library_card"} == set(offered)
+    assert offered["library_card"]["vct"] == "urn:avelonia:library-card:1"
+    phone = world.phone()
+    [card] = world.receive(phone, subject, "library_card")
+    shown = phone.card(card)
+    assert shown["name"] == "Library card"
+    values = {each["label"]: each["value"] for each in shown["claims"]}
+    assert values["Card number"] == world.people[subject]["document_number"]
+    world.receive(phone, subject)
+    assert world.reason(phone) is None
+
+
+# -- The demo ----------------------------------------------------------------------------------
+
+
+def test_the_demo_tells_its_story_and_ends_with_zero(tmp_path: Path) -> None:
+    """DESIGN 9: `make demo CHECK=1`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "shared.demo", "--check", "--folder", str(tmp_path / "demo")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The story held." in done.stdout
+    assert "revoked" in done.stdout
+    pids = json.loads((tmp_path / "demo" / "state.json").read_text())["processes"].values()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_the_demo_does_not_empty_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    done = subprocess.run(
+        [sys.executable, "-m", "shared.demo", "--check", "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_running_demo_can_be_driven_by_its_state_file_and_ends_on_sigterm(
+    tmp_path: Path,
+) -> None:
+    """The file is all that another program needs."""
+    folder = tmp_path / "demo"
+    with (tmp_path / "out").open("wb") as out:
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "shared.demo", "--folder", str(folder)],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+
+        def up() -> bool:
+            assert demo.poll() is None, (tmp_path / "out").read_text()
+            return "Everything is up" in (tmp_path / "out").read_text()
+
+        eventually(up, seconds=120)
+        state = json.loads((folder / "state.json").read_text())
+        assert (folder / "state.json").stat().st_mode & 0o077 == 0
+        _drive(state)
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(timeout=30) == 0
+        assert not any(Path(f"/proc/{pid}").exists() for pid in state["processes"].values())
+    finally:
+        if demo.poll() is None:
+            demo.terminate()
+            demo.wait(timeout=30)
+
+
+def _drive(state: Mapping[str, Any]) -> None:
+    """Issue to a phone and check it, with nothing but what *state* says."""
+    assert set(state["queries"]) == {"over_18", "identity", "address"}
+    assert "pid_sd_jwt" in state["credential_configuration_ids"]
+    with httpx2.Client(timeout=30) as client:
+
+        def call(role: str, path: str, body: Any = None, **headers: str) -> Any:
+            api = state["apis"][role]
+            fields = {"grant_type": "client_credentials"}
+            token = client.post(
+                api["token_endpoint"], data=fields, auth=(api["client_id"], api["client_secret"])
+            ).json()["access_token"]
+            answer = client.request(
+                "GET" if body is None else "POST",
+                f"{api['base']}/{path}",
+                json=body,
+                headers={"Authorization": f"Bearer {token}"} | headers,
+            )
+            assert answer.status_code < 300, answer.text
+            return answer.json()
+
+        subject = next(each for each in state["subjects"] if each != "AV-000014")
+        offer = call("issuer", "offers", {"credentials": ["pid_sd_jwt"], "subject": subject})
+        with httpx2.Client(base_url=state["urls"]["wallet"], timeout=30) as wallet:
+            phone = Phone(wallet, origin=state["urls"]["wallet"])
+            phone.create_wallet()
+            phone.prove_recovery()
+            phone.receive(offer["link"], offer["tx_code"])
+            started = call("verifier", "transactions", {"query": "over_18"})
+            phone.approve(phone.resolve(started["link"], cross_device=True))
+        place = f"transactions/{started['transaction_id']}"
+        result = call("verifier", place, **{"Transaction-Secret": started["secret"]})
+        assert result["verdict"]["accepted"] is True
+        root = f"{state['trust']['url']}/metadata/timestamp.json"
+        assert client.get(root).json()["signed"]["_type"] == "timestamp"
+        assert Path(state["trust"]["root"]).is_file()
+        assert len(state["trust"]["anchors"]) == 3
+
+
+# -- TLS from the client's side ----------------------------------------------------------------
+
+
+def _certificate(folder: Path, kind: str) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost, and its key."""
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = (
+        ec.generate_private_key(ec.SECP256R1())
+        if kind == "ecdsa"
+        else rsa.generate_private_key(65537, 2048)
+    )
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    hosts = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - timedelta(days=1))
+        .not_valid_after(now() + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "tls.crt", folder / "tls.key"
+    certificate_file.write_bytes(made.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate_file, key_file
+
+
+def _client(certificate: Path, ciphers: str | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = True
+    if ciphers is not None:
+        context.set_ciphers(ciphers)
+    return context
+
+
+def _handshake(port: int, context: ssl.SSLContext) -> tuple[str, str] | None:
+    """Suite and version that were agreed on, None if nothing was."""
+    connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+    with closing(connection):
+        try:
+            connection.connect()
+        except (ssl.SSLError, ConnectionResetError):
+            return None
+        found = connection.sock.cipher()  # type: ignore[attr-defined]  # it is an SSLSocket
+        return str(found[0]), str(connection.sock.version())  # type: ignore[attr-defined]
+
+
+def _get(port: int, certificate: Path, path: str) -> tuple[int, dict[str, str], bytes]:
+    context = _client(certificate)
+    connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+    with closing(connection):
+        connection.request("GET", path, headers={"Accept": "application/json"})
+        answer = connection.getresponse()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, headers, answer.read()
