@@ -18,6 +18,7 @@ from shared.errors import (
     Expired,
     InvalidInput,
     NotYetValid,
+    QueryUnsatisfied,
     StatusUnavailable,
     Untrusted,
     VerificationError,
@@ -144,24 +145,19 @@ def verify(
     for each in checked:
         if each.match is not None:
             good.setdefault(each.verdict.query_id, []).append(each)
-    judged = dcql_matching.judge(
-        expected.query.dcql,
-        {
-            query_id: [each.match.candidate for each in found if each.match is not None]
-            for query_id, found in good.items()
-        },
-    )
-    if judged.refusal is not None:
-        first = next((each.reason for each in verdicts if each.reason), judged.refusal.reason)
+    try:
+        dcql_matching.check_answered(
+            expected.query.dcql,
+            {name: [one.match for one in found if one.match] for name, found in good.items()},
+        )
+    except QueryUnsatisfied as error:
+        first = next((each.reason for each in verdicts if each.reason), error.reason)
         return _rejected(first, verdicts, expected)
     # 5. The claims asked for, and no others.
     claims = {
-        query_id: _together(expected.query.dcql.credential(query_id), found)
-        for query_id, found in good.items()
+        name: _together(expected.query.dcql.credential(name), found) for name, found in good.items()
     }
-    verdict = Verdict(
-        accepted=True, reason=None, test=expected.trust_list.is_test, credentials=verdicts
-    )
+    verdict = Verdict(accepted=True, test=expected.trust_list.is_test, credentials=verdicts)
     return Verified(verdict, claims)
 
 

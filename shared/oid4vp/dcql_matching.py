@@ -190,6 +190,21 @@ def judge(query: DcqlQuery, presented: Mapping[str, Sequence[Candidate]]) -> Jud
     return Judgement(presentations, None)
 
 
+def check_answered(query: DcqlQuery, answered: Mapping[str, Collection[Match]]) -> None:
+    """The last step of `judge`, for a Verifier that has matched each presentation by itself.
+
+    Args:
+        query: what was asked for.
+        answered: the presentations that passed every check, by Credential Query id.
+
+    Raises:
+        QueryUnsatisfied: a required set is not met.
+
+    Specification: OpenID4VP 1.0, sections 6.4.2 and 8.6; PROFILE Q-20, V-60.
+    """
+    _check_sets(query.sets, answered)
+
+
 def match(query: CredentialQuery, candidate: Candidate) -> Match:
     """How *candidate* answers one Credential Query.
 

@@ -159,6 +159,9 @@ def test_a_credential_without_status_is_limited_by_its_dates(world: VerifierWorl
 
 def test_no_list_is_asked_about_a_credential_that_failed_before(world: VerifierWorld) -> None:
     """ST-50: validity first; a list is not fetched because somebody sent nonsense."""
-    past: dict[str, Any] = {"issued_at": NOW - timedelta(days=3), "expires_at": NOW - timedelta(days=1)}
+    past: dict[str, Any] = {
+        "issued_at": NOW - timedelta(days=3),
+        "expires_at": NOW - timedelta(days=1),
+    }
     assert check(world, **past)[1]["reason"] == "expired"
     assert world.statuses.publisher.fetches == 0

@@ -366,18 +366,25 @@ class HolderWallet:
     def present(
         self, asked: Asked, *, credential: str | None = None, **changes: Any
     ) -> dict[str, list[str]]:
-        """A VP Token that answers; *changes* are those of `presentation`."""
+        """A VP Token that answers the first Credential Query; *changes* as in `presentation`."""
         query = asked.request.query.credentials[0]
-        vct = (query.types or (PID,))[0]
-        text = credential or self.credential(vct)
-        return {query.id: [self.presentation(asked, text, **changes)]}
+        return self.present_to(asked, query.id, credential=credential, **changes)
+
+    def present_to(
+        self, asked: Asked, query_id: str, *, credential: str | None = None, **changes: Any
+    ) -> dict[str, list[str]]:
+        """A VP Token that answers one Credential Query."""
+        query = asked.request.query.credential(query_id)
+        text = credential or self.credential((query.types or (PID,))[0])
+        changes.setdefault("paths", [claim.path for claim in query.claims or ()])
+        return {query_id: [self.presentation(asked, text, **changes)]}
 
     def presentation(
         self,
         asked: Asked,
         credential: str,
         *,
-        paths: Sequence[tuple[Any, ...]] | None = None,
+        paths: Sequence[tuple[Any, ...]],
         session: Session | None = None,
         now: datetime | None = None,
         holder: SoftwareKey | None = None,
@@ -385,12 +392,10 @@ class HolderWallet:
     ) -> str:
         from shared.formats import sd_jwt
 
-        query = asked.request.query.credentials[0]
-        wanted = [claim.path for claim in query.claims or ()] if paths is None else paths
         parsed = sd_jwt.parse(credential)
         payload = jws.parse_jws(parsed.issuer_jwt, max_bytes=100_000).unverified_claims()
         verified = sd_jwt.process(parsed, header={}, payload=payload)
-        presented = sd_jwt.present(verified, paths=wanted)
+        presented = sd_jwt.present(verified, paths=paths)
         session = session or Session(asked.request.client_id.full, asked.request.nonce)
         return presented + kb_jwt.make(
             shown_other or presented,
