@@ -491,7 +491,7 @@ def test_a_card_says_when_it_has_expired(world: WalletWorld) -> None:
 
 
 def test_deleting_a_card_needs_a_gesture_and_takes_its_keys(world: WalletWorld) -> None:
-    """WALLET_SECURITY 4: delete credential is approved like everything else."""
+    """WALLET_SECURITY 4: delete credential is approved like everything else; S-31."""
     phone = world.phone_with(PID)
     [card] = phone.cards()
     stranger = world.new_phone()
