@@ -40,7 +40,7 @@ def test_an_offer_is_answered_with_everything_to_hand_out(world: IssuerWorld) ->
 
 
 def test_an_offer_lies_at_its_own_uri_until_it_is_redeemed(world: IssuerWorld) -> None:
-    """I-23, C-51: application/json, no-store; the same 404 for used, foreign and unknown (S-42); I-25."""
+    """I-23, I-25, C-51: application/json, no-store; one 404 for used, foreign, unknown (S-42)."""
     offer = world.offer("pid_sd_jwt", subject="AV-000001")
     path = offer["credential_offer_uri"].removeprefix("https://issuer.example")
     answer = world.client.get(path)

@@ -6,6 +6,7 @@ from tests.support.asgi import AsgiClient
 
 
 def test_a_burst_passes_and_then_the_steady_rate() -> None:
+    """S-22."""
     limit = RateLimit(5)
     assert all(limit.allows("a", now=0) for _ in range(50))
     assert not limit.allows("a", now=0)

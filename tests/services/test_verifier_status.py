@@ -43,7 +43,7 @@ def check(world: VerifierWorld, query: str = "over_18", **changes: Any) -> tuple
 def test_a_credential_that_is_no_longer_good_is_refused(
     world: VerifierWorld, value: int, status: str, reason: str
 ) -> None:
-    """ST-50, V-63: revoked and suspended apart, in any policy; unknown values are revoked; F-VC-05, ST-50."""
+    """F-VC-05, ST-50, V-63: revoked, suspended apart, in any policy; unknown is revoked."""
     world.statuses.set(7, value)
     for query in ("over_18", "over_18_tolerant"):
         code, verdict = check(world, query)
