@@ -35,7 +35,6 @@ def record(
     connection: Connection,
     tenant: Tenant,
     *,
-    now: datetime,
     actor: str,
     act: str,
     on: str,
@@ -46,10 +45,9 @@ def record(
     """Write one row; it counts exactly if the transaction of *connection* does.
 
     Args:
-        issuer: gives the row its id.
+        issuer: gives the row its id and its time.
         connection: in the transaction of the act.
         tenant: whose trail.
-        now: the time of the act.
         actor: an API client, or "wallet".
         act: what was done, such as "credential_revoked".
         on: the id of what it was done to.
@@ -62,7 +60,7 @@ def record(
         {
             "tenant": tenant.name,
             "id": issuer.new_id("aud"),
-            "at": now,
+            "at": issuer.clock(),
             "actor": actor,
             "act": act,
             "object": on,

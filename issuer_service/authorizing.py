@@ -56,6 +56,9 @@ _REDEEM = Prepared(
 _GRANT = Prepared(insert(grants))
 
 
+_POP_KEPT = 2 * attestation.POP_WINDOW
+
+
 class CodeSpent(InvalidGrant):
     """Redeemed already: a code is good once, even if its answer was lost (DESIGN, "Decided")."""
 
@@ -128,7 +131,7 @@ def redeem(
     with issuer.database.transaction() as connection:
         use_once(connection, tenant, proof.use, now + 2 * dpop.WINDOW, InvalidDpopProof)
         if client is not None:
-            use_once(connection, tenant, client.use, client.expires_at, InvalidClient)
+            use_once(connection, tenant, client.use, now + _POP_KEPT, InvalidClient)
         row = _REDEEM.returned(
             connection,
             {
@@ -244,13 +247,7 @@ def _refused(
             )
             if once(connection, stop):
                 auditing.record(
-                    issuer,
-                    connection,
-                    tenant,
-                    now=now,
-                    actor="wallet",
-                    act="code_used_twice",
-                    on=row.id,
+                    issuer, connection, tenant, actor="wallet", act="code_used_twice", on=row.id
                 )
         return CodeSpent("token request: the code was used already")
     if row.tries >= MAX_TRIES:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import and_, delete, func, literal_column, or_, select, update
 
 from shared.runtime.database import Database
 from shared.runtime.idempotency import forget_requests
@@ -27,7 +27,9 @@ def clean(database: Database, *, now: datetime) -> None:
         offers.c.created_at < now - _RENEWABLE,
     )
     for statement in (
-        update(offers).where(ended, offers.c.content != b"").values(content=b""),
+        update(offers)
+        .where(ended, func.length(offers.c.content) > literal_column("0"))
+        .values(content=b""),
         delete(used_values).where(used_values.c.expires_at < now),
     ):
         with database.single() as connection:

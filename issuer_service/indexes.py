@@ -8,7 +8,7 @@ table `copies` is the backstop.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, func, select, update
@@ -55,17 +55,20 @@ _HIGHEST = select(func.max(status_lists.c.number)).where(
 class Taken:
     """Places of one list: the copies of a batch stay together (ST-31)."""
 
-    list: int
+    tenant: str
+    ttl: int
+    number: int
     indexes: tuple[int, ...]
 
 
 @dataclass(slots=True)
 class _Lease:
-    list: int
+    number: int
     permutation: IndexPermutation
     next: int
     end: int
     until: datetime
+    returned: list[int] = field(default_factory=list)
 
 
 class Indexes:
@@ -126,14 +129,26 @@ class Indexes:
         """
         with self._lock:
             lease = self._leases.get((tenant, ttl))
+            if lease is not None and len(lease.returned) >= count:
+                returned = tuple(lease.returned.pop() for _ in range(count))
+                return Taken(tenant, ttl, lease.number, returned)
             if lease is None or lease.end - lease.next < count or lease.until <= now:
                 lease = self._lease(tenant, ttl, now, needed_until, first_token)
                 self._leases[tenant, ttl] = lease
             first, lease.next = lease.next, lease.next + count
         return Taken(
-            lease.list,
+            tenant,
+            ttl,
+            lease.number,
             tuple(lease.permutation.index(each) for each in range(first, first + count)),
         )
+
+    def give_back(self, taken: Taken) -> None:
+        """Take back what was certainly not used, so that refused requests do not fill lists."""
+        with self._lock:
+            lease = self._leases.get((taken.tenant, taken.ttl))
+            if lease is not None and lease.number == taken.number:
+                lease.returned.extend(taken.indexes)
 
     def _lease(
         self,

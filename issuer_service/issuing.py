@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, insert, update
 
 from shared.encoding import start_of_day
-from shared.errors import InvalidInput, NotFound, VerificationError
+from shared.errors import InvalidInput, NotFound, ProtocolError, VerificationError
 from shared.formats import sd_jwt_vc
 from shared.formats.status_list import StatusList, StatusReference
 from shared.oauth.errors import InsufficientScope, InvalidToken
@@ -139,28 +139,26 @@ def issue_credentials(
         "notified": None,
     }
     places = [
-        {"tenant": tenant.name, "list": taken.list, "idx": index, "issuance_id": issuance_id}
+        {"tenant": tenant.name, "list": taken.number, "idx": index, "issuance_id": issuance_id}
         for index in taken.indexes
     ]
-    with issuer.database.transaction() as connection:
-        use_proof(connection, tenant, grant, now)
-        for use in proven.nonce_uses:
-            use_once(connection, tenant, use, now + NONCE_LIFE, InvalidNonce)
-        _count(connection, tenant, grant, len(places), now)
-        _RECORD.changed(connection, row)
-        for place in places:
-            _COPY.changed(connection, place)
-        auditing.record(
-            issuer,
-            connection,
-            tenant,
-            now=now,
-            actor="wallet",
-            act="credential_issued",
-            on=issuance_id,
-        )
+    try:
+        with issuer.database.transaction() as connection:
+            use_proof(connection, tenant, grant, now)
+            for use in proven.nonce_uses:
+                use_once(connection, tenant, use, now + NONCE_LIFE, InvalidNonce)
+            _count(connection, tenant, grant, len(places), now)
+            _RECORD.changed(connection, row)
+            for place in places:
+                _COPY.changed(connection, place)
+            auditing.record(
+                issuer, connection, tenant, actor="wallet", act="credential_issued", on=issuance_id
+            )
+    except ProtocolError:  # refused, so rolled back; after anything else nobody knows
+        issuer.indexes.give_back(taken)
+        raise
     # 7. Sign. What is lost from here on exists as a record and can be revoked.
-    uri = tenant.status_uri(taken.list)
+    uri = tenant.status_uri(taken.number)
     credentials = tuple(
         IssuedCredential(
             credential=sd_jwt_vc.issue(
@@ -183,9 +181,10 @@ def issue_credentials(
 def _requested(tenant: Tenant, grant: AccessGrant, request: CredentialRequest) -> Configuration:
     identifier = request.credential_identifier
     if identifier is not None:
-        if not grant.identified or identifier not in grant.configuration_ids:
+        found = tenant.configurations.get(identifier)
+        if found is None or not grant.identified or identifier not in grant.configuration_ids:
             raise UnknownCredentialIdentifier("credential request: identifier never given")
-        return tenant.configurations[identifier]
+        return found
     configuration = tenant.configurations.get(request.credential_configuration_id or "")
     if grant.identified:
         raise InvalidCredentialRequest("credential request: a credential_identifier was given")

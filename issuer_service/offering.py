@@ -111,10 +111,9 @@ def create(
     """Offer credentials to one person; the same *key* with the same request gives the same offer.
 
     Raises:
-        UnknownConfiguration, SubjectUnknown, SubjectRefused, ClaimsNotFitting, Unavailable: nothing
-            was
-            offered; each says why.
-        Conflict: the idempotency key belongs to another request.
+        UnknownConfiguration, SubjectUnknown, SubjectRefused, ClaimsNotFitting: nothing was offered.
+        Unavailable: the register does not answer; the same request may be sent again.
+        KeyReused: the idempotency key belongs to another request.
 
     Specification: OpenID4VCI 1.0, section 4; PROFILE I-20 to I-23.
     """
@@ -158,13 +157,7 @@ def create(
     def act(connection: Connection) -> str:
         _INSERT.changed(connection, row)
         auditing.record(
-            issuer,
-            connection,
-            tenant,
-            now=now,
-            actor=caller.client_id,
-            act="offer_created",
-            on=offer_id,
+            issuer, connection, tenant, actor=caller.client_id, act="offer_created", on=offer_id
         )
         return offer_id
 
@@ -188,16 +181,10 @@ def cancel(
     now = issuer.clock()
 
     def act(connection: Connection) -> str:
-        row = read_row(connection, tenant, offer_id)
+        row = _unended(connection, tenant, offer_id)
         _change(connection, tenant, row, now, {"state": "cancelled", "content": b""})
         auditing.record(
-            issuer,
-            connection,
-            tenant,
-            now=now,
-            actor=caller.client_id,
-            act="offer_cancelled",
-            on=offer_id,
+            issuer, connection, tenant, actor=caller.client_id, act="offer_cancelled", on=offer_id
         )
         return offer_id
 
@@ -223,10 +210,10 @@ def renew(
     now = issuer.clock()
 
     def act(connection: Connection) -> str:
-        row = read_row(connection, tenant, offer_id)
+        row = _unended(connection, tenant, offer_id)
         old = content_of(issuer, tenant, row)
         if old is None:
-            raise OfferEnded("erased" if row["state"] != "cancelled" else "cancelled")
+            raise OfferEnded("erased")
         content = replace(old, code=issuer.new_code(offer_id), reference=issuer.new_code(offer_id))
         if wanted.new_tx_code:
             fresh = _numeric_code(issuer, max(6, len(old.tx_code)))
@@ -239,13 +226,7 @@ def renew(
         }
         _change(connection, tenant, row, now, changes)
         auditing.record(
-            issuer,
-            connection,
-            tenant,
-            now=now,
-            actor=caller.client_id,
-            act="offer_renewed",
-            on=offer_id,
+            issuer, connection, tenant, actor=caller.client_id, act="offer_renewed", on=offer_id
         )
         return offer_id
 
@@ -260,6 +241,13 @@ def renew(
     return get(issuer, tenant, offer_id, with_tx_code=True)
 
 
+def _unended(connection: Connection, tenant: Tenant, offer_id: str) -> Row:
+    row = read_row(connection, tenant, offer_id)
+    if row["collected"] or row["state"] == "cancelled":
+        raise OfferEnded("collected" if row["collected"] else "cancelled")
+    return row
+
+
 def _change(
     connection: Connection,
     tenant: Tenant,
@@ -272,8 +260,6 @@ def _change(
     The order matters: the offer's row first, so that whoever redeems waits or has finished; then
     the grants that issued nothing; then a look at whether one did.
     """
-    if row["state"] == "cancelled":
-        raise OfferEnded("cancelled")
     changed = once(
         connection,
         update(offers)

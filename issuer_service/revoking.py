@@ -170,7 +170,6 @@ def change(
                 issuer,
                 connection,
                 tenant,
-                now=now,
                 actor=caller.client_id,
                 act=_ACTS[move],
                 on=each,

@@ -17,6 +17,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
+    literal_column,
 )
 
 from shared.runtime.database import UtcDateTime, new_metadata
@@ -47,6 +49,10 @@ offers = Table(
     Column("tries", Integer, nullable=False),  # wrong Transaction Codes so far
     Index(None, "tenant", "created_at", "id"),
 )
+
+# Offers whose content is still to be erased; most are erased soon after they were collected.
+_SEALED = func.length(offers.c.content) > literal_column("0")
+Index("ix_offers_sealed", offers.c.created_at, sqlite_where=_SEALED, postgresql_where=_SEALED)
 
 grants = Table(
     "grants",

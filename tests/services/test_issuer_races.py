@@ -110,7 +110,7 @@ def test_no_place_is_given_twice_by_two_processes(world: IssuerWorld) -> None:
             taken = processes[number % 2].take(
                 "race", ttl=60, count=3, now=now, needed_until=now, first_token=str
             )
-            found += [(taken.list, index) for index in taken.indexes]
+            found += [(taken.number, index) for index in taken.indexes]
         return found
 
     places = [place for each in at_once(take) for place in each]

@@ -236,11 +236,29 @@ def test_a_full_list_is_followed_by_the_next(
         )
         for _ in range(100)
     ]  # fmt: skip
-    places = [(each.list, index) for each in taken for index in each.indexes]
+    places = [(each.number, index) for each in taken for index in each.indexes]
     assert len(set(places)) == 700
-    assert {each.list for each in taken} == {1, 2, 3, 4}
+    assert {each.number for each in taken} == {1, 2, 3, 4}
     reserved = {
         (number, index) for number in range(1, 5) for index in small.cover("registry", number, 0, 4)
     }
     assert not reserved & set(places)
     world.close()
+
+
+def test_refused_requests_do_not_fill_a_list(world: IssuerWorld) -> None:
+    """ST-31: places that a refusal did not use are given to the next credential."""
+    wallet = Wallet(world)
+    token = wallet.redeem(world.offer("pid_sd_jwt", subject="AV-000001"))
+    body = wallet.credential_request("pid_sd_jwt", copies=20)
+    assert wallet.request(token, body).status == 200
+
+    def leased() -> int:
+        with world.issuer.database.reading() as connection:
+            taken = connection.exec_driver_sql("SELECT sum(taken) FROM status_lists").scalar_one()
+        return int(taken)
+
+    before = leased()
+    for _ in range(10):
+        assert wallet.request(token, body).json()["error"] == "invalid_nonce"
+    assert leased() <= before + world.issuer.settings.status_block

@@ -169,6 +169,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("offers", schema=None) as batch_op:
         batch_op.create_index(
+            "ix_offers_sealed",
+            ["created_at"],
+            unique=False,
+            sqlite_where=sa.text("length(content) > 0"),
+            postgresql_where=sa.text("length(content) > 0"),
+        )
+        batch_op.create_index(
             batch_op.f("ix_offers_tenant_created_at_id"),
             ["tenant", "created_at", "id"],
             unique=False,
@@ -249,6 +256,11 @@ def downgrade() -> None:
     op.drop_table("status_lists")
     with op.batch_alter_table("offers", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_offers_tenant_created_at_id"))
+        batch_op.drop_index(
+            "ix_offers_sealed",
+            sqlite_where=sa.text("length(content) > 0"),
+            postgresql_where=sa.text("length(content) > 0"),
+        )
 
     op.drop_table("offers")
     op.drop_table("job")
