@@ -19,11 +19,15 @@ TLS_1_2_SUITES = (
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
 )
 _STOP_SECONDS = 10
+_GOODBYE_SECONDS = 0.5
 _HEAD_LIMIT = 32 * 1024  # the app refuses from 16 KiB on (S-20) and says so; this bounds the memory
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Cuts a connection whose request line and headers do not end."""
+    """Cuts a connection whose request line and headers do not end, or that outlives its server.
+
+    TLS waits for the client's goodbye before it closes, and an idle client does not listen.
+    """
 
     _in_head = True
     _head_bytes = 0
@@ -45,6 +49,20 @@ class BoundedHttp(HttpToolsProtocol):
         """The head has ended."""
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
+
+    def shutdown(self) -> None:
+        """The server stops: what is under way may end, what is idle ends now."""
+        super().shutdown()
+        self.loop.call_later(_GOODBYE_SECONDS, self._cut)
+
+    def _cut(self) -> None:
+        if self not in self.connections:
+            return
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and not self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.loop.call_later(_GOODBYE_SECONDS, self._cut)
 
 
 def tls_context(
