@@ -1,9 +1,10 @@
-"""What is over is erased: sessions, challenges, approvals, ended flows (S-03)."""
+"""What is over is erased: sessions, challenges, approvals, ended flows, left wallets (S-03)."""
 
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, or_
 
+from . import leaving
 from .context import Wallet
 from .tables import approvals, issuances, presentations, sessions, used_challenges
 
@@ -20,3 +21,4 @@ def clean(wallet: Wallet, *, now: datetime) -> None:
         connection.execute(delete(approvals).where(approvals.c.expires_at <= now - _KEPT))
         for table in (issuances, presentations):
             connection.execute(delete(table).where(table.c.expires_at <= now - _KEPT))
+    leaving.finish(wallet)

@@ -126,3 +126,22 @@ def record(
     """`advance` as a transaction of its own: before and after each call to the outside."""
     with wallet.database.single() as connection:
         return advance(connection, opened, table, flow, to=to, state=state)
+
+
+def resolve(
+    wallet: Wallet,
+    opened: OpenWallet,
+    table: Table,
+    flow: Flow,
+    *,
+    to: str,
+    state: Mapping[str, JsonValue],
+) -> Flow:
+    """`record` at the end of `resolving`: it only reads, so who repeats a scan does it again.
+
+    After a crash that finishes the flow; of two at once the first decides for both.
+    """
+    try:
+        return record(wallet, opened, table, flow, to=to, state=state)
+    except StepChanged:
+        return load(wallet, opened, table, flow.id)

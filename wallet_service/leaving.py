@@ -7,7 +7,7 @@ that sealed `S` there is destroyed within 35 days. Specification: WALLET_SECURIT
 
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select, update
 
 from shared.encoding import JsonValue
 
@@ -30,6 +30,7 @@ from .tables import (
 )
 from .vault import OpenWallet, destroy_share
 
+_LEAVING = "leaving"
 _OF_A_WALLET = (
     wraps,
     unlockers,
@@ -66,9 +67,23 @@ def delete_wallet(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now
             body=approved.receipt(),
             now=now,
         )
-    destroy_share(wallet, opened.id)
+        connection.execute(update(wallets).where(wallets.c.id == opened.id).values(state=_LEAVING))
+    _erase(wallet, opened.id)
+    return last
+
+
+def finish(wallet: Wallet) -> None:
+    """End what was begun and interrupted: a deletion that was approved takes place."""
+    with wallet.database.reading() as connection:
+        begun = select(wallets.c.id).where(wallets.c.state == _LEAVING)
+        found = connection.execute(begun).scalars().all()
+    for wallet_id in found:
+        _erase(wallet, wallet_id)
+
+
+def _erase(wallet: Wallet, wallet_id: str) -> None:
+    destroy_share(wallet, wallet_id)
     with wallet.database.transaction() as connection:
         for table in _OF_A_WALLET:
-            connection.execute(delete(table).where(table.c.wallet == opened.id))
-        connection.execute(delete(wallets).where(wallets.c.id == opened.id))
-    return last
+            connection.execute(delete(table).where(table.c.wallet == wallet_id))
+        connection.execute(delete(wallets).where(wallets.c.id == wallet_id))

@@ -93,7 +93,7 @@ def obtain(
     flow = flows.record(wallet, opened, issuances, flow, to="requesting", state=state)
     # 4. Send them; a wrong nonce is the one refusal that a new proof cures (W-31).
     try:
-        return resume(wallet, opened, flow, now=now)
+        return _collect(wallet, opened, flow, now=now)
     except _NonceRefused:
         flow = flows.load(wallet, opened, issuances, flow.id)
         open_requests = [
@@ -108,8 +108,21 @@ def obtain(
 
 
 def resume(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
-    """Send what was recorded and not answered yet, the same bytes, and check what comes."""
+    """Send what was recorded and not answered yet, the same bytes, and check what comes.
+
+    If the issuer has used up their c_nonce, because only its answer was lost, new proofs are needed
+    and so a new gesture: the flow stands at `accepted` again, with its token.
+    """
     flows.expect(flow, "requesting", now=now)
+    try:
+        return _collect(wallet, opened, flow, now=now)
+    except _NonceRefused:
+        flow = flows.load(wallet, opened, issuances, flow.id)
+        state = {**flow.state, "requests": []}
+        return flows.record(wallet, opened, issuances, flow, to="accepted", state=state)
+
+
+def _collect(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
     for index, request in enumerate(flow.state["requests"]):
         if request.get("answer") is None:
             answer = _post(wallet, flow.state, request, now=now)

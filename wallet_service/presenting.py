@@ -92,15 +92,15 @@ def open_request(
         idempotency_key=idempotency_key,
         expires_at=now + LIFETIME,
     )
-    if not new:
+    if not new and flow.step != "resolving":
         return flow
     try:
         state = resolving.resolve(wallet, carried, cross_device=cross_device, now=now)
     except ExpectedError as error:
         code = getattr(error, "error", getattr(error, "reason", "invalid_request"))
-        flows.record(wallet, opened, presentations, flow, to="failed", state={"reason": code})
+        flows.resolve(wallet, opened, presentations, flow, to="failed", state={"reason": code})
         raise
-    return flows.record(wallet, opened, presentations, flow, to="consent", state=state)
+    return flows.resolve(wallet, opened, presentations, flow, to="consent", state=state)
 
 
 def question(wallet: Wallet, opened: OpenWallet, flow: Flow) -> Question:

@@ -80,7 +80,7 @@ def open_offer(
         idempotency_key=idempotency_key,
         expires_at=now + LIFETIME,
     )
-    if not new:
+    if not new and flow.step != "resolving":
         return flow
     try:
         trust = wallet.trust.current()
@@ -92,10 +92,10 @@ def open_offer(
         state = _preview(wallet, trust, offer, now=now)
     except ExpectedError as error:
         failed = {"reason": getattr(error, "reason", "invalid")}
-        flows.record(wallet, opened, issuances, flow, to="failed", state=failed)
+        flows.resolve(wallet, opened, issuances, flow, to="failed", state=failed)
         raise
     step = "preview" if state["tx_code"] is None else "tx_code"
-    return flows.record(wallet, opened, issuances, flow, to=step, state=state)
+    return flows.resolve(wallet, opened, issuances, flow, to=step, state=state)
 
 
 def give_tx_code(

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from shared.crypto.software import SoftwareKey
 from shared.demo.phone import Phone, Refused
@@ -14,7 +14,7 @@ from shared.runtime.trust_list import TrustListStale
 from shared.trust import Role
 from tests.support.trust import PID, RESIDENCE, Agency, issue, trust_list
 from tests.support.wallet import CLAIMS, GRANT, IDENTIFIER, ISSUER, TX_CODE, WalletWorld, agencies
-from wallet_service.tables import copies
+from wallet_service.tables import copies, issuances
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +190,31 @@ def test_a_crash_after_the_request_resumes_with_the_same_bytes(world: WalletWorl
     first, second = world.issuer.bodies
     assert first == second
     assert phone.keep(flow["id"])
+
+
+def test_a_resumed_request_whose_c_nonce_is_spent_needs_a_new_gesture(world: WalletWorld) -> None:
+    """W-31: the issuer had issued, its answer was lost; the token is still good."""
+    world.issuer.down_once = {"credential"}
+    phone = world.new_phone()
+    flow = phone.scan(world.issuer.offer(PID))
+    assert refused(lambda: phone.accept(flow, TX_CODE)) == "unavailable"
+    world.issuer.refuse_nonce_once = True
+    found = phone._post(f"/issuances/{flow['id']}/resume")
+    assert (found["step"], found["allowed_actions"]) == ("accepted", ["accept", "refuse"])
+    redeemed = len(world.at("/token"))
+    assert phone.keep(phone.accept(found)["id"])
+    assert len(world.at("/token")) == redeemed
+
+
+def test_a_scan_that_was_cut_off_is_finished_by_its_repetition(world: WalletWorld) -> None:
+    """WALLET_SECURITY 9: the same Idempotency-Key, the same flow, and it goes on."""
+    phone, link = world.new_phone(), world.issuer.offer(PID)
+    flow = phone.scan(link, key="tapped")
+    with world.wallet.database.single() as connection:  # as it stood before the answer of others
+        cut_off = update(issuances).where(issuances.c.id == flow["id"]).values(step="resolving")
+        connection.execute(cut_off)
+    again = phone.scan(link, key="tapped")
+    assert (again["id"], again["step"]) == (flow["id"], "tx_code")
 
 
 def test_a_refused_c_nonce_is_replaced_once(world: WalletWorld) -> None:

@@ -13,10 +13,18 @@ from shared.runtime.settings import SettingsInvalid, load_settings
 from shared.trust import Role
 from tests.support.trust import PID
 from tests.support.wallet import IDENTIFIER, OVER_18, TX_CODE, WalletWorld, _signer
-from wallet_service import wording
+from wallet_service import leaving, wording
 from wallet_service.cleaning import clean
 from wallet_service.settings import WalletSettings
-from wallet_service.tables import approvals, issuances, presentations, sessions, used_challenges
+from wallet_service.tables import (
+    approvals,
+    issuances,
+    presentations,
+    sessions,
+    used_challenges,
+    wallets,
+)
+from wallet_service.vault import destroy_share
 
 
 @pytest.mark.parametrize("package", ["wallet_service", "wallet_service.shares"])
@@ -61,6 +69,25 @@ def test_what_is_over_is_erased(world: WalletWorld) -> None:
     assert counts() == [0, 0, 0, 0, 0]
     phone.open()
     assert len(phone.cards()) == 1
+
+
+def test_a_deletion_that_was_cut_off_is_finished(
+    world: WalletWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WALLET_SECURITY 6: S destroyed first; the rows do not stay behind."""
+    phone = world.phone_with(PID)
+    with monkeypatch.context() as patch:
+        patch.setattr(leaving, "_erase", destroy_share)
+        phone.delete_wallet()
+
+    def left() -> int:
+        count = select(func.count()).select_from(wallets).where(wallets.c.id == phone.wallet)
+        with world.wallet.database.reading() as connection:
+            return int(connection.execute(count).scalar_one())
+
+    assert left() == 1
+    clean(world.wallet, now=world.clock())
+    assert left() == 0
 
 
 def test_readiness_names_both_stores(world: WalletWorld) -> None:
