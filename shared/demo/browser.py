@@ -67,7 +67,7 @@ class UnlockerKeys:
     def body(self, roots: Roots, *, wallet: str, unlocker: str) -> dict[str, str]:
         """What is sent of it: public keys, and the roots sealed to them."""
         read = seal_root(_public(self.read), roots.read, wallet, unlocker, "read")
-        act = seal_root(_public(self.act), roots.act, wallet, unlocker, "act")
+        act = seal_root(_public(self.act), roots.act, wallet, unlocker, "act", k_read=roots.read)
         return {
             **self.public(),
             "read_wrap": b64url_encode(read),
@@ -80,14 +80,30 @@ def private_key(secret: bytes) -> bytes:
     return hkdf(secret, "citizen-wallet/x25519/v1")
 
 
-def seal_root(public: bytes, root: bytes, wallet: str, unlocker: str, purpose: str) -> bytes:
-    """The inner layer of a wrap: only the holder of the unlocker's secret opens it."""
-    return hpke_seal(public, root, info=_info(wallet, unlocker, purpose))
+def seal_root(
+    public: bytes, root: bytes, wallet: str, unlocker: str, purpose: str, *, k_read: bytes = b""
+) -> bytes:
+    """The inner layer of a wrap: only the holder of the unlocker's secret opens it.
+
+    The wrap of `K_act` is bound to *k_read*: anybody may seal to a public key that is stored, so
+    without this the operator could put a `K_act` of their own in the citizen's place.
+    """
+    return hpke_seal(public, root, info=_info(wallet, unlocker, purpose, k_read))
 
 
-def open_root(private: bytes, wrap: bytes, *, wallet: str, unlocker: str, purpose: str) -> bytes:
-    """The root in an inner wrap; raises VerificationError if it is another unlocker's."""
-    return hpke_open(private, wrap, info=_info(wallet, unlocker, purpose))
+def open_root(
+    private: bytes, wrap: bytes, *, wallet: str, unlocker: str, purpose: str, k_read: bytes = b""
+) -> bytes:
+    """The root in an inner wrap; raises VerificationError if it is another unlocker's.
+
+    For `act`, *k_read* is needed too, and who sealed the wrap must have known it.
+    """
+    return hpke_open(private, wrap, info=_info(wallet, unlocker, purpose, k_read))
+
+
+def mark_of(root: bytes, wallet: str) -> bytes:
+    """What a device keeps to know a root again: it tells nothing about it."""
+    return hkdf(root, "citizen-wallet/mark/v1", wallet)
 
 
 def challenge(payload: Mapping[str, JsonValue]) -> bytes:
@@ -131,5 +147,8 @@ def _public(private: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
-def _info(wallet: str, unlocker: str, purpose: str) -> bytes:
-    return f"citizen-wallet/wrap/v1\x00{wallet}\x00{unlocker}\x00{purpose}".encode()
+def _info(wallet: str, unlocker: str, purpose: str, k_read: bytes) -> bytes:
+    info = f"citizen-wallet/wrap/v1\x00{wallet}\x00{unlocker}\x00{purpose}".encode()
+    if purpose == "read":
+        return info
+    return info + b"\x00" + hkdf(k_read, "citizen-wallet/act-wrap/v1", wallet)

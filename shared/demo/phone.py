@@ -55,6 +55,7 @@ class Phone(WalletClient):
     revocation_code: str = ""
     _k_read: bytes = b""
     _known: tuple[int, str] | None = None
+    _marks: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.passkey = SoftwarePasskey(self.origin)
@@ -88,6 +89,7 @@ class Phone(WalletClient):
                 "session": "bearer",
             },
         )
+        self._recognise(read=roots.read, act=roots.act)
         self._token, self._k_read = answer["token"], roots.read
         self.overview()
         return self.wallet
@@ -105,6 +107,7 @@ class Phone(WalletClient):
             purpose="read",
         )
         self.wallet = opening["wallet"]
+        self._recognise(read=k_read)
         answer = self._post(
             "/sessions",
             {"opening": opening["opening"], "k_read": b64url_encode(k_read), "session": "bearer"},
@@ -196,18 +199,11 @@ class Phone(WalletClient):
         looked_up = {"lookup": browser.lookup(code)}
         options = self._post("/recovery/options", looked_up)
         wallet, keys = options["wallet"], UnlockerKeys.of_code(code)
-        roots = Roots(
-            *(
-                browser.open_root(
-                    private,
-                    b64url_decode(options[f"{purpose}_wrap"]),
-                    wallet=wallet,
-                    unlocker=options["unlocker"],
-                    purpose=purpose,
-                )
-                for purpose, private in (("read", keys.read), ("act", keys.act))
-            )
-        )
+        named = {"wallet": wallet, "unlocker": options["unlocker"]}
+        read_wrap, act_wrap = (b64url_decode(options[f"{each}_wrap"]) for each in ("read", "act"))
+        k_read = browser.open_root(keys.read, read_wrap, **named, purpose="read")
+        k_act = browser.open_root(keys.act, act_wrap, **named, purpose="act", k_read=k_read)
+        roots = Roots(k_read, k_act)
         creation = self.passkey.create(options["creation"])
         assertion = self.passkey.get(options["assertion"])
         answer = self._post(
@@ -226,6 +222,7 @@ class Phone(WalletClient):
         )
         self.wallet, self.recovery_code = wallet, code
         self.revocation_code = wallet_of.revocation_code
+        self._recognise(read=roots.read, act=roots.act)
         self._token, self._k_read = answer["token"], roots.read
         self.overview()
 
@@ -336,7 +333,9 @@ class Phone(WalletClient):
             wallet=payload["wallet"],
             unlocker=wrap["unlocker"],
             purpose="act",
+            k_read=self._k_read,
         )
+        self._recognise(act=k_act)
         return assertion.response, k_act
 
     def _approve(self, approval: str, expected: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -346,6 +345,13 @@ class Phone(WalletClient):
             raise Deceived("approval: not what was shown")
         self._check_history(payload["wallet_version"], payload["log_head"])
         return self._post(f"/approvals/{approval}/approve", self.gesture(found))
+
+    def _recognise(self, **roots: bytes) -> None:
+        """The roots this device saw first are the wallet's: another one was put in their place."""
+        for purpose, root in roots.items():
+            mark = browser.mark_of(root, self.wallet)
+            if self._marks.setdefault(purpose, mark) != mark:
+                raise Deceived("wallet: another root than this device knows")
 
     def _check_history(self, version: int, head: str) -> None:
         """Whether what is claimed now goes on from what was last seen."""
