@@ -1,0 +1,122 @@
+"""A citizen has left: what do stores, files and backups still open, and for whom?"""
+
+import os
+
+from shared.runtime.keys import KeyDirectory
+from tests.e2e.world import eventually
+
+from .burglar import Burglar
+from .inside import outcome
+from .loot import Loot
+from .report import Report
+from .scene import WALLET, Scene, prf_of
+
+_CAROL = "Carol's content and keys"
+
+
+def erase(scene: Scene, report: Report) -> None:
+    """Carol deletes her wallet. All is tried with her own gesture: nobody could have more."""
+    loot, carol = scene.loot, scene.carol
+    gestures = prf_of(carol.passkey)
+    share = next(r["blob"] for r in loot.moments["after"]["shares"] if r["wallet"] == carol.wallet)
+    carol.delete_wallet()
+
+    # 1. The live stores.
+    live = scene.stores()
+    rows = {
+        table
+        for table, listed in live.items()
+        if any(carol.wallet in (row.get("wallet"), row.get("id")) for row in listed)
+    }
+    report.add(
+        "Look for rows of a deleted wallet",
+        held="both stores, live",
+        gained={f"row in {table}" for table in rows},
+    )
+    left = {file.name for file in loot.home.glob("shares.db*") if share in file.read_bytes()}
+    report.add(
+        "Look for the deleted share in free pages and write-ahead logs of its store",
+        held="the files of the shares store, live",
+        gained={"share under the share key"} if left else (),
+        allowed={"share under the share key"},
+        note=f"in {', '.join(sorted(left))}. Open: like a backup, until the share key rotates",
+    )
+
+    # 2. The live main store is gone, but a backup has it; the share is gone with its store.
+    burglar = _with(loot, loot.keys("after"), without=share)
+    burglar.use(gestures)
+    report.add(
+        "Open a backup of the main store after the share was destroyed, with Carol's own passkey",
+        held="backups of the main store, all keys, Carol's PRF outputs",
+        gained=_of_carol(burglar, carol.wallet),
+        note="destroying S closes the wallet for everyone, its owner included",
+    )
+    burglar = _with(loot, loot.keys("after"))
+    burglar.use(gestures)
+    report.add(
+        "The same with a backup of the shares store, while the share key is what it was",
+        held="backups of both stores, all keys, Carol's PRF outputs",
+        gained=_of_carol(burglar, carol.wallet),
+        allowed={_CAROL},
+        note="so a backup is closed by Carol's own secret alone, until the share key rotates",
+    )
+
+    # 3. The share key rotates, and the old one is destroyed.
+    rotated = _rotate(scene)
+    burglar = _with(loot, rotated)
+    burglar.use(gestures)
+    gained = _of_carol(burglar, carol.wallet)
+    report.add(
+        "The same after the share key was rotated and the old one destroyed",
+        held="backups of both stores, today's keys, Carol's PRF outputs",
+        gained=gained,
+        note="rotated here by hand: the service has no job for it yet",
+    )
+    said = eventually(lambda: outcome(scene.bob.open))
+    report.add(
+        "Those who stayed still open their wallets",
+        held="Bob's own passkey",
+        gained={f"Bob opens: {said}"},
+        allowed={"Bob opens: yes"},
+    )
+
+
+def _with(loot: Loot, keys: KeyDirectory, *, without: bytes | None = None) -> Burglar:
+    """A burglar with every secret of *keys*, and perhaps without one blob of the shares store."""
+    burglar = Burglar(loot)
+    if without is not None:
+        burglar.closed = {
+            place: lock
+            for place, lock in burglar.closed.items()
+            if lock.kind != "share" or not without.endswith(lock.blob)
+        }
+    burglar.use(key for ring in keys._open_rings().values() for key in ring.keys.values())
+    return burglar
+
+
+def _of_carol(burglar: Burglar, wallet: str) -> set[str]:
+    """Whether anything below the service's own layer came open."""
+    kinds = {"row", "key"}
+    opened = [
+        lock
+        for lock in burglar.loot.locks().values()
+        if lock.wallet == wallet and lock.kind in kinds and lock.name in burglar.opened
+    ]
+    roots = [name for name in burglar.opened if name.startswith(f"root {wallet}/")]
+    return {_CAROL} if opened or roots else set()
+
+
+def _rotate(scene: Scene) -> KeyDirectory:
+    """What an operator has to do by hand today: seal each share anew, destroy the old key."""
+    keys = KeyDirectory(scene.loot.home / "keys", scene.loot.password)
+    ring = keys.keyring("shares")
+    rotated = ring.rotated("heist", os.urandom(32))
+    scene.world.system.processes.stop(WALLET)
+    for row in scene.stores()["shares"]:
+        aad = row["wallet"].encode()
+        blob = rotated.seal(ring.open(row["blob"], aad=aad), aad=aad)
+        change = "UPDATE shares SET blob = ? WHERE wallet = ?"
+        scene.write("shares.db", change, blob, row["wallet"])
+    keys.store_keyring("shares", rotated.without(ring.current))
+    scene.world.system.start(WALLET)
+    return KeyDirectory(keys.path, scene.loot.password)
