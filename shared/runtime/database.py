@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from sqlalchemy import (
     Connection,
@@ -38,7 +38,6 @@ from .logs import get_log
 log = get_log(__name__)
 
 T = TypeVar("T")
-_NO_LOCK = nullcontext()
 _BUSY_SECONDS = 5
 _POOL_SIZE = 16
 
@@ -166,6 +165,7 @@ class Database:
             "sqlite" if backend == "sqlite" else "postgresql"
         )
         self.engine = _engine(parsed)
+        self._idle: list[Any] = []  # connections for `run`, the warmest last
         self._driver_error: Any = self.engine.dialect.loaded_dbapi.Error
         # SQLite has one writer; threads of one process queue here instead of polling the file.
         self._writer = threading.Lock() if self.dialect == "sqlite" else nullcontext()
@@ -184,18 +184,44 @@ class Database:
 
     def run(self, sql: str, parameters: Any, *, read: Callable[[Any], T], writing: bool) -> T:
         """What *read* makes of the driver's cursor, for one statement; see `prepared.py`."""
-        with _weather(), self._writer if writing else _NO_LOCK:
+        try:
+            driver = self._idle.pop()
+        except IndexError:
+            driver = self._connect()
+        try:
+            if writing:
+                with self._writer:
+                    found = read(driver.execute(sql, parameters))
+            else:
+                found = read(driver.execute(sql, parameters))
+        except self._driver_error as error:
+            self._failed(driver, error, sql)
+        except BaseException:
+            driver.close()
+            raise
+        if len(self._idle) < _POOL_SIZE:
+            self._idle.append(driver)
+        else:
+            driver.close()
+        return found
+
+    def _connect(self) -> Any:
+        """A connection of our own: the pool's way in and out costs more than a statement."""
+        with _weather():
             pooled = self.engine.raw_connection()
-            driver: Any = pooled.driver_connection
-            try:
-                return read(driver.execute(sql, parameters))
-            except self._driver_error as error:
-                if self.engine.dialect.is_disconnect(error, driver, None):
-                    pooled.invalidate(error)
-                    self.engine.dispose()
-                raise _translated(sql, error, self.engine.dialect) from error
-            finally:
-                pooled.close()
+            driver = pooled.driver_connection
+            pooled.detach()
+            return driver
+
+    def _failed(self, driver: Any, error: Any, sql: str) -> NoReturn:
+        dialect = self.engine.dialect
+        if dialect.is_disconnect(error, driver, None):
+            self.close()  # the others are as dead
+        driver.close()
+        with _weather():
+            raise DBAPIError.instance(
+                sql, None, error, self._driver_error, hide_parameters=True, dialect=dialect
+            ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -249,6 +275,8 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        while self._idle:
+            self._idle.pop().close()
         self.engine.dispose()
 
 

@@ -103,11 +103,12 @@ def test_a_database_that_is_locked_or_gone_is_unavailable(
     """As everywhere: 503, try later; afterwards it works again."""
     INSERT.once(database, row())
     if database.dialect == "postgresql":
-        with database.reading() as connection:
-            own = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
         other = Database(str(database.engine.url.render_as_string(hide_password=False)))
         with other.single() as connection:
-            connection.exec_driver_sql(f"SELECT pg_terminate_backend({own})")
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
         other.close()
     else:
 
