@@ -28,12 +28,17 @@ class Burglar:
     """Locks still closed, and what is open: by name, what was inside."""
 
     loot: Loot
+    wallet: str = ""  # the locks of this one alone
     opened: dict[str, bytes] = field(default_factory=dict)
     closed: dict[tuple[str, bytes], Lock] = field(default_factory=dict)
     secrets: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.closed = dict(self.loot.locks())
+        self.closed = {
+            place: lock
+            for place, lock in self.loot.locks().items()
+            if self.wallet in {"", lock.wallet}
+        }
         self._names = derivation_names()
         self._contexts = tuple(self._every_context())
         self._publics: dict[bytes, tuple[str, str, str]] = {}
@@ -50,13 +55,14 @@ class Burglar:
         yield ()
         found: dict[tuple[str, ...], None] = {}
         for rows in self.loot.moments.values():
-            for wallet in rows["wallets"]:
-                found[wallet["id"],] = None
             for row in rows["unlockers"]:
-                for purpose in ("read", "act"):
-                    found[row["wallet"], row["id"], purpose] = None
+                if self.wallet in {"", row["wallet"]}:
+                    found[row["wallet"],] = None
+                    for purpose in ("read", "act"):
+                        found[row["wallet"], row["id"], purpose] = None
             for row in rows["copies"]:
-                found[row["id"],] = None
+                if self.wallet in {"", row["wallet"]}:
+                    found[row["id"],] = None
             for table, listed in rows.items():
                 if listed:
                     found[table,] = None

@@ -43,7 +43,7 @@ def erase(scene: Scene, report: Report) -> None:
     )
 
     # 2. The live main store is gone, but a backup has it; the share is gone with its store.
-    burglar = _with(loot, loot.keys("after"), without=share)
+    burglar = _with(loot, carol.wallet, loot.keys("after"), without=share)
     burglar.use(gestures)
     report.add(
         "Open a backup of the main store after the share was destroyed, with Carol's own passkey",
@@ -51,7 +51,7 @@ def erase(scene: Scene, report: Report) -> None:
         gained=_of_carol(burglar, carol.wallet),
         note="destroying S closes the wallet for everyone, its owner included",
     )
-    burglar = _with(loot, loot.keys("after"))
+    burglar = _with(loot, carol.wallet, loot.keys("after"))
     burglar.use(gestures)
     report.add(
         "The same with a backup of the shares store, while the share key is what it was",
@@ -63,7 +63,7 @@ def erase(scene: Scene, report: Report) -> None:
 
     # 3. The share key rotates, and the old one is destroyed.
     rotated = _rotate(scene)
-    burglar = _with(loot, rotated)
+    burglar = _with(loot, carol.wallet, rotated)
     burglar.use(gestures)
     gained = _of_carol(burglar, carol.wallet)
     report.add(
@@ -81,9 +81,9 @@ def erase(scene: Scene, report: Report) -> None:
     )
 
 
-def _with(loot: Loot, keys: KeyDirectory, *, without: bytes | None = None) -> Burglar:
+def _with(loot: Loot, wallet: str, keys: KeyDirectory, *, without: bytes | None = None) -> Burglar:
     """A burglar with every secret of *keys*, and perhaps without one blob of the shares store."""
-    burglar = Burglar(loot)
+    burglar = Burglar(loot, wallet)
     if without is not None:
         burglar.closed = {
             place: lock
