@@ -147,13 +147,17 @@ def details(
 def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
     """The citizen has seen the content and keeps it: stored, logged, issuer told (W-41, W-42)."""
     flows.expect(flow, "review", now=now)
-    kept: list[JsonValue] = []
+    ids = [new_id(wallet, "crd") for _ in flow.state["checked"]]
+    kept: list[JsonValue] = [*ids]
     with wallet.database.transaction() as connection:
-        version = logbook.head(connection, opened.id).version
-        kept.extend(
-            _store(wallet, connection, opened, flow.state, {**data, "place": [version, number]})
-            for number, data in enumerate(flow.state["checked"])
+        # The step first: of two taps at once the second stops here.
+        done = flows.advance(
+            connection, opened, issuances, flow, to="stored", state={"credentials": kept}
         )
+        version = logbook.head(connection, opened.id).version
+        for number, (card_id, data) in enumerate(zip(ids, flow.state["checked"], strict=True)):
+            placed = {**data, "place": [version, number]}
+            _store(connection, opened, card_id, flow.state, placed)
         logbook.append(
             connection,
             opened,
@@ -168,9 +172,6 @@ def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Fl
             },
             now=now,
         )
-        done = flows.advance(
-            connection, opened, issuances, flow, to="stored", state={"credentials": kept}
-        )
     obtaining.notify(wallet, flow.state, "credential_accepted", now=now)
     return done
 
@@ -184,13 +185,12 @@ def discard(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) ->
 
 
 def _store(
-    wallet: Wallet,
     connection: Connection,
     opened: OpenWallet,
+    card_id: str,
     state: Mapping[str, Any],
     data: Mapping[str, Any],
-) -> str:
-    card_id = new_id(wallet, "crd")
+) -> None:
     kept = {name: value for name, value in data.items() if name not in {"copies", "labels"}}
     connection.execute(
         insert(credentials).values(
@@ -215,7 +215,6 @@ def _store(
             for copy, held in data["copies"].items()
         ],
     )
-    return card_id
 
 
 def propose_delete(wallet: Wallet, opened: OpenWallet, card_id: str, *, now: datetime) -> str:
