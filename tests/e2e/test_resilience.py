@@ -108,8 +108,8 @@ def test_a_database_that_went_away_comes_back_by_itself(postgresql_world: World)
 
     def works() -> bool:
         try:
-            return bool(world.check(phone)["verdict"]["accepted"])
-        except (Refused, agencies.Refused) as error:
+            return all(world.check(phone)["verdict"]["accepted"] for _ in range(5))
+        except (Refused, agencies.Refused) as error:  # once in each process
             failures.append(error.status)
             return False
 

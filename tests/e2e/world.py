@@ -29,6 +29,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx2
 from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
 from shared.crypto.software import SoftwareKey
 from shared.demo.agencies import Agency
@@ -502,7 +503,8 @@ def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(parsed)
+    # No connection stays: reading a file whose locks this process holds would drop them.
+    return create_engine(parsed, poolclass=NullPool)
 
 
 @contextmanager
