@@ -38,6 +38,7 @@ from ..errors import (
 from .database import Database, insert_once, once
 
 LIFETIME = timedelta(minutes=10)
+_REMEMBERED = 1_000  # tokens that need not be opened again; their end is always looked at
 
 
 class InvalidClient(ProtocolError):
@@ -103,6 +104,7 @@ class ApiClients:
         self._key = key
         self._clock = clock
         self._random_bytes = random_bytes
+        self._opened: dict[tuple[str, str], tuple[ApiCaller, int]] = {}
         self._where = and_(
             table.c.tenant == bindparam("p_tenant"), table.c.client_id == bindparam("p_client")
         )
@@ -188,6 +190,20 @@ class ApiClients:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token or len(token) > 2048:
             raise InvalidApiToken("api token: missing")
+        known = self._opened.get((tenant, token))
+        if known is None:
+            known = self._open(tenant, token)
+            if len(self._opened) >= _REMEMBERED:
+                self._opened.clear()
+            self._opened[tenant, token] = known
+        caller, end = known
+        if _past(self._clock(), end):
+            raise InvalidApiToken("api token: expired")
+        if role not in caller.roles:
+            raise Forbidden("api token: the client has not this role")
+        return caller
+
+    def _open(self, tenant: str, token: str) -> tuple[ApiCaller, int]:
         try:
             plain = open_sealed(self._key, b64url_decode(token.strip()), aad=_aad(tenant))
             content = parse_json_object(plain, max_bytes=2048)
@@ -196,12 +212,7 @@ class ApiClients:
         client, roles, end = content["client"], content["roles"], content["exp"]
         if not isinstance(client, str) or not isinstance(roles, str) or not isinstance(end, int):
             raise InvalidApiToken("api token: not as written")
-        if _past(self._clock(), end):
-            raise InvalidApiToken("api token: expired")
-        caller = ApiCaller(client, tenant, frozenset(roles.split()))
-        if role not in caller.roles:
-            raise Forbidden("api token: the client has not this role")
-        return caller
+        return ApiCaller(client, tenant, frozenset(roles.split())), end
 
 
 def _past(now: datetime, end: int) -> bool:
