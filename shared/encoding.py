@@ -43,12 +43,10 @@ def b64url_encode(data: bytes) -> str:
     return encoded.translate(_TO_URL).rstrip(b"=").decode("ascii")
 
 
-def b64url_encode_all(items: Iterable[bytes]) -> list[str]:
-    """Each of *items* as by `b64url_encode`, faster where there are many."""
+def b64url_ascii(items: Iterable[bytes]) -> list[bytes]:
+    """Each of *items* as by `b64url_encode`, but in ASCII bytes: for many that are then hashed."""
     encode, to_url = binascii.b2a_base64, _TO_URL
-    return [
-        encode(each, newline=False).translate(to_url).rstrip(b"=").decode("ascii") for each in items
-    ]
+    return [encode(each, newline=False).translate(to_url).rstrip(b"=") for each in items]
 
 
 def b64url_decode(text: str) -> bytes:
@@ -60,7 +58,7 @@ def b64url_decode(text: str) -> bytes:
     Specification: RFC 7515, section 2; RFC 4648, sections 3.5 and 5.
     """
     try:
-        encoded = text.encode("ascii")
+        encoded = text.encode()
         odd = len(encoded) % 4
         if odd and encoded[-1] not in _LAST[odd]:
             raise InvalidInput("base64url: not in canonical form")

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ..encoding import b64url_encode
 from ..errors import InvalidInput
-from .keys import PublicKey
+from .keys import PublicKey, signature_from_der
 
 _CURVE = ec.SECP256R1()
 _ES256 = ec.ECDSA(hashes.SHA256())
@@ -114,8 +113,7 @@ class SoftwareKey:
 
     def sign(self, data: bytes) -> bytes:
         """ES256 over *data*: raw `r||s`, 64 bytes (C-06)."""
-        r, s = decode_dss_signature(self._private.sign(data, _ES256))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        return signature_from_der(self._private.sign(data, _ES256))
 
     def agree(self, peer: PublicKey) -> bytes:
         """The ECDH shared secret with *peer*, 32 bytes (C-05: a `PublicKey` is on the curve)."""

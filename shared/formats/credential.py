@@ -159,17 +159,18 @@ class _SdJwtVc:
             revoked=trusted.revoked,
             pinned=trusted.pinned,
         )
+        verified = found.sd_jwt
         return Presented(
-            format=sd_jwt_vc.FORMAT,
-            type=found.vct,
-            claims=found.claims,
-            in_place=found.sd_jwt.in_place,
-            disclosed=found.sd_jwt.disclosed,
-            chain=found.chain,
-            holder_bound=binding is not None,
-            status=found.status,
-            validity=found.validity,
-            key_binding=binding,
+            sd_jwt_vc.FORMAT,
+            found.vct,
+            verified.claims,
+            verified.in_place,
+            verified.disclosed,
+            found.chain,
+            binding is not None,
+            found.status,
+            found.validity,
+            binding,
         )
 
 

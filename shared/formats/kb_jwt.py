@@ -7,6 +7,7 @@ PROFILE HB-01 to HB-05, HB-30, HB-32, HB-34, C-41.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ..crypto.keys import PublicKey, Signer
 from ..encoding import JsonValue, from_numeric_date, to_numeric_date
@@ -99,8 +100,7 @@ def make(
     return jws.sign_jwt(claims, typ=TYP, signer=signer)
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedKeyBinding:
+class VerifiedKeyBinding(NamedTuple):
     """The Holder made this presentation, for us, in this transaction."""
 
     issued_at: datetime

@@ -17,15 +17,16 @@ from ..crypto.keys import PublicKey, Signer
 from ..encoding import (
     JsonValue,
     RandomBytes,
+    b64url_ascii,
     b64url_decode,
     b64url_encode,
-    b64url_encode_all,
     dump_json,
     parse_json,
     parse_json_all,
 )
 from ..errors import InvalidInput, WrongDigest
 from ..jose import jws
+from ..jose.jws import CertifiedJwt, Jwt
 from .claims_path import HIDDEN, ClaimPath, ConcretePath, select
 
 MAX_BYTES = 512 * 1024
@@ -142,13 +143,11 @@ def verify(
     parsed = parse(sd_jwt) if isinstance(sd_jwt, str) else sd_jwt
     # 2. The signature, with an allowed algorithm and the key the caller trusts.
     jwt = jws.verify_jwt(parsed.issuer_jwt, key=key, typ=typ, algorithms=algorithms)
-    return process(parsed, header=jwt.header, payload=jwt.claims)
+    return process(parsed, jwt)
 
 
-def process(
-    sd_jwt: SdJwt, *, header: Mapping[str, JsonValue], payload: Mapping[str, JsonValue]
-) -> VerifiedSdJwt:
-    """Steps 2.4 to 5 of RFC 9901, section 7.1, once the signature over *payload* is verified.
+def process(sd_jwt: SdJwt, jwt: Jwt | CertifiedJwt) -> VerifiedSdJwt:
+    """Steps 2.4 to 5 of RFC 9901, section 7.1, once the Issuer-signed *jwt* is verified.
 
     Raises:
         WrongDigest: the Disclosures and the signed digests do not fit.
@@ -157,24 +156,24 @@ def process(
     Specification: RFC 9901, section 7.1; PROFILE F-SD-07, F-SD-08.
     """
     # 2.4 The hash algorithm is known and strong.
-    algorithm = payload.get("_sd_alg", DEFAULT_HASH)
+    algorithm = jwt.claims.get("_sd_alg", DEFAULT_HASH)
     if not isinstance(algorithm, str) or algorithm not in HASHES:
         raise WrongDigest("SD-JWT: the hash algorithm is not accepted")
     # 3.1 The digest of each Disclosure, over its text.
     texts, hashed = sd_jwt.disclosures, HASHES[algorithm]
-    digests = b64url_encode_all([hashed(each.encode()).digest() for each in texts])
+    digests = b64url_ascii([hashed(each.encode()).digest() for each in texts])
     contents = parse_json_all(texts, max_bytes=MAX_BYTES)
-    reader = _Reader(dict(zip(digests, zip(texts, contents, strict=True), strict=True)))
+    found = zip(digests, texts, contents, strict=True)
+    reader = _Reader({each.decode(): (text, content) for each, text, content in found})
     # 3.2, 3.3 Find the embedded digests and put the disclosed values where they stand, recursively;
     # 4. a digest that occurs twice is refused on the way; 3.5, 3.6 leave out `_sd` and `_sd_alg`.
-    in_place = reader.object(payload, (), 0)
-    in_place.pop("_sd_alg", None)
+    in_place = reader.payload(jwt)
     # 5. Every Disclosure was referenced, once.
     if len(reader.found) != len(texts):
         raise WrongDigest("SD-JWT: a Disclosure has no digest in the payload, or is there twice")
     # 3.4 Hidden array elements are removed.
     claims = _without_hidden(in_place) if reader.hidden else in_place
-    return VerifiedSdJwt(sd_jwt, header, claims, in_place, tuple(reader.found), algorithm)
+    return VerifiedSdJwt(sd_jwt, jwt.header, claims, in_place, tuple(reader.found), algorithm)
 
 
 def _uses_reserved(value: Any) -> bool:
@@ -199,6 +198,16 @@ class _Reader:
         self.seen: set[str] = set()
         self.hidden = False
 
+    def payload(self, jwt: Jwt | CertifiedJwt) -> dict[str, JsonValue]:
+        claims, signed = dict(jwt.claims), jwt.payload
+        own = claims.pop("_sd_alg", None) is not None
+        # The usual case, told by the text: no digest below the top, so nothing to look for there.
+        if signed.count(b'"_sd') == own + ("_sd" in claims) and not (
+            b'"..."' in signed or b"\\" in signed
+        ):
+            return self.claims(claims, (), 0)
+        return self.object(claims, (), 0)
+
     def object(
         self, source: Mapping[str, JsonValue], path: ConcretePath, depth: int
     ) -> dict[str, JsonValue]:
@@ -206,8 +215,13 @@ class _Reader:
         for name, value in source.items():
             if type(value) in _CONTAINERS and name != "_sd" and _uses_reserved(value):
                 result[name] = self.value(value, (*path, name), depth)
-        if HIDDEN in result or ("_sd_alg" in result and (path or depth)):
+        if HIDDEN in result or "_sd_alg" in result:
             raise WrongDigest("SD-JWT: a reserved name is used as a claim")
+        return self.claims(result, path, depth)
+
+    def claims(
+        self, result: dict[str, JsonValue], path: ConcretePath, depth: int
+    ) -> dict[str, JsonValue]:
         if "_sd" in result:
             for each in self.disclosed(result.pop("_sd"), depth):
                 text, parts = self.by_digest[each]
@@ -257,8 +271,12 @@ class _Reader:
 
     def disclosed(self, digests: Any, depth: int) -> list[str]:
         """Those of *digests* that a Disclosure has; all of them are met for the first time."""
-        if type(digests) is not list or not {*map(type, digests)} <= {str}:
-            raise WrongDigest("SD-JWT: _sd is not an array of strings, or ... not a string")
+        try:
+            "".join(digests)  # the shortest way to learn that all are strings
+        except TypeError as error:
+            raise WrongDigest("SD-JWT: an embedded digest is not a string") from error
+        if type(digests) is not list:
+            raise WrongDigest("SD-JWT: _sd is not an array")
         met = set(digests)
         if len(met) != len(digests) or not met.isdisjoint(self.seen):
             raise WrongDigest("SD-JWT: a digest occurs twice")
@@ -341,22 +359,24 @@ def issue(
 
     Specification: RFC 9901, sections 4.1, 4.2 and 4.2.6; PROFILE F-SD-02 to F-SD-06.
     """
-    for path in conceal:
-        if len(path) != 1 or path[0] not in claims:
-            select(dict(claims), path)
+    plan, deep = _plan(tuple(conceal))
+    if not plan.concealed <= claims.keys():
+        raise InvalidInput("SD-JWT: a claim to conceal is not there")
+    for path in deep:
+        select(dict(claims), path)
     writer = _Writer(decoys, random_bytes)
-    payload = writer.object(claims, _plan(tuple(conceal)))
+    payload = writer.object(claims, plan)
     if writer.disclosures:
         payload["_sd_alg"] = DEFAULT_HASH
     jwt = jws.sign_jwt(payload, typ=typ, signer=signer, header=header)
-    return "~".join((jwt, *writer.disclosures, ""))
+    return b"~".join((jwt.encode(), *writer.disclosures, b"")).decode()
 
 
 @dataclass(slots=True)
 class _Node:
-    """What is concealed at and below one place; the key None stands for every element."""
+    """Names or indexes that are concealed at one place, and below it; None: every element."""
 
-    conceal: bool = False
+    concealed: set[str | int | None] = field(default_factory=set)
     below: dict[str | int | None, "_Node"] = field(default_factory=dict)
 
 
@@ -364,14 +384,15 @@ _NOTHING = _Node()
 
 
 @lru_cache(maxsize=1024)
-def _plan(paths: tuple[ClaimPath, ...]) -> _Node:
+def _plan(paths: tuple[ClaimPath, ...]) -> tuple[_Node, tuple[ClaimPath, ...]]:
+    """*paths* as a tree; and those that lead below the top."""
     root = _Node()
     for path in paths:
         node = root
-        for component in path:
+        for component in path[:-1]:
             node = node.below.setdefault(component, _Node())
-        node.conceal = True
-    return root
+        node.concealed.add(path[-1])
+    return root, tuple(each for each in paths if len(each) != 1)
 
 
 def _both(one: _Node | None, other: _Node | None) -> _Node:
@@ -379,7 +400,7 @@ def _both(one: _Node | None, other: _Node | None) -> _Node:
         return one or other or _NOTHING
     names = one.below.keys() | other.below.keys()
     return _Node(
-        one.conceal or other.conceal,
+        one.concealed | other.concealed,
         {name: _both(one.below.get(name), other.below.get(name)) for name in names},
     )
 
@@ -399,22 +420,21 @@ class _Writer:
     def __init__(self, decoys: int, random_bytes: RandomBytes) -> None:
         self.decoys = decoys
         self.random_bytes = random_bytes
-        self.disclosures: list[str] = []
+        self.disclosures: list[bytes] = []
         self.salts = _salts(random_bytes)
 
     def object(self, source: Mapping[str, JsonValue], node: _Node) -> dict[str, JsonValue]:
         if not _RESERVED.isdisjoint(source):
             raise InvalidInput("SD-JWT: a claim has a reserved name")
         result = dict(source)
-        concealed: list[list[JsonValue]] = []
         for name, value in source.items():
-            below = node.below.get(name, _NOTHING)
-            if type(value) in _CONTAINERS and (below.below or _uses_reserved(value)):
-                result[name] = self.value(value, below)
-            if below.conceal:
-                concealed.append([next(self.salts), name, result.pop(name)])
-        if concealed:
-            digests = self.disclose(concealed)
+            if type(value) in _CONTAINERS:
+                result[name] = self.value(value, node.below.get(name, _NOTHING))
+        parts: list[list[JsonValue]] = [
+            [next(self.salts), name, result.pop(name)] for name in source if name in node.concealed
+        ]
+        if parts:
+            digests = self.disclose(parts)
             digests += [b64url_encode(self.random_bytes(32)) for _ in range(self.decoys)]
             digests.sort()  # F-SD-05: the order tells nothing
             result["_sd"] = digests
@@ -423,19 +443,19 @@ class _Writer:
     def array(self, source: Sequence[JsonValue], node: _Node) -> list[JsonValue]:
         result: list[JsonValue] = []
         for at, plain in enumerate(source):
-            below = _both(node.below.get(at), node.below.get(None)) if node.below else _NOTHING
-            value = self.value(plain, below)
-            if below.conceal:
+            value = self.value(plain, _both(node.below.get(at), node.below.get(None)))
+            if not node.concealed.isdisjoint((at, None)):
                 value = {HIDDEN: self.disclose([[next(self.salts), value]])[0]}
             result.append(value)
         return result
 
     def value(self, value: Any, node: _Node) -> JsonValue:
-        if type(value) is dict:
-            return self.object(value, node)
-        return self.array(value, node) if type(value) in _CONTAINERS else value
+        if type(value) not in _CONTAINERS or (node is _NOTHING and not _uses_reserved(value)):
+            return value  # type: ignore[no-any-return]  # a JSON value is what the caller gave
+        return self.object(value, node) if type(value) is dict else self.array(value, node)
 
     def disclose(self, concealed: list[list[JsonValue]]) -> list[str]:
-        texts = b64url_encode_all([dump_json(each) for each in concealed])
+        texts = b64url_ascii([dump_json(each) for each in concealed])
         self.disclosures += texts
-        return b64url_encode_all([hashlib.sha256(each.encode()).digest() for each in texts])
+        digests = b64url_ascii([hashlib.sha256(each).digest() for each in texts])
+        return [each.decode() for each in digests]

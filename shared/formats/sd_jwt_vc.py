@@ -175,7 +175,7 @@ def verify(
         max_bytes=sd_jwt.MAX_BYTES,
     )
     # 3. Disclosures and digests.
-    verified = sd_jwt.process(parsed, header=jwt.header, payload=jwt.claims)
+    verified = sd_jwt.process(parsed, jwt)
     claims = verified.claims
     # 4. What controls validity stands in the clear (F-VC-02).
     if not NEVER_CONCEALED.isdisjoint([path[0] for path, _ in verified.disclosed]):

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -202,27 +202,33 @@ class TypeMetadata(_Model):
 
         Specification: SD-JWT VC, sections 9.3 and 9.4; PROFILE F-TM-08, I-116.
         """
-        concealed: list[ClaimPath] = []
-        for path, mandatory, withheld in self._rules:
-            if path[0] not in claims if len(path) == 1 else not _present(claims, path):
-                if mandatory:
-                    raise InvalidInput("type metadata: a mandatory claim is missing")
-            elif withheld:
-                concealed.append(path)
-        concealed.extend((name,) for name in claims if name not in self._mentioned)
+        mandatory, withheld, deep, mentioned = self._rules
+        names = claims.keys()
+        if not mandatory <= names:
+            raise InvalidInput("type metadata: a mandatory claim is missing")
+        concealed: list[ClaimPath] = [(name,) for name in withheld if name in names]
+        for rule in deep:
+            if _present(claims, rule.path):
+                if rule.sd != "never":
+                    concealed.append(rule.path)
+            elif rule.mandatory:
+                raise InvalidInput("type metadata: a mandatory claim is missing")
+        concealed += [(name,) for name in names if name not in mentioned]
         return tuple(concealed)
 
     @cached_property
-    def _rules(self) -> tuple[tuple[ClaimPath, bool, bool], ...]:
-        return tuple(
-            (each.path, each.mandatory, each.sd != "never")
-            for each in self.claims
-            if each.path[0] not in NEVER_CONCEALED
+    def _rules(
+        self,
+    ) -> tuple[frozenset[Any], tuple[Any, ...], tuple[ClaimMetadata, ...], frozenset[Any]]:
+        """Names that must be there, names that are withheld, rules below the top, all names."""
+        rules = [each for each in self.claims if each.path[0] not in NEVER_CONCEALED]
+        top = [each for each in rules if len(each.path) == 1]
+        return (
+            frozenset(each.path[0] for each in top if each.mandatory),
+            tuple(each.path[0] for each in top if each.sd != "never"),
+            tuple(each for each in rules if len(each.path) > 1),
+            NEVER_CONCEALED | {each.path[0] for each in rules},
         )
-
-    @cached_property
-    def _mentioned(self) -> frozenset[str | int | None]:
-        return NEVER_CONCEALED | {each.path[0] for each in self.claims}
 
 
 def _present(claims: Mapping[str, JsonValue], path: ClaimPath) -> bool:

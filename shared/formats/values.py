@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -56,8 +56,7 @@ class Session:
     nonce: str
 
 
-@dataclass(frozen=True, slots=True)
-class Validity:
+class Validity(NamedTuple):
     """From when to when a credential counts, already rounded (I-110, I-115)."""
 
     issued_at: datetime | None
@@ -176,8 +175,7 @@ class Received:
     chain: VerifiedChain
 
 
-@dataclass(frozen=True, slots=True)
-class Presented:
+class Presented(NamedTuple):
     """A presentation a verifier believes; its status, its query and its entitlement come next."""
 
     format: str

@@ -8,7 +8,6 @@ C-30, C-31, C-40.
 
 import base64
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
@@ -54,18 +53,21 @@ class UnverifiedJws(NamedTuple):
         return parse_json_object(self.payload, max_bytes=len(self.payload), max_string=max_string)
 
 
-@dataclass(frozen=True, slots=True)
-class Jwt:
+class Jwt(NamedTuple):
     """A JWT whose signature, `typ` and algorithm were verified. Its times and names were not."""
 
     header: Mapping[str, JsonValue]
     claims: dict[str, JsonValue]
+    payload: bytes
+    """*claims* as they were signed."""
 
 
-@dataclass(frozen=True, slots=True)
-class CertifiedJwt(Jwt):
-    """A JWT whose key came from a verified `x5c`."""
+class CertifiedJwt(NamedTuple):
+    """A JWT whose key came from a verified `x5c`; else as `Jwt`."""
 
+    header: Mapping[str, JsonValue]
+    claims: dict[str, JsonValue]
+    payload: bytes
     chain: VerifiedChain
 
 
@@ -172,7 +174,7 @@ def verify_jwt(
     jws = token if isinstance(token, UnverifiedJws) else parse_jws(token, max_bytes=max_bytes)
     _check_header(jws, typ, algorithms)
     key.verify(jws.signature, jws.signing_input)
-    return Jwt(jws.header, parse_json_object(jws.payload, max_bytes=len(jws.payload)))
+    return Jwt(jws.header, jws.unverified_claims(), jws.payload)
 
 
 def verify_x5c_jwt(
@@ -223,14 +225,15 @@ def verify_x5c_jwt(
     )
     # 3. The signature, by the leaf's key.
     chain.public.verify(jws.signature, jws.signing_input)
-    return CertifiedJwt(jws.header, jws.unverified_claims(max_string=max_string), chain)
+    claims = jws.unverified_claims(max_string=max_string)
+    return CertifiedJwt(jws.header, claims, jws.payload, chain)
 
 
 def _check_header(
     jws: UnverifiedJws, typ: str | Collection[str], algorithms: Collection[str]
 ) -> None:
     found = jws.header.get("typ")
-    if found != typ if isinstance(typ, str) else found not in typ:
+    if found != typ and (isinstance(typ, str) or found not in typ):
         raise BadSignature("JWS: another typ than expected")
     algorithm = jws.header["alg"]
     if algorithm not in algorithms or algorithm not in ALGORITHMS:

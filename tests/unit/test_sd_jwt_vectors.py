@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from shared.crypto.keys import PublicKey
+from shared.encoding import dump_json
 from shared.errors import BadSignature, WrongAudience, WrongNonce, WrongSdHash
 from shared.formats import kb_jwt, sd_jwt
 from shared.formats.sd_jwt import Disclosure, VerifiedSdJwt
+from shared.jose.jws import Jwt
 from tests.support.credentials import ES256
 from tests.support.vectors import vector_json, vector_text
 
@@ -175,7 +177,8 @@ def kb_issued_at(found: VerifiedSdJwt) -> datetime:
 def test_printed_payloads_withhold_everything_without_disclosures(example: str) -> None:
     """F-SD-07: RFC 9901, section 6 and appendix A: payloads with nothing disclosed."""
     payload = vector_json(f"{RFC}/{example}/sd_jwt_payload.json")
-    found = sd_jwt.process(sd_jwt.SdJwt("a.b.c", (), None), header={}, payload=payload)
+    jwt = Jwt({}, payload, dump_json(payload))
+    found = sd_jwt.process(sd_jwt.SdJwt("a.b.c", (), None), jwt)
     assert found.disclosed == ()
     assert "_sd" not in str(found.claims)
 
