@@ -20,11 +20,11 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import SecretStr
 
 from shared.crypto.software import SoftwareKey
+from shared.encoding import b64url_decode
 from shared.errors import NotFound, Unavailable
 from shared.formats import kb_jwt, sd_jwt_vc, status_list
 from shared.formats.status_list import StatusList, StatusReference
 from shared.formats.values import Session
-from shared.jose import jws
 from shared.oid4vp import invocation, request, response
 from shared.oid4vp.request import VerifiedRequest
 from shared.runtime.database import Database
@@ -390,12 +390,8 @@ class HolderWallet:
         holder: SoftwareKey | None = None,
         shown_other: str | None = None,
     ) -> str:
-        from shared.formats import sd_jwt
-
-        parsed = sd_jwt.parse(credential)
-        payload = jws.parse_jws(parsed.issuer_jwt, max_bytes=100_000).unverified_claims()
-        verified = sd_jwt.process(parsed, header={}, payload=payload)
-        presented = sd_jwt.present(verified, paths=paths)
+        jwt, *disclosures, _ = credential.split("~")
+        presented = "~".join((jwt, *(each for each in disclosures if self._shows(each, paths)), ""))
         session = session or Session(asked.request.client_id.full, asked.request.nonce)
         return presented + kb_jwt.make(
             shown_other or presented,
@@ -403,6 +399,17 @@ class HolderWallet:
             audience=session.audience,
             nonce=session.nonce,
             now=now or self.world.clock(),
+        )
+
+    def _shows(self, disclosure: str, paths: Sequence[tuple[Any, ...]]) -> bool:
+        """Whether one of *paths* leads through or to *disclosure*; names are unique here."""
+        _, *named, value = json.loads(b64url_decode(disclosure))
+        if named:
+            return any(named[0] in path for path in paths)
+        elements = self.claims["nationalities"]
+        return any(
+            path[0] == "nationalities" and (len(path) == 1 or elements[path[1]] == value)
+            for path in paths
         )
 
     def encrypt(
