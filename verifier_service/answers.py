@@ -1,10 +1,10 @@
-"""What `/api/v1` answers about transactions: closed models, so that OpenAPI says all of it."""
+"""What `/api/v1` takes and answers: closed models, so that OpenAPI says all of it."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from .queries import Flow, Shown, Text
+from .queries import DataFile, Flow, Shown, Text
 from .transactions import State
 from .verdicts import Verdict
 
@@ -13,6 +13,16 @@ class Answer(BaseModel):
     """Frozen, and nothing beyond its members."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StartRequest(DataFile):
+    """What the asker says. `return_url` is where the browser comes back to (same device)."""
+
+    query: str = Field(max_length=64)
+    flow: Flow = "cross_device"
+    return_url: str | None = Field(default=None, max_length=2000)
+    wallet_endpoint: str | None = Field(default=None, max_length=2000)
+    request_uri_method: Literal["get", "post"] = "get"
 
 
 class Started(Answer):

@@ -12,8 +12,6 @@ from datetime import datetime
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field
-
 from shared.crypto.software import SoftwareKey
 from shared.encoding import b64url_encode
 from shared.errors import Conflict, Forbidden, InvalidInput, NotFound, ProtocolError
@@ -22,9 +20,8 @@ from shared.oauth.encryption import EncryptionKey
 from shared.oid4vp import invocation, request
 from shared.runtime.client_credentials import ApiCaller
 
-from .answers import Started
+from .answers import Started, StartRequest
 from .context import Verifier
-from .queries import DataFile, Flow
 from .secrets import Names, derive, draw, result_key, secret_hash
 from .tenants import Tenant
 from .transactions import (
@@ -69,16 +66,6 @@ class Gone(ProtocolError):
 
     status = 410
     public = "This request has expired or was already answered."
-
-
-class StartRequest(DataFile):
-    """What the asker says. `return_url` is where the browser comes back to (same device)."""
-
-    query: str = Field(max_length=64)
-    flow: Flow = "cross_device"
-    return_url: str | None = Field(default=None, max_length=2000)
-    wallet_endpoint: str | None = Field(default=None, max_length=2000)
-    request_uri_method: Literal["get", "post"] = "get"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,16 @@ from shared.errors import InvalidInput
 from shared.runtime.calls import Call
 from shared.runtime.routes import ApiRouter, hot_api_router
 
-from ..answers import Queries, QueryAnswer, Return, Started, TransactionAnswer
+from ..answers import (
+    Queries,
+    QueryAnswer,
+    Return,
+    Started,
+    StartRequest,
+    TransactionAnswer,
+)
 from ..context import Verifier
-from ..requesting import StartRequest, start
+from ..requesting import start
 from ..results import Content, delete, read, release
 from .asking import asker, caller
 
