@@ -51,7 +51,7 @@ class PublicKey:
         x, y = jwk.get("x"), jwk.get("y")
         if not isinstance(x, str) or not isinstance(y, str):
             raise InvalidInput("JWK: coordinates missing")
-        return cls.from_coordinates(b64url_decode(x), b64url_decode(y))
+        return _from_text(x, y)
 
     @classmethod
     def from_coordinates(cls, x: bytes, y: bytes) -> "PublicKey":
@@ -99,6 +99,11 @@ class PublicKey:
             _on_curve(self.x, self.y).verify(signature_to_der(signature), data, _ES256)
         except InvalidSignature as error:
             raise BadSignature("signature: does not verify") from error
+
+
+@lru_cache(maxsize=4096)
+def _from_text(x: str, y: str) -> PublicKey:
+    return PublicKey.from_coordinates(b64url_decode(x), b64url_decode(y))
 
 
 def signature_to_der(signature: bytes) -> bytes:

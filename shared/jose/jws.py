@@ -174,7 +174,8 @@ def verify_jwt(
     jws = token if isinstance(token, UnverifiedJws) else parse_jws(token, max_bytes=max_bytes)
     _check_header(jws, typ, algorithms)
     key.verify(jws.signature, jws.signing_input)
-    return Jwt(jws.header, jws.unverified_claims(), jws.payload)
+    payload = jws.payload
+    return Jwt(jws.header, parse_json_object(payload, max_bytes=len(payload)), payload)
 
 
 def verify_x5c_jwt(
