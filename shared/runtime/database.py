@@ -39,7 +39,7 @@ log = get_log(__name__)
 
 T = TypeVar("T")
 _BUSY_SECONDS = 5
-_POOL_SIZE = 16
+_POOL_SIZE = 8  # of each kind: a process has 16 connections to a database at most
 
 _NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -166,6 +166,7 @@ class Database:
         )
         self.engine = _engine(parsed)
         self._idle: list[Any] = []  # connections for `run`, the warmest last
+        self._slots = threading.BoundedSemaphore(_POOL_SIZE)  # of them, in use at once
         self._driver_error: Any = self.engine.dialect.loaded_dbapi.Error
         # SQLite has one writer; threads of one process queue here instead of polling the file.
         self._writer = threading.Lock() if self.dialect == "sqlite" else nullcontext()
@@ -184,6 +185,14 @@ class Database:
 
     def run(self, sql: str, parameters: Any, *, read: Callable[[Any], T], writing: bool) -> T:
         """What *read* makes of the driver's cursor, for one statement; see `prepared.py`."""
+        if not self._slots.acquire(timeout=_BUSY_SECONDS):
+            raise Unavailable("database: no connection is free")
+        try:
+            return self._run(sql, parameters, read=read, writing=writing)
+        finally:
+            self._slots.release()
+
+    def _run(self, sql: str, parameters: Any, *, read: Callable[[Any], T], writing: bool) -> T:
         try:
             driver = self._idle.pop()
         except IndexError:
@@ -199,10 +208,7 @@ class Database:
         except BaseException:
             driver.close()
             raise
-        if len(self._idle) < _POOL_SIZE:
-            self._idle.append(driver)
-        else:
-            driver.close()
+        self._idle.append(driver)
         return found
 
     def _connect(self) -> Any:
