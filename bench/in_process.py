@@ -28,12 +28,12 @@ from shared.formats import credential, kb_jwt, type_metadata
 from shared.formats.credential import Held, Session, Trusted
 from shared.formats.index_permutation import IndexPermutation
 from shared.formats.status_list import (
-    Status,
     StatusList,
     StatusReference,
     sign_token,
     verify_token,
 )
+from shared.formats.status_states import Status
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 ES256 = frozenset({"ES256"})

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from shared.encoding import JsonValue, dump_json
 from shared.errors import Conflict, InvalidInput, NotFound
-from shared.formats.status_list import Status, allowed_moves
+from shared.formats.status_states import Status, allowed_moves
 from shared.runtime.client_credentials import ApiCaller
 from shared.runtime.database import once
 from shared.runtime.idempotency import Stored, idempotent

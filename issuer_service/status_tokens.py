@@ -19,7 +19,8 @@ from sqlalchemy import bindparam, select, update
 from shared.crypto.keys import Signer
 from shared.encoding import RandomBytes
 from shared.errors import NotFound
-from shared.formats.status_list import Status, StatusList, sign_token
+from shared.formats.status_list import StatusList, sign_token
+from shared.formats.status_states import Status
 from shared.runtime.database import Database, once
 
 from .indexes import RESERVED, Indexes

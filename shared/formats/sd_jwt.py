@@ -8,9 +8,8 @@ Specification: RFC 9901, sections 4 and 7; PROFILE F-SD-01 to F-SD-09, C-02, S-2
 
 import hashlib
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..crypto.keys import PublicKey, Signer
@@ -20,7 +19,6 @@ from ..encoding import (
     b64url_ascii,
     b64url_decode,
     b64url_encode,
-    dump_json,
     parse_json,
     parse_json_all,
 )
@@ -28,14 +26,13 @@ from ..errors import InvalidInput, WrongDigest
 from ..jose import jws
 from ..jose.jws import CertifiedJwt, Jwt
 from .claims_path import HIDDEN, ClaimPath, ConcretePath, select
+from .concealing import CONTAINERS, RESERVED, concealed, uses_reserved
 
 MAX_BYTES = 512 * 1024
 MAX_DISCLOSURES = 500  # S-21
 MAX_RECURSION = 8  # S-21
 DEFAULT_HASH = "sha-256"
 HASHES = {"sha-256": hashlib.sha256, "sha-384": hashlib.sha384, "sha-512": hashlib.sha512}  # C-02
-_RESERVED = frozenset({"_sd", "_sd_alg", HIDDEN})
-_CONTAINERS = frozenset({dict, list, tuple})
 
 
 def digest(text: str, algorithm: str = DEFAULT_HASH) -> str:
@@ -176,17 +173,6 @@ def process(sd_jwt: SdJwt, jwt: Jwt | CertifiedJwt) -> VerifiedSdJwt:
     return VerifiedSdJwt(sd_jwt, jwt.header, claims, in_place, tuple(reader.found), algorithm)
 
 
-def _uses_reserved(value: Any) -> bool:
-    """Whether a digest stands anywhere in *value*; most values are plain and stay as they are."""
-    if type(value) is dict:
-        if not _RESERVED.isdisjoint(value):
-            return True
-        value = value.values()
-    if _CONTAINERS.isdisjoint(map(type, value)):
-        return False
-    return any(_uses_reserved(each) for each in value if type(each) in _CONTAINERS)
-
-
 class _Reader:
     """Puts Disclosures where their digests stand (RFC 9901, section 7.1, step 3)."""
 
@@ -213,7 +199,7 @@ class _Reader:
     ) -> dict[str, JsonValue]:
         result = dict(source)
         for name, value in source.items():
-            if type(value) in _CONTAINERS and name != "_sd" and _uses_reserved(value):
+            if type(value) in CONTAINERS and name != "_sd" and uses_reserved(value):
                 result[name] = self.value(value, (*path, name), depth)
         if HIDDEN in result or "_sd_alg" in result:
             raise WrongDigest("SD-JWT: a reserved name is used as a claim")
@@ -230,10 +216,10 @@ class _Reader:
                 salt, name, value = parts
                 if type(salt) is not str or type(name) is not str:
                     raise WrongDigest("SD-JWT: salt or claim name is not a string")
-                if name in result or name in _RESERVED:
+                if name in result or name in RESERVED:
                     raise WrongDigest("SD-JWT: a disclosed claim is reserved or already there")
                 self.found.append(((*path, name), text))
-                if type(value) in _CONTAINERS and _uses_reserved(value):
+                if type(value) in CONTAINERS and uses_reserved(value):
                     value = self.value(value, (*path, name), depth + 1)
                 result[name] = value
         return result
@@ -359,103 +345,8 @@ def issue(
 
     Specification: RFC 9901, sections 4.1, 4.2 and 4.2.6; PROFILE F-SD-02 to F-SD-06.
     """
-    plan, deep = _plan(tuple(conceal))
-    if not plan.concealed <= claims.keys():
-        raise InvalidInput("SD-JWT: a claim to conceal is not there")
-    for path in deep:
-        select(dict(claims), path)
-    writer = _Writer(decoys, random_bytes)
-    payload = writer.object(claims, plan)
-    if writer.disclosures:
+    payload, disclosures = concealed(claims, tuple(conceal), decoys, random_bytes)
+    if disclosures:
         payload["_sd_alg"] = DEFAULT_HASH
     jwt = jws.sign_jwt(payload, typ=typ, signer=signer, header=header)
-    return b"~".join((jwt.encode(), *writer.disclosures, b"")).decode()
-
-
-@dataclass(slots=True)
-class _Node:
-    """Names or indexes that are concealed at one place, and below it; None: every element."""
-
-    concealed: set[str | int | None] = field(default_factory=set)
-    below: dict[str | int | None, "_Node"] = field(default_factory=dict)
-
-
-_NOTHING = _Node()
-
-
-@lru_cache(maxsize=1024)
-def _plan(paths: tuple[ClaimPath, ...]) -> tuple[_Node, tuple[ClaimPath, ...]]:
-    """*paths* as a tree; and those that lead below the top."""
-    root = _Node()
-    for path in paths:
-        node = root
-        for component in path[:-1]:
-            node = node.below.setdefault(component, _Node())
-        node.concealed.add(path[-1])
-    return root, tuple(each for each in paths if len(each) != 1)
-
-
-def _both(one: _Node | None, other: _Node | None) -> _Node:
-    if one is None or other is None:
-        return one or other or _NOTHING
-    names = one.below.keys() | other.below.keys()
-    return _Node(
-        one.concealed | other.concealed,
-        {name: _both(one.below.get(name), other.below.get(name)) for name in names},
-    )
-
-
-def _salts(random_bytes: RandomBytes) -> Iterator[str]:
-    """24 characters of 144 fresh random bits each (F-SD-04), drawn for several claims at a time."""
-    while True:
-        drawn = b64url_encode(random_bytes(18 * 12))
-        yield from [drawn[at : at + 24] for at in range(0, len(drawn), 24)]
-
-
-class _Writer:
-    """Takes claims out of a payload and leaves their digests."""
-
-    __slots__ = ("decoys", "disclosures", "random_bytes", "salts")
-
-    def __init__(self, decoys: int, random_bytes: RandomBytes) -> None:
-        self.decoys = decoys
-        self.random_bytes = random_bytes
-        self.disclosures: list[bytes] = []
-        self.salts = _salts(random_bytes)
-
-    def object(self, source: Mapping[str, JsonValue], node: _Node) -> dict[str, JsonValue]:
-        if not _RESERVED.isdisjoint(source):
-            raise InvalidInput("SD-JWT: a claim has a reserved name")
-        result = dict(source)
-        for name, value in source.items():
-            if type(value) in _CONTAINERS:
-                result[name] = self.value(value, node.below.get(name, _NOTHING))
-        parts: list[list[JsonValue]] = [
-            [next(self.salts), name, result.pop(name)] for name in source if name in node.concealed
-        ]
-        if parts:
-            digests = self.disclose(parts)
-            digests += [b64url_encode(self.random_bytes(32)) for _ in range(self.decoys)]
-            digests.sort()  # F-SD-05: the order tells nothing
-            result["_sd"] = digests
-        return result
-
-    def array(self, source: Sequence[JsonValue], node: _Node) -> list[JsonValue]:
-        result: list[JsonValue] = []
-        for at, plain in enumerate(source):
-            value = self.value(plain, _both(node.below.get(at), node.below.get(None)))
-            if not node.concealed.isdisjoint((at, None)):
-                value = {HIDDEN: self.disclose([[next(self.salts), value]])[0]}
-            result.append(value)
-        return result
-
-    def value(self, value: Any, node: _Node) -> JsonValue:
-        if type(value) not in _CONTAINERS or (node is _NOTHING and not _uses_reserved(value)):
-            return value  # type: ignore[no-any-return]  # a JSON value is what the caller gave
-        return self.object(value, node) if type(value) is dict else self.array(value, node)
-
-    def disclose(self, concealed: list[list[JsonValue]]) -> list[str]:
-        texts = b64url_ascii([dump_json(each) for each in concealed])
-        self.disclosures += texts
-        digests = b64url_ascii([hashlib.sha256(each).digest() for each in texts])
-        return [each.decode() for each in digests]
+    return b"~".join((jwt.encode(), *disclosures, b"")).decode()

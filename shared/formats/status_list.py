@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import IntEnum
 from typing import ClassVar
 
 import deflate
@@ -26,7 +25,6 @@ from ..encoding import (
     to_numeric_date,
 )
 from ..errors import (
-    Conflict,
     InvalidInput,
     Revoked,
     StatusUnavailable,
@@ -34,6 +32,7 @@ from ..errors import (
     VerificationError,
 )
 from ..jose import jws
+from .status_states import Status
 
 TYP = "statuslist+jwt"
 MEDIA_TYPE = "application/statuslist+jwt"
@@ -44,44 +43,6 @@ MAX_URI = 2048
 LEEWAY = timedelta(seconds=30)  # C-40
 _THOROUGH = 256 * 1024  # bytes of list up to which the best compression takes under 0.1 s
 _SHIFTS = {1: 3, 2: 2, 4: 1, 8: 0}  # bits -> entries in a byte, as a power of two
-
-
-class Status(IntEnum):
-    """Registered values (section 7.1; ST-04); others are application specific or reserved."""
-
-    VALID = 0
-    INVALID = 1
-    SUSPENDED = 2
-
-
-class StatusMoveRefused(Conflict):
-    """The status cannot become that; `allowed` says what it can become."""
-
-    public = "The credential's status does not allow that."
-
-    def __init__(self, current: Status, allowed: Collection[Status]) -> None:
-        super().__init__(f"status: {current.name} cannot become that")
-        self.allowed: tuple[Status, ...] = tuple(sorted(allowed))
-
-
-def allowed_moves(current: Status, *, suspendable: bool) -> frozenset[Status]:
-    """What *current* may become; INVALID is final (ST-04, I-113).
-
-    Args:
-        current: the status now.
-        suspendable: whether the credential type knows suspension (two bits; never the PID, E-01).
-    """
-    if current is Status.INVALID:
-        return frozenset()
-    every = {Status.VALID, Status.INVALID, Status.SUSPENDED} - {current}
-    return frozenset(every if suspendable else every - {Status.SUSPENDED})
-
-
-def check_move(current: Status, target: Status, *, suspendable: bool) -> None:
-    """Raise StatusMoveRefused, which names the allowed moves, unless *target* is one of them."""
-    allowed = allowed_moves(current, suspendable=suspendable)
-    if target not in allowed:
-        raise StatusMoveRefused(current, allowed)
 
 
 @dataclass(frozen=True, slots=True)

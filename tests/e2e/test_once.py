@@ -12,7 +12,7 @@ import pytest
 
 from shared.crypto.software import SoftwareKey
 from shared.demo.phone import Phone
-from shared.formats.status_list import Status
+from shared.formats.status_states import Status
 
 from .world import (
     Answer,

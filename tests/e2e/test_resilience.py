@@ -16,7 +16,8 @@ import pytest
 from shared.crypto.software import SoftwareKey
 from shared.demo import agencies
 from shared.demo.phone import Refused
-from shared.formats.status_list import Status, StatusReference
+from shared.formats.status_list import StatusReference
+from shared.formats.status_states import Status
 
 from .world import SERVICES, AskedByHand, HandWallet, World, eventually, send, status_of
 

@@ -16,7 +16,8 @@ from shared.encoding import b64url_encode, to_numeric_date
 from shared.errors import ExpectedError
 from shared.formats import kb_jwt, sd_jwt
 from shared.formats.claims_path import ClaimPath
-from shared.formats.status_list import Status, StatusList, sign_token
+from shared.formats.status_list import StatusList, sign_token
+from shared.formats.status_states import Status
 from tests.support.certificates import Authority, Profile
 from tests.support.clock import NOW
 from tests.support.credentials import CLAIMS, ES256, SESSION, VCT, disclosure

@@ -9,7 +9,8 @@ import pytest
 
 from issuer_service.status_tokens import ListBuilder
 from shared.encoding import from_numeric_date
-from shared.formats.status_list import Status, StatusList
+from shared.formats.status_list import StatusList
+from shared.formats.status_states import Status
 from shared.jose import jws
 from tests.support.clock import CountingBytes
 from tests.support.issuer import IssuerWorld, Wallet, sample_register

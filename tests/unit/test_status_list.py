@@ -21,14 +21,10 @@ from shared.errors import (
 from shared.formats.status_list import (
     DEFAULT_SIZE,
     IndexOutOfRange,
-    Status,
     StatusList,
-    StatusMoveRefused,
     StatusReference,
     VerifiedStatusList,
     aggregation,
-    allowed_moves,
-    check_move,
     expand,
     fresh_until,
     parse_aggregation,
@@ -36,6 +32,12 @@ from shared.formats.status_list import (
     status_reference,
     usable_for,
     verify_token,
+)
+from shared.formats.status_states import (
+    Status,
+    StatusMoveRefused,
+    allowed_moves,
+    check_move,
 )
 from shared.jose import jws
 from tests.support.certificates import Authority
