@@ -58,7 +58,7 @@ def test_a_transaction_commits_at_its_end(database: Database) -> None:
 
 
 def test_what_is_raised_in_a_transaction_undoes_all_of_it(database: Database) -> None:
-    with pytest.raises(ZeroDivisionError), database.transaction() as connection:  # noqa: PT012  # the second statement is the one
+    with pytest.raises(ZeroDivisionError), database.transaction() as connection:
         connection.execute(insert(codes), {"code": "a"})
         raise ZeroDivisionError
     assert _codes(database) == []
@@ -68,7 +68,7 @@ def test_what_is_raised_in_a_transaction_undoes_all_of_it(database: Database) ->
 def test_a_broken_rule_is_not_the_weather(database: Database) -> None:
     """IntegrityError is a bug or the act's business; it undoes the transaction."""
     _add(database, "a")
-    with pytest.raises(IntegrityError), database.transaction() as connection:  # noqa: PT012  # the second statement is the one
+    with pytest.raises(IntegrityError), database.transaction() as connection:
         connection.execute(insert(codes), {"code": "b"})
         connection.execute(insert(codes), {"code": "a"})
     assert _codes(database) == ["a"]
@@ -179,7 +179,7 @@ def test_a_held_lock_of_another_process_makes_it_unavailable(
     try:
         with database.transaction() as holder:
             holder.execute(update(codes).values(used=1))
-            with pytest.raises(Unavailable), other.transaction() as connection:  # noqa: PT012  # the second statement is the one
+            with pytest.raises(Unavailable), other.transaction() as connection:
                 if other.dialect == "postgresql":
                     connection.exec_driver_sql("SET LOCAL lock_timeout = '200ms'")
                 connection.execute(update(codes).values(used=2))
@@ -238,7 +238,7 @@ def test_a_connection_lost_inside_a_transaction_is_unavailable(postgresql: Postg
     database = Database(url)
     with database.transaction() as connection:
         metadata.create_all(connection)
-    with pytest.raises(Unavailable), database.transaction() as connection:  # noqa: PT012  # the second statement is the one
+    with pytest.raises(Unavailable), database.transaction() as connection:
         connection.execute(insert(codes), {"code": "lost"})
         postgresql.disconnect_everybody(url)
         connection.execute(insert(codes), {"code": "more"})
