@@ -299,6 +299,12 @@ REFUSED: dict[str, Callable[[], str]] = {
     "a claim's Disclosure for an element (step 3.3.3.1)": lambda: signed(
         {"list": [{"...": digest(ONE)}]}, ONE
     ),
+    "a claim name that is a number (section 4.2.1)": lambda: signed(
+        {"_sd": [digest(disclosure("salt", 1, "a"))]}, disclosure("salt", 1, "a")
+    ),
+    "a digest nested where escapes hide it": lambda: compact(
+        jws.sign_jwt({"deep": {"_sd": ["decoy"] * 2}, "text": "\\"}, typ=TYP, signer=KEY)
+    ),
     "a claim name already there (step 3.3.2.3)": lambda: signed(
         {"a": 0, "_sd": [digest(ONE)]}, ONE
     ),
