@@ -206,27 +206,28 @@ class TypeMetadata(_Model):
         names = claims.keys()
         if not mandatory <= names:
             raise InvalidInput("type metadata: a mandatory claim is missing")
-        concealed: list[ClaimPath] = [(name,) for name in withheld if name in names]
+        concealed: list[ClaimPath] = [each for each in withheld if each[0] in names]
         for rule in deep:
             if _present(claims, rule.path):
                 if rule.sd != "never":
                     concealed.append(rule.path)
             elif rule.mandatory:
                 raise InvalidInput("type metadata: a mandatory claim is missing")
-        concealed += [(name,) for name in names if name not in mentioned]
+        if not names <= mentioned:
+            concealed += [(name,) for name in names if name not in mentioned]
         return tuple(concealed)
 
     @cached_property
     def _rules(
         self,
-    ) -> tuple[frozenset[Any], tuple[Any, ...], tuple[ClaimMetadata, ...], frozenset[Any]]:
-        """Names that must be there, names that are withheld, rules below the top, all names."""
+    ) -> tuple[frozenset[Any], list[ClaimPath], list[ClaimMetadata], frozenset[Any]]:
+        """Names that must be there, paths of those withheld, rules below the top, all names."""
         rules = [each for each in self.claims if each.path[0] not in NEVER_CONCEALED]
         top = [each for each in rules if len(each.path) == 1]
         return (
             frozenset(each.path[0] for each in top if each.mandatory),
-            tuple(each.path[0] for each in top if each.sd != "never"),
-            tuple(each for each in rules if len(each.path) > 1),
+            [each.path for each in top if each.sd != "never"],
+            [each for each in rules if len(each.path) > 1],
             NEVER_CONCEALED | {each.path[0] for each in rules},
         )
 
