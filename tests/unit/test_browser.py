@@ -43,17 +43,19 @@ def test_a_root_opens_for_its_unlocker_wallet_and_purpose_only() -> None:
     body = keys.body(roots, wallet="wal_1", unlocker="unl_1")
     wrap = b64url_decode(body["act_wrap"])
     place = {"wallet": "wal_1", "unlocker": "unl_1", "purpose": "act"}
-    assert browser.open_root(keys.act, wrap, **place) == roots.act
+    known = {"k_read": roots.read}
+    assert browser.open_root(keys.act, wrap, **place, **known) == roots.act
     other = UnlockerKeys.of_passkey((b"1" * 32, b"3" * 32))
     for private, changed in (
-        (keys.read, place),
-        (other.act, place),
-        (keys.act, {**place, "wallet": "wal_2"}),
-        (keys.act, {**place, "unlocker": "unl_2"}),
-        (keys.act, {**place, "purpose": "read"}),
+        (keys.read, {}),
+        (other.act, {}),
+        (keys.act, {"wallet": "wal_2"}),
+        (keys.act, {"unlocker": "unl_2"}),
+        (keys.act, {"purpose": "read"}),
+        (keys.act, {"k_read": b"x" * 32}),  # whoever sealed it must have known the other root
     ):
         with pytest.raises(VerificationError):
-            browser.open_root(private, wrap, **changed)
+            browser.open_root(private, wrap, **{**place, **known, **changed})
 
 
 def test_lookup_and_keys_of_a_code_have_nothing_in_common() -> None:
