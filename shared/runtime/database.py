@@ -155,6 +155,24 @@ def _state(error: BaseException | None) -> str:
     return str(getattr(error, "sqlstate", None) or type(error).__name__)
 
 
+class _Turn:
+    """To write: one thread after the other, and who would wait too long is told so.
+
+    Else a file that another program has locked would keep them waiting one after the other, and
+    with all threads of the process whoever only wants to read.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=_BUSY_SECONDS):
+            raise Unavailable("database: too many wait to write")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class Database:
     """A pool of connections. One for each process; made before threads, closed at the end."""
 
@@ -169,7 +187,7 @@ class Database:
         self._slots = threading.BoundedSemaphore(_POOL_SIZE)  # of them, in use at once
         self._driver_error: Any = self.engine.dialect.loaded_dbapi.Error
         # SQLite has one writer; threads of one process queue here instead of polling the file.
-        self._writer = threading.Lock() if self.dialect == "sqlite" else nullcontext()
+        self._writer = _Turn() if self.dialect == "sqlite" else nullcontext()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
