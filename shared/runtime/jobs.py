@@ -1,8 +1,9 @@
 """Work that any replica may take, one at a time: publishing, retention, clean-up (S-03).
 
 Each job is a row; who changes `leased_until` by a guarded UPDATE has it until then. A process that
-dies loses its lease by time. A job runs in the background thread of `serve`, must be safe to run
-twice, and gets the time at which it began.
+dies loses its lease by time. Times further ahead than any run writes them are those of a clock that
+was put right since, and count as past. A job runs in the background thread of `serve`, must be safe
+to run twice, and gets the time at which it began.
 """
 
 import threading
@@ -20,12 +21,20 @@ from .logs import get_log
 log = get_log(__name__)
 
 
+_SKEW = timedelta(minutes=1)  # between clocks of replicas
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     name: str
     every: timedelta
     lease: timedelta
     work: Callable[[datetime], None]
+
+    def times(self, now: datetime) -> dict[str, object]:
+        """What decides at *now* whether it is due and free."""
+        latest = now + max(self.every * 1.1, self.lease) + _SKEW
+        return {"job": self.name, "now": now, "latest": latest}
 
 
 class Jobs:
@@ -49,10 +58,20 @@ class Jobs:
         self._soon = threading.Event()
         self._stopping = False
         self._thread: threading.Thread | None = None
-        free = or_(table.c.leased_until.is_(None), table.c.leased_until <= bindparam("now"))
-        due = and_(table.c.next_run <= bindparam("now"), free)
-        self._select_due = select(table.c.name).where(due).order_by(table.c.next_run)
-        self._lease = update(table).where(table.c.name == bindparam("job"), due)
+        past = bindparam("now", type_=UtcDateTime())
+        never = bindparam("latest", type_=UtcDateTime())
+        free = or_(
+            table.c.leased_until.is_(None),
+            table.c.leased_until <= past,
+            table.c.leased_until > never,
+        )
+        due = and_(
+            table.c.name == bindparam("job"),
+            or_(table.c.next_run <= past, table.c.next_run > never),
+            free,
+        )
+        self._select_due = select(table.c.name).where(due)
+        self._lease = update(table).where(due)
         self._mine = update(table).where(
             table.c.name == bindparam("job"), table.c.holder == self._holder
         )
@@ -89,15 +108,19 @@ class Jobs:
         """Run every job that is due and free; how many ran here."""
         now = self._clock()
         with self._database.reading() as connection:
-            due = [row.name for row in connection.execute(self._select_due, {"now": now})]
-        return sum(self._run(self._jobs[name]) for name in due if name in self._jobs)
+            due = [
+                job
+                for job in self._jobs.values()
+                if connection.execute(self._select_due, job.times(now)).first()
+            ]
+        return sum(self._run(job) for job in due)
 
     def _run(self, job: _Job) -> bool:
         now = self._clock()
         end = now + job.lease
         taken = self._lease.values(next_run=end, leased_until=end, holder=self._holder)
         with self._database.single() as connection:
-            if not once(connection, taken, {"job": job.name, "now": now}):
+            if not once(connection, taken, job.times(now)):
                 return False
         begun: dict[str, datetime] = {}
         try:
