@@ -27,6 +27,9 @@ log = get_log(__name__)
 
 T = TypeVar("T")
 
+_CLOCK_STEP = timedelta(minutes=1)
+"""Fetched in the future: the clock was put back, and `refresh_at` means nothing any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document(Generic[T]):
@@ -50,6 +53,15 @@ class _Entry:
     renew: Callable[[], object]
     used_at: datetime
     verified: dict[Hashable, object] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Flight:
+    """Who fetches one URL; who waits for it goes by its failure instead of trying in turn."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    failed: int = 0
+    error: Unavailable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,7 @@ class DocumentCache:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
-        self._flights: dict[str, threading.Lock] = {}
+        self._flights: dict[str, _Flight] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -123,11 +135,19 @@ class DocumentCache:
             answer = self._fetcher.get(url, accept=accept, max_bytes=max_bytes, redirects=redirects)
             return answer.body, answer.content_type
 
-        with self._flight(url):
+        flight = self._flight(url)
+        failed = flight.failed
+        with flight.lock:
             now = self._clock()
             found = self._fresh(url, verified_for, now)
+            if found is None and flight.failed != failed:  # while this one waited
+                raise Unavailable("document: the fetch waited for has failed") from flight.error
             if found is None:
-                found = self._renew(url, verify, verified_for, fetch)
+                try:
+                    found = self._renew(url, verify, verified_for, fetch)
+                except Unavailable as error:
+                    flight.failed, flight.error = flight.failed + 1, error
+                    raise
             return cast("T", found.verified[verified_for])
 
     def _fresh(self, url: str, verified_for: Hashable, now: datetime) -> _Entry | None:
@@ -135,19 +155,21 @@ class DocumentCache:
             entry = self._entries.get(url)
             if entry is None or now >= entry.refresh_at or verified_for not in entry.verified:
                 return None
+            if now < entry.fetched_at - _CLOCK_STEP:
+                return None
             if entry.expires_at is not None and now >= entry.expires_at:
                 return None
             entry.used_at = now
             self._entries.move_to_end(url)
             return entry
 
-    def _flight(self, url: str) -> threading.Lock:
+    def _flight(self, url: str) -> _Flight:
         with self._lock:
             if len(self._flights) > 4 * self._bounds.max_entries:
                 self._flights = {
-                    each: lock for each, lock in self._flights.items() if lock.locked()
+                    each: found for each, found in self._flights.items() if found.lock.locked()
                 }
-            return self._flights.setdefault(url, threading.Lock())
+            return self._flights.setdefault(url, _Flight())
 
     def _renew(
         self,
@@ -160,7 +182,7 @@ class DocumentCache:
         now = self._clock()
         held = self._held(url)
         # 1. The bytes are fresh, only asked for with other expectations: verify, do not fetch.
-        if held is not None and now < held.refresh_at:
+        if held is not None and held.fetched_at - _CLOCK_STEP <= now < held.refresh_at:
             return self._verified(held, verify, verified_for, now)
         # 2. Another process has fetched it meanwhile, or it is from before a restart.
         stored = self._store.load(url) if self._store else None
@@ -169,7 +191,7 @@ class DocumentCache:
             loaded = self._enter(url, stored.body, stored.fetched_at, verify, verified_for, renew)
             if loaded is not None:
                 held = loaded
-                if now < loaded.refresh_at:
+                if loaded.fetched_at - _CLOCK_STEP <= now < loaded.refresh_at:
                     return loaded
         # 3. Fetch; while that fails, what is held is good until its end.
         try:
@@ -262,7 +284,7 @@ class DocumentCache:
         fetch: Callable[[], tuple[bytes, str]],
     ) -> Callable[[], object]:
         def renew() -> object:
-            with self._flight(url):
+            with self._flight(url).lock:
                 held = self._held(url)
                 if held is not None:
                     held.refresh_at = self._clock()
