@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.crypto.software import SoftwareKey
 from shared.encoding import JsonValue, b64url_encode, dump_json
-from shared.errors import Conflict, ExpectedError, InvalidInput, Unavailable
+from shared.errors import Conflict, ExpectedError, Unavailable
 from shared.oauth.messages import (
     PRE_AUTHORIZED_CODE,
     TokenResponse,
@@ -28,7 +28,7 @@ from .approving import Approved
 from .checking import check_received
 from .context import Wallet
 from .flows import Flow
-from .posting import MAX_ANSWER, error_of, post_with_dpop
+from .posting import MAX_ANSWER, AgencyUnclear, answer_of_agency, error_of, post_with_dpop
 from .signer import NewKey
 from .tables import issuances
 from .vault import OpenWallet
@@ -179,8 +179,9 @@ def _token(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
             flows.record(wallet, opened, issuances, flow, to=step, state=reset)
             raise CodeRefused("token: invalid_grant")
         _refused(wallet, opened, flow, answer)
-    message = TokenResponse.parse(answer.body, max_bytes=MAX_ANSWER)
-    message.check_bound()
+    with answer_of_agency():
+        message = TokenResponse.parse(answer.body, max_bytes=MAX_ANSWER)
+        message.check_bound()
     identifiers = {
         each.credential_configuration_id: each.credential_identifiers[0]
         for each in message.authorization_details or ()
@@ -207,13 +208,14 @@ def _request(
     now: datetime,
 ) -> dict[str, Any]:
     state, configuration = flow.state, part["configuration"]
-    answer = wallet.fetcher.post_bytes(
-        state["nonce_endpoint"], b"", content_type="application/json", accept="application/json",
-        max_bytes=MAX_ANSWER,
-    )  # fmt: skip
-    if answer.status != 200:
-        raise Unavailable("nonce endpoint: no nonce")
-    c_nonce = NonceResponse.parse(answer.body, max_bytes=MAX_ANSWER).c_nonce
+    with answer_of_agency():
+        answer = wallet.fetcher.post_bytes(
+            state["nonce_endpoint"], b"", content_type="application/json",
+            accept="application/json", max_bytes=MAX_ANSWER,
+        )  # fmt: skip
+        if answer.status != 200:
+            raise Unavailable("nonce endpoint: no nonce")
+        c_nonce = NonceResponse.parse(answer.body, max_bytes=MAX_ANSWER).c_nonce
     proofs = signer.prove(approved, keys, configuration=configuration, nonce=c_nonce, now=now)
     identifier = state["identifiers"].get(configuration)
     named: dict[str, JsonValue] = (
@@ -229,8 +231,9 @@ def _credentials(
     wallet: Wallet, opened: OpenWallet, flow: Flow, answer: Fetched
 ) -> CredentialResponse:
     try:
-        message = CredentialResponse.parse(answer.body, max_bytes=MAX_RESPONSE_BYTES)
-    except InvalidInput:
+        with answer_of_agency():
+            message = CredentialResponse.parse(answer.body, max_bytes=MAX_RESPONSE_BYTES)
+    except AgencyUnclear:
         _fail(wallet, opened, flow, "invalid_input")
         raise
     if message.credentials is None:
@@ -270,6 +273,8 @@ def _refused(wallet: Wallet, opened: OpenWallet, flow: Flow, answer: Fetched) ->
         raise Unavailable("issuer: does not answer properly now")
     if code == "invalid_nonce":
         raise _NonceRefused("credential request: invalid_nonce")
+    if code is None:
+        raise AgencyUnclear(f"issuer: status {answer.status} without a code")
     _fail(wallet, opened, flow, "issuer_refused")
     raise IssuerRefused(f"issuer: refused with status {answer.status}")
 

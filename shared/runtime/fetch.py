@@ -28,7 +28,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_URL = 8 * 1024
 
 
-__all__ = ["FetchPolicy", "Fetched", "Fetcher"]
+__all__ = ["BadAnswer", "FetchPolicy", "Fetched", "Fetcher"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,16 @@ class Fetched:
     def json(self) -> dict[str, JsonValue]:
         """The body as strict JSON object; raises InvalidInput."""
         return parse_json_object(self.body, max_bytes=len(self.body))
+
+
+class BadAnswer(InvalidInput):
+    """What came is not what was asked for; whoever caused the call is not at fault."""
+
+    code = "bad_answer"
+    status = 502
+    whose_fault = "us"
+    public = "Another service gave an answer that cannot be used."
+    next_step = "Try again later; if it stays, tell support the support_id."
 
 
 class Fetcher:
@@ -262,9 +272,9 @@ def _read(
     }
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if response.status < 300 and accepted and not {content_type, "*/*"}.intersection(accepted):
-        raise InvalidInput("fetch: another media type than asked for")
+        raise BadAnswer("fetch: another media type than asked for")
     if headers.get("content-encoding", "identity") != "identity":
-        raise InvalidInput("fetch: a content coding that was not asked for")
+        raise BadAnswer("fetch: a content coding that was not asked for")
     if headers.get("content-length", "0").isdigit():
         _check_size(int(headers.get("content-length", "0")), max_bytes)
     parts, size = [], 0
@@ -284,4 +294,4 @@ def _redirected(url: str, location: str) -> str:
 
 def _check_size(size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        raise InvalidInput("fetch: the answer is too large")
+        raise BadAnswer("fetch: the answer is too large")

@@ -421,7 +421,7 @@ MISBEHAVIOUR: dict[str, tuple[Callable[[WalletWorld], None], str]] = {
     ),
     "nothing at all": (
         lambda world: setattr(world.issuer, "tamper", lambda _issued: []),
-        "invalid_input",
+        "bad_answer",
     ),
 }
 
