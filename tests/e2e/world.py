@@ -5,9 +5,9 @@ for `age`, `rows` and `dump`, which look into the databases as their owner could
 """
 
 import base64
+import fcntl
 import itertools
 import json
-import os
 import re
 import signal
 import threading
@@ -18,8 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from csv import DictReader
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
+from io import TextIOWrapper
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, TypeVar
 
 import httpx2
@@ -86,10 +88,23 @@ AT_ONCE = {
 }
 
 
+@cache
+def _block() -> tuple[int, TextIOWrapper]:
+    """The first of a hundred ports that are this process's as long as it holds the file's lock."""
+    for number in range(100):
+        file = (Path(gettempdir()) / f"citizen-wallet-ports-{number}").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            continue
+        return _PORTS + 100 * number, file
+    raise AssertionError("no block of ports is free")
+
+
 def ports(offset: int) -> dict[str, int]:
-    """Four ports that no other system of this test run prefers."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = _PORTS + 100 * worker + offset
+    """Four ports that no other system prefers, of this test run or of another one."""
+    first = _block()[0] + offset
     return {name: first + place for place, name in enumerate((*SERVICES, "trust"))}
 
 
