@@ -26,7 +26,8 @@ import pytest
 
 from shared.demo import agencies
 from shared.demo.phone import Phone, Refused
-from shared.formats.status_list import Status, StatusReference
+from shared.formats.status_list import StatusReference
+from shared.formats.status_states import Status
 
 from .crashing import VARIABLE, Armed, Point
 from .world import PORTAL, SERVICES, HandWallet, World, eventually, status_of
@@ -126,13 +127,16 @@ def _may_die(act: Callable[[], object]) -> None:
 
 
 def _worth_trying(points: list[Point]) -> list[Point]:
-    """The first; then only after what changes something: here, or at somebody else."""
-    first, *others = points
-    changed = [
-        each for each in others if each.moment == "after" and each.kind in {"commit", "post"}
-    ]
-    answers = [each for each in others if each.moment == "after" and each.kind == "answer"]
-    return [first, *changed, *answers[-1:]]
+    """The first; then only after what changes something, here or at somebody else; the last.
+
+    A job is run again whole, so of its many commits every third will do.
+    """
+    after = [each for each in points if each.moment == "after"]
+    changed = [each for each in after if each.kind in {"commit", "post"}]
+    if points[0].where.startswith("job"):
+        return changed if len(changed) <= 3 else changed[::3]
+    answers = [each for each in after if each.kind == "answer"]
+    return [points[0], *changed, *answers[-1:]]
 
 
 @pytest.fixture(scope="module")
@@ -331,13 +335,20 @@ def test_a_citizen_shows_one_copy_once_wherever_a_service_dies(
     [card] = world.receive(phone, person)
     for each in _ids(phone) - {card}:
         phone.delete_card(each)
-    rehearsal = Presenting(crashes, phone)
+
+    def new() -> Presenting:
+        if module == "verifier_service":  # the first answer to a process fetches the status list
+            world.execute(module, "DELETE FROM fetched_document")
+            crashes.kill(module)
+        return Presenting(crashes, phone)
+
+    rehearsal = new()
     for point in crashes.boundaries(module, " /", rehearsal.go):
         with subtests.test(str(point)):
             if not phone.card(card)["copies_left"]:
                 phone.delete_card(card)
                 [card] = world.receive(phone, person)
-            case, left = Presenting(crashes, phone), phone.card(card)["copies_left"]
+            case, left = new(), phone.card(card)["copies_left"]
             entries = _entries(phone, "presentation")
             crashes.strike(module, point, case.go)
             case.go()
@@ -565,14 +576,23 @@ def test_a_wallet_that_was_to_be_deleted_is_gone_wherever_the_wallet_service_die
             crashes.strike("wallet_service", point, phone.delete_wallet)
             with suppress(Refused):  # it is gone already, or goes now
                 phone.delete_wallet()
-            for database, table in (("shares", "shares"), ("wallet_service", "wallets")):
-                column = "wallet" if table == "shares" else "id"
-                rows = world.rows(
-                    database,
-                    f"SELECT count(*) FROM {table} WHERE {column} = :id",  # noqa: S608
-                    id=phone.wallet,
-                )
-                assert rows == [(0,)], table
+            crashes.end_lease("wallet_service", "clean")
+            eventually(lambda phone=phone: not _rows_of(world, phone))
+
+
+def _rows_of(world: World, phone: Phone) -> int:
+    """How much is left of a wallet, in both stores."""
+    [(shares,)] = world.rows(
+        "shares", "SELECT count(*) FROM shares WHERE wallet = :id", id=phone.wallet
+    )
+    [(rows,)] = world.rows(
+        "wallet_service",
+        "SELECT (SELECT count(*) FROM wallets WHERE id = :id)"
+        " + (SELECT count(*) FROM unlockers WHERE wallet = :id)"
+        " + (SELECT count(*) FROM log_entries WHERE wallet = :id)",
+        id=phone.wallet,
+    )
+    return int(shares + rows)
 
 
 # -- At the end --------------------------------------------------------------------------------
@@ -596,10 +616,11 @@ def test_after_all_that_every_copy_that_was_ever_recorded_can_be_revoked(
     )
     assert overdrawn == []
     for person in crashes.people:
-        with suppress_move_not_allowed():
+        sought = {"subject": person}
+        found = world.registry.call("POST", "issuances/find", sought)["issuances"]
+        if any(each["state"] == "valid" for each in found):
             world.registry.revoke(person, reason="withdrawn")
     crashes.end_lease("issuer_service", "publish_status_lists")
-    left = world.rows("issuer_service", "SELECT id FROM issuances WHERE state = 'valid'")
     wanted: dict[int, set[int]] = {}
     for row in world.rows(
         "issuer_service",
@@ -616,16 +637,6 @@ def test_after_all_that_every_copy_that_was_ever_recorded_can_be_revoked(
         return True
 
     eventually(published)
-    assert isinstance(left, list)
-
-
-class suppress_move_not_allowed:  # noqa: N801  # reads like contextlib.suppress
-    """Revoked already."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: object, trace: object) -> bool:
-        return isinstance(error, agencies.Refused) and error.status == 409
 
 
 def _ids(phone: Phone) -> set[str]:
