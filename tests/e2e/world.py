@@ -46,7 +46,7 @@ __all__ = [
 
 PORTAL = "https://portal.example"
 SERVICES = ("issuer_service", "wallet_service", "verifier_service")
-_PORTS = 18100  # below the ports that the system gives to clients
+_PORTS = 20100  # below the ports that the system gives to clients
 T = TypeVar("T")
 
 
