@@ -15,12 +15,14 @@ from typing import Any
 from sqlalchemy import Connection, Table, select, update
 
 from shared.encoding import JsonValue
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, ExpectedError, NotFound, Unavailable
 from shared.runtime.database import insert_once, once
 
 from .context import Wallet
 from .registering import new_id
 from .vault import OpenWallet
+
+_NOT_ANSWERED = ("failed", "unavailable")
 
 
 class StepChanged(Conflict):
@@ -126,6 +128,18 @@ def record(
     """`advance` as a transaction of its own: before and after each call to the outside."""
     with wallet.database.single() as connection:
         return advance(connection, opened, table, flow, to=to, state=state)
+
+
+def unresolved(flow: Flow) -> bool:
+    """Whether a repeated scan has to look again: cut off, or somebody did not answer."""
+    return flow.step == "resolving" or (flow.step, flow.state.get("reason")) == _NOT_ANSWERED
+
+
+def failure(error: ExpectedError, *, otherwise: str) -> dict[str, JsonValue]:
+    """The state of a flow that *error* ends at `resolving`."""
+    if isinstance(error, Unavailable):
+        return {"reason": "unavailable"}
+    return {"reason": getattr(error, "error", getattr(error, "reason", otherwise))}
 
 
 def resolve(

@@ -92,13 +92,13 @@ def open_request(
         idempotency_key=idempotency_key,
         expires_at=now + LIFETIME,
     )
-    if not new and flow.step != "resolving":
+    if not new and not flows.unresolved(flow):
         return flow
     try:
         state = resolving.resolve(wallet, carried, cross_device=cross_device, now=now)
     except ExpectedError as error:
-        code = getattr(error, "error", getattr(error, "reason", "invalid_request"))
-        flows.resolve(wallet, opened, presentations, flow, to="failed", state={"reason": code})
+        failed = flows.failure(error, otherwise="invalid_request")
+        flows.resolve(wallet, opened, presentations, flow, to="failed", state=failed)
         raise
     return flows.resolve(wallet, opened, presentations, flow, to="consent", state=state)
 

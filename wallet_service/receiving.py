@@ -80,7 +80,7 @@ def open_offer(
         idempotency_key=idempotency_key,
         expires_at=now + LIFETIME,
     )
-    if not new and flow.step != "resolving":
+    if not new and not flows.unresolved(flow):
         return flow
     try:
         trust = wallet.trust.current()
@@ -91,7 +91,7 @@ def open_offer(
             raise InvalidInput("offer: neither by value nor by reference")
         state = _preview(wallet, trust, offer, now=now)
     except ExpectedError as error:
-        failed = {"reason": getattr(error, "reason", "invalid")}
+        failed = flows.failure(error, otherwise="invalid")
         flows.resolve(wallet, opened, issuances, flow, to="failed", state=failed)
         raise
     step = "preview" if state["tx_code"] is None else "tx_code"

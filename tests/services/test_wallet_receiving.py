@@ -217,6 +217,17 @@ def test_a_scan_that_was_cut_off_is_finished_by_its_repetition(world: WalletWorl
     assert (again["id"], again["step"]) == (flow["id"], "tx_code")
 
 
+def test_a_scan_that_nobody_answered_is_repeated_with_its_key(world: WalletWorld) -> None:
+    """503 says "send the same request again": so that must help."""
+    phone, link = world.new_phone(), world.issuer.offer(PID, by_reference=True)
+    transport = world.wallet.fetcher._pool
+    services = dict(transport.services)  # type: ignore[attr-defined]  # test transport
+    transport.services = {}  # type: ignore[attr-defined]  # the issuer goes away
+    assert refused(lambda: phone.scan(link, key="tapped")) == "unavailable"
+    transport.services = services  # type: ignore[attr-defined]  # and comes back
+    assert phone.scan(link, key="tapped")["step"] == "tx_code"
+
+
 def test_a_refused_c_nonce_is_replaced_once(world: WalletWorld) -> None:
     """W-31."""
     world.issuer.refuse_nonce_once = True
