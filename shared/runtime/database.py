@@ -9,7 +9,7 @@ whose row count decides (S-02).
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -232,7 +232,10 @@ class Database:
     def _connect(self) -> Any:
         """A connection of our own: the pool's way in and out costs more than a statement."""
         with _weather():
-            pooled = self.engine.raw_connection()
+            try:
+                pooled = self.engine.raw_connection()
+            except self._driver_error as error:  # which SQLAlchemy leaves as it is here
+                raise _translated("connect", error, self.engine.dialect) from error
             driver = pooled.driver_connection
             pooled.detach()
             return driver
@@ -299,8 +302,9 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
-        while self._idle:
-            self._idle.pop().close()
+        with suppress(IndexError):  # others take from it and close it, too
+            while True:
+                self._idle.pop().close()
         self.engine.dispose()
 
 

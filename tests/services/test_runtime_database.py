@@ -198,6 +198,13 @@ def test_a_database_that_cannot_be_reached_is_unavailable() -> None:
         database.close()
 
 
+def test_a_prepared_statement_on_a_database_that_cannot_be_reached_is_unavailable() -> None:
+    database = Database("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(Unavailable):
+        database.run("SELECT 1", {}, read=lambda cursor: cursor.fetchone(), writing=False)
+    database.close()
+
+
 def test_after_a_restart_of_postgresql_the_pool_connects_by_itself(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
     database = Database(url)
