@@ -205,8 +205,25 @@ class DocumentCache:
             return entry
         document = verify(body, now)
         if self._store is not None and document.issued_at is not None:
-            self._store.save(url, StoredDocument(body, content_type, document.issued_at, now))
+            try:
+                self._store.save(url, StoredDocument(body, content_type, document.issued_at, now))
+            except OlderDocument:  # a replica or a cache of the publisher lags behind
+                return self._newest(url, verify, verified_for, renew)
         return self._put(url, body, now, document, verified_for, renew)
+
+    def _newest(
+        self, url: str, verify: Verify[T], verified_for: Hashable, renew: Callable[[], object]
+    ) -> _Entry:
+        """The stored document, newer than what was fetched; raises OlderDocument if it has ended."""
+        now = self._clock()
+        stored = self._store.load(url) if self._store else None
+        entry = None
+        if stored is not None:
+            entry = self._enter(url, stored.body, stored.fetched_at, verify, verified_for, renew)
+        if entry is None or (entry.expires_at is not None and now >= entry.expires_at):
+            raise OlderDocument("document: a newer one was seen before")
+        entry.refresh_at = now + self._bounds.min_ttl
+        return entry
 
     def _held(self, url: str) -> _Entry | None:
         with self._lock:
