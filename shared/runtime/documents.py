@@ -214,7 +214,7 @@ class DocumentCache:
     def _newest(
         self, url: str, verify: Verify[T], verified_for: Hashable, renew: Callable[[], object]
     ) -> _Entry:
-        """The stored document, newer than what was fetched; raises OlderDocument if it has ended."""
+        """The stored document, newer than the fetched one; raises OlderDocument if it has ended."""
         now = self._clock()
         stored = self._store.load(url) if self._store else None
         entry = None
