@@ -236,6 +236,7 @@ def test_a_hostile_status_list_holds_up_nobody_else_and_is_no_verdict_about_the_
             started = world.counter.ask("over_18")
             with suppress(Refused):
                 phones[0].approve(phones[0].resolve(started["link"], cross_device=True))
+            eventually(lambda started=started: end(started))
             unknown = {"list_unreachable", "list_unreadable"}
             assert statuses(started) <= {(each, "status_unavailable") for each in unknown}, way
             assert asked() == number
