@@ -50,7 +50,7 @@ _PORTS = 20100  # below the ports that the system gives to clients
 T = TypeVar("T")
 
 
-def eventually(fact: Callable[[], T], *, seconds: float = 15) -> T:
+def eventually(fact: Callable[[], T], *, seconds: float = 120) -> T:
     """What *fact* returns as soon as it is true; AssertionError if that takes too long."""
     deadline = time.monotonic() + seconds
     while not (found := fact()):
