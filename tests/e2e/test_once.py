@@ -308,7 +308,7 @@ def test_every_one_of_many_revocations_is_published(world: World, wallet: HandWa
         lists = {uri: world.status_list(uri) for uri in {each.uri for each in references}}
         return Counter(lists[each.uri].list.get(each.index) for each in references)
 
-    eventually(lambda: states(gone) == {Status.INVALID: 96}, seconds=8)
+    eventually(lambda: states(gone) == {Status.INVALID: 96})
     assert states(stay) == {Status.VALID: 16}
 
 

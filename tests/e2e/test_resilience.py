@@ -114,7 +114,7 @@ def test_a_database_that_went_away_comes_back_by_itself(postgresql_world: World)
             failures.append(error.status)
             return False
 
-    eventually(works, seconds=20)
+    eventually(works)
     assert set(failures) <= {503}, failures
     for module in SERVICES:
         assert '"event":"bug"' not in world.log(module)
