@@ -32,7 +32,14 @@ $(VENV)/.interop: tests/interop/package.json tests/interop/package-lock.json | $
 	@command -v npm >/dev/null || { echo "No npm here: the tests with other projects' libraries will be skipped."; exit 0; }; \
 	  cd tests/interop && npm ci --silent --no-audit --no-fund && touch ../../$@
 
-test: lint $(VENV)/.interop ## everything CI checks: linters, unit to end-to-end, SQLite and PostgreSQL
+$(VENV)/.components: | $(VENV)/pyvenv.cfg
+	@command -v chromium >/dev/null && command -v softhsm2-util >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || { \
+	  echo "No chromium or softhsm2-util here, and no right to install them: their tests will be skipped."; exit 0; }; \
+	  command -v chromium >/dev/null && command -v softhsm2-util >/dev/null || { \
+	  echo "Installing chromium and softhsm2 (once) …"; apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium softhsm2 >/dev/null; }; touch $@
+
+test: lint $(VENV)/.interop $(VENV)/.components ## everything CI checks: linters, unit to end-to-end, SQLite and PostgreSQL
 	$(BIN)/coverage erase
 	$(BIN)/coverage run --source=shared --omit='shared/runtime/*,shared/demo/*' -m pytest tests/unit tests/properties -q
 	$(BIN)/coverage report --fail-under=95 --skip-covered
@@ -67,6 +74,6 @@ soak: $(VENV)/.installed-dev ## FLOWS flows (default 20000) and whether memory s
 
 requirements: $(VENV)/.installed-dev ## pin anew, with hashes and without index addresses
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --quiet \
-	  --extra postgres --extra build --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.txt
+	  --extra postgres --extra hsm --extra build --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet -c requirements.txt \
-	  --extra postgres --extra build --extra dev --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt
+	  --extra postgres --extra hsm --extra build --extra dev --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt
