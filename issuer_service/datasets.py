@@ -69,7 +69,8 @@ def dataset(
 
     Raises:
         SubjectMissing, SubjectUnknown, SubjectRefused, ClaimsNotFitting: there are no such claims.
-        Unavailable: the register does not answer; ask again later.
+        NotReady: the register has not finished the entry; ask again later.
+        RegisterUnavailable: the register does not answer; ask again later.
 
     Specification: SD-JWT VC, sections 9.3 and 9.4; PROFILE F-TM-08.
     """

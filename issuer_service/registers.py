@@ -3,7 +3,7 @@
 A register knows people by its own reference and says what it holds about them as text fields, with
 a version that changes when the entry does. What becomes of the fields is the Credential
 Configuration's business (claims.py). A missing entry is a statement; a register that does not
-answer is `Unavailable`: the two are never merged.
+answer is `RegisterUnavailable`: the two are never merged.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnClause, bindparam, column, inspect, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.errors import NotFound, Unavailable
+from shared.errors import Conflict, NotFound, Unavailable
 from shared.runtime.database import Database
 from shared.runtime.prepared import Prepared
 
@@ -27,6 +27,23 @@ class SubjectUnknown(NotFound):
     code = "subject_unknown"
     public = "The register has no entry under this reference."
     next_step = "Check the reference, or give the claims yourself."
+
+
+class RegisterUnavailable(Unavailable):
+    """The register does not answer, or not with anything usable; nothing is known of the person.
+
+    What then happens is the Credential Configuration's policy: ask again later, or deferral.
+    """
+
+    public = "The register does not answer. Try again later."
+
+
+class NotReady(Conflict):
+    """The register knows the person, but what is to be issued is not decided yet."""
+
+    code = "subject_not_ready"
+    public = "The register has not finished this entry yet."
+    next_step = "Try again later; nothing is missing from your side."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +64,13 @@ class Register(Protocol):
 
         Raises:
             SubjectUnknown: there is none.
-            Unavailable: the register does not answer.
+            NotReady: there is one, but it is not finished.
+            RegisterUnavailable: the register does not answer.
         """
         ...
 
     def check(self) -> None:
-        """Raises Unavailable if the register cannot be read now."""
+        """Raises RegisterUnavailable if the register cannot be read now."""
         ...
 
 
@@ -75,7 +93,7 @@ class SqlRegister:
             statement = self._statement or self._prepare()
             row = statement.row(self._database, {"of": reference})
         except SQLAlchemyError as error:
-            raise Unavailable("register: not readable") from error
+            raise RegisterUnavailable("register: not readable") from error
         if row is None:
             raise SubjectUnknown("register: no entry under this reference")
         found = zip(self._names, row, strict=True)
