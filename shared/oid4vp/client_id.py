@@ -1,10 +1,12 @@
 """Client Identifier Prefixes (OpenID4VP 1.0, section 5.9; PROFILE W-54, V-11).
 
-Two of them authenticate a Verifier here: `x509_hash` (HAIP) and `x509_san_dns`. The others are
+Two of them authenticate a Verifier here: `x509_hash` (HAIP) and `x509_san_dns`. `redirect_uri`
+authenticates nobody; outside HAIP it is taken from who asks for it (`by_value.py`). The others are
 recognised and refused, as is a pre-registered client: this wallet has none.
 """
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..crypto.x509 import VerifiedChain
@@ -24,6 +26,8 @@ PREFIXES = frozenset(
     }
 )
 SUPPORTED = ("x509_hash", "x509_san_dns")
+UNSIGNED = "redirect_uri"
+"""The prefix of requests that nobody signed; HAIP has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,22 @@ def x509_hash(leaf: bytes) -> str:
     return f"x509_hash:{b64url_encode(hashlib.sha256(leaf).digest())}"
 
 
-def parse(text: str) -> ClientId:
+def x509_san_dns(dns_name: str) -> str:
+    """The Client Identifier of a Verifier whose access certificate is for *dns_name*."""
+    return f"x509_san_dns:{dns_name}"
+
+
+def redirect_uri(response_uri: str) -> str:
+    """The Client Identifier of a Verifier that nobody authenticates: requests stay unsigned."""
+    return f"redirect_uri:{response_uri}"
+
+
+def parse(text: str, *, supported: Collection[str] = SUPPORTED) -> ClientId:
     """The prefix before the first colon, and what follows.
+
+    Args:
+        text: the Client Identifier.
+        supported: the prefixes to take; all others are refused.
 
     Raises:
         InvalidRequest: no prefix, or one that we do not support; `origin` is never accepted.
@@ -51,7 +69,7 @@ def parse(text: str) -> ClientId:
     prefix, colon, value = text.partition(":")
     if not colon or prefix not in PREFIXES:
         raise InvalidRequest("client_id: no known prefix, and no client is registered")
-    if prefix not in SUPPORTED or not value:
+    if prefix not in supported or not value:
         raise InvalidRequest("client_id: this prefix is not supported")
     return ClientId(text, prefix, value)
 

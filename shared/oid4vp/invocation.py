@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..encoding import JsonValue, parse_json_object
+from ..encoding import JsonValue, dump_json, parse_json_object
 from ..errors import InvalidInput
 from ..oauth.messages import check_url, make_form, parse_form
 from . import client_id as client_ids
@@ -47,6 +47,23 @@ def request_link(
         parameters["request_uri_method"] = method
     joint = "&" if "?" in endpoint else "?"
     return f"{endpoint}{joint}{make_form(parameters).decode()}"
+
+
+def value_link(*, endpoint: str, parameters: Mapping[str, JsonValue]) -> str:
+    """A link that carries an unsigned request by value (`redirect_uri` prefix; outside HAIP).
+
+    Args:
+        endpoint: as `request_link`.
+        parameters: from `request.parameters`; what is no string goes in as JSON.
+
+    Specification: OpenID4VP 1.0, sections 5.7, 5.9.3 and 5.10.
+    """
+    fields = {
+        name: value if isinstance(value, str) else dump_json(value).decode()
+        for name, value in parameters.items()
+    }
+    joint = "&" if "?" in endpoint else "?"
+    return f"{endpoint}{joint}{make_form(fields).decode()}"
 
 
 def parse_request_link(link: str) -> RequestLink:

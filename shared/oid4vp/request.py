@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import JsonValue as JsonMember
 
@@ -62,7 +62,7 @@ class Purpose:
 class ClientMetadata(ProtocolModel):
     """Verifier metadata in the request (section 5.1; V-20, W-55)."""
 
-    jwks: Jwks
+    jwks: Jwks | None = None
     encrypted_response_enc_values_supported: Several[str] = ("A128GCM",)
     vp_formats_supported: dict[str, dict[str, JsonMember]]
 
@@ -80,11 +80,11 @@ class RequestObject(ProtocolModel):
 
     client_id: Text
     response_type: Literal["vp_token"]
-    response_mode: Literal["direct_post.jwt"]
-    response_uri: Url
+    response_mode: Text
+    response_uri: Url | None = None
     nonce: Text
     state: str | None = None
-    aud: str
+    aud: str | None = None
     dcql_query: dict[str, JsonMember]
     client_metadata: ClientMetadata
     transaction_data: Several[str] | None = None
@@ -98,18 +98,19 @@ class VerifiedRequest:
 
     Attributes:
         client_id: `.full` is the audience of all presentations.
-        chain: of the access certificate: who asks.
-        encryption_key, enc: what to encrypt the response with.
+        chain: of the access certificate: who asks; None if nobody signed (never in HAIP).
+        encryption_key: what to encrypt the response to; None for plain `direct_post`.
+        enc: how.
         purpose: named by the Verifier; to be looked up in the trust list.
     """
 
     client_id: ClientId
-    chain: VerifiedChain
+    chain: VerifiedChain | None
     nonce: str
     state: str | None
     response_uri: str
     query: DcqlQuery
-    encryption_key: EncryptionKey
+    encryption_key: EncryptionKey | None
     enc: str
     transaction_data: tuple[TransactionData, ...]
     purpose: Purpose | None
@@ -117,72 +118,119 @@ class VerifiedRequest:
     expires_at: datetime | None
 
 
-def make(
+def parameters(
     *,
-    signer: Signer,
-    client_id: str,
-    response_uri: str,
+    client_id: str | None,
+    response_mode: str = RESPONSE_MODE,
+    response_uri: str | None,
     nonce: str,
     state: str | None,
     query: DcqlQuery,
-    encryption_key: EncryptionKey,
-    now: datetime,
-    lifetime: timedelta = LIFETIME,
+    encryption_key: EncryptionKey | None,
     purpose: Purpose | None = None,
     transaction_data: Sequence[str] = (),
-    wallet_nonce: str | None = None,
+    expected_origins: Sequence[str] = (),
     vp_formats: Mapping[str, JsonValue] = VP_FORMATS,
-) -> str:
-    """Sign a Request Object.
+) -> dict[str, JsonValue]:
+    """The parameters of a request, before anybody signs them.
 
     Args:
-        signer: the access key with its certificates.
-        client_id: from `client_id.x509_hash(signer.certificates[0])`, or an `x509_san_dns`.
-        response_uri: where the response goes.
+        client_id: None for an unsigned request over the Digital Credentials API (A.2).
+        response_mode: `direct_post.jwt`; `direct_post` outside HAIP; `dc_api.jwt`.
+        response_uri: where the response goes; None over the Digital Credentials API.
         nonce: fresh, 128 bits or more, of URL-safe characters (V-12).
         state: likewise.
         query: what is asked for.
-        encryption_key: new for every Authorization Request, with a `kid` (V-21).
-        now: becomes `iat`.
-        lifetime: gives `exp`.
+        encryption_key: new for every Authorization Request, with a `kid` (V-21); None where the
+            response is not encrypted.
         purpose: as registered.
         transaction_data: strings from `transaction_data.make`.
-        wallet_nonce: exactly what the Wallet posted, None for GET (V-13).
+        expected_origins: of a signed request over the Digital Credentials API (V-70).
         vp_formats: what we can verify; those asked for are named.
 
     Raises:
-        InvalidInput: no `state` though a presentation without holder binding is asked for (V-12).
+        InvalidInput: no `state` though a presentation without holder binding is asked for (V-12),
+            or no encryption key though the mode needs one.
 
-    Specification: OpenID4VP 1.0, section 5; HAIP 5, 5.1; PROFILE V-11, V-12, V-20 to V-22.
+    Specification: OpenID4VP 1.0, section 5 and appendix A.2; HAIP 5, 5.1; PROFILE V-11, V-12, V-20
+        to V-22, V-70.
     """
-    if state is None and query.unbound:
+    if state is None and query.unbound and response_uri is not None:
         raise InvalidInput("request: state is required without holder binding")
+    if (encryption_key is not None) is not response_mode.endswith(".jwt"):
+        raise InvalidInput("request: an encryption key goes with an encrypted response mode")
     asked = {each.format for each in query.credentials}
+    metadata: dict[str, JsonValue] = {}
+    if encryption_key is not None:
+        metadata["jwks"] = {"keys": [encryption_key.to_jwk()]}
+        metadata["encrypted_response_enc_values_supported"] = list(ENC_VALUES)
+    metadata["vp_formats_supported"] = {f: v for f, v in vp_formats.items() if f in asked}
     claims: dict[str, JsonValue] = {
         "client_id": client_id,
-        "aud": STATIC_AUDIENCE,
-        "iat": to_numeric_date(now),
-        "exp": to_numeric_date(now + lifetime),
         "response_type": "vp_token",
-        "response_mode": RESPONSE_MODE,
+        "response_mode": response_mode,
         "response_uri": response_uri,
         "nonce": nonce,
         "dcql_query": query.to_object(),
-        "client_metadata": {
-            "jwks": {"keys": [encryption_key.to_jwk()]},
-            "encrypted_response_enc_values_supported": list(ENC_VALUES),
-            "vp_formats_supported": {f: v for f, v in vp_formats.items() if f in asked},
-        },
+        "client_metadata": metadata,
+        "state": state,
     }
-    if state is not None:
-        claims["state"] = state
     if purpose is not None:
         claims["verifier_info"] = [purpose.entry()]
     if transaction_data:
         claims["transaction_data"] = list(transaction_data)
+    if expected_origins:
+        claims["expected_origins"] = list(expected_origins)
+    return {name: value for name, value in claims.items() if value is not None}
+
+
+def sign(
+    claims: Mapping[str, JsonValue],
+    *,
+    signer: Signer,
+    now: datetime,
+    lifetime: timedelta = LIFETIME,
+    wallet_nonce: str | None = None,
+) -> str:
+    """Sign *claims*, of `parameters`, as a Request Object.
+
+    Args:
+        claims: what is asked.
+        signer: the access key with its certificates.
+        now: becomes `iat`.
+        lifetime: gives `exp`.
+        wallet_nonce: exactly what the Wallet posted, None for GET (V-13).
+
+    Specification: OpenID4VP 1.0, sections 5.8 and 5.10; PROFILE V-11, V-13.
+    """
+    timed: dict[str, JsonValue] = {
+        "aud": STATIC_AUDIENCE,
+        "iat": to_numeric_date(now),
+        "exp": to_numeric_date(now + lifetime),
+    }
     if wallet_nonce is not None:
-        claims["wallet_nonce"] = wallet_nonce
-    return jws.sign_jwt(claims, typ=TYP, signer=signer)
+        timed["wallet_nonce"] = wallet_nonce
+    return jws.sign_jwt({**claims, **timed}, typ=TYP, signer=signer)
+
+
+def make(
+    *,
+    signer: Signer,
+    now: datetime,
+    lifetime: timedelta = LIFETIME,
+    wallet_nonce: str | None = None,
+    **asked: Any,
+) -> str:
+    """A signed Request Object in one step; *asked* as `parameters` takes it.
+
+    Raises:
+        InvalidInput: as `parameters`.
+
+    Specification: OpenID4VP 1.0, section 5; HAIP 5, 5.1; PROFILE V-11 to V-13, V-20 to V-22.
+    """
+    return sign(
+        parameters(**asked), signer=signer, now=now, lifetime=lifetime, wallet_nonce=wallet_nonce
+    )
 
 
 def verify(
@@ -197,6 +245,7 @@ def verify(
     now: datetime,
     revoked: Collection[str] = frozenset(),
     pinned: Collection[bytes] = frozenset(),
+    response_modes: Collection[str] = (RESPONSE_MODE,),
 ) -> VerifiedRequest:
     """Authenticate the sender of a Request Object and check all of it.
 
@@ -211,6 +260,7 @@ def verify(
         now: aware.
         revoked: thumbprints of revoked certificates.
         pinned: leaves that are believed without a path.
+        response_modes: those to take; HAIP has the default alone.
 
     Raises:
         InvalidRequest, or another code of section 8.5: for a page, never for `response_uri`.
@@ -232,29 +282,69 @@ def verify(
         )
         # 2. Not expired, not from the future.
         jws.check_times(jwt.claims, now=now, leeway=_LEEWAY)
-        # 3. Parameters that must not be there, then those that must.
-        _refuse_others(jwt.claims)
-        sent = RequestObject.from_object(jwt.claims)
     except (InvalidInput, VerificationError) as error:
         raise InvalidRequest(f"request object: {error}") from error
-    # 4. client_id is the one of the link, prefix included, and the leaf is its certificate.
-    if sent.client_id != client_id:
-        raise InvalidRequest("request object: client_id is not the one of the link")
-    client_ids.check(identified, chain=jwt.chain, response_uri=sent.response_uri)
-    # 5. Made for this wallet, and for this fetch of it.
-    if sent.aud != audience:
+    # 3. Made for this wallet.
+    if jwt.claims.get("aud") != audience:
         raise InvalidRequest("request object: aud is another wallet")
+    return check(
+        jwt.claims,
+        identified=identified,
+        chain=jwt.chain,
+        wallet_nonce=wallet_nonce,
+        formats=formats,
+        transaction_types=transaction_types,
+        response_modes=response_modes,
+    )
+
+
+def check(
+    claims: Mapping[str, JsonValue],
+    *,
+    identified: ClientId,
+    chain: VerifiedChain | None,
+    wallet_nonce: str | None,
+    formats: Collection[str],
+    transaction_types: Mapping[str, TypeCheck],
+    response_modes: Collection[str],
+) -> VerifiedRequest:
+    """Check every parameter of a request, whoever carried it; arguments as for `verify`.
+
+    Raises:
+        InvalidRequest, or another code of section 8.5.
+
+    Specification: OpenID4VP 1.0, sections 5.1, 5.9.3 and 8.2; PROFILE W-52 to W-55.
+    """
+    try:
+        # 1. Parameters that must not be there, then those that must.
+        _refuse_others(claims)
+        sent = RequestObject.from_object(claims)
+    except InvalidInput as error:
+        raise InvalidRequest(f"request object: {error}") from error
+    # 2. client_id is the one of the link, prefix included, and belongs to who signed.
+    if sent.client_id != identified.full:
+        raise InvalidRequest("request object: client_id is not the one of the link")
+    response_uri = _response_uri(sent, identified)
+    if chain is not None:
+        client_ids.check(identified, chain=chain, response_uri=response_uri)
+    # 3. Answered in a way we know, made for this fetch of it.
+    if sent.response_mode not in response_modes:
+        raise InvalidRequest("request object: this response_mode is not taken")
     if wallet_nonce is not None and sent.wallet_nonce != wallet_nonce:
         raise InvalidRequest("request object: wallet_nonce is missing or another one")
-    # 6. nonce and state are of the URL-safe alphabet.
+    # 4. nonce and state are of the URL-safe alphabet.
     for value in (sent.nonce, sent.state):
         if value is not None and not _URL_SAFE.fullmatch(value):
             raise InvalidRequest("request object: nonce or state has other characters")
-    # 7. The query, the formats, the key, the transactions.
+    # 5. The query, the key, the formats, the transactions.
     try:
         query = dcql.parse(sent.dcql_query)
-        key = choose_encryption_key(sent.client_metadata.jwks)
-        enc = choose_enc(sent.client_metadata.encrypted_response_enc_values_supported)
+        key, enc = None, ""
+        if sent.response_mode.endswith(".jwt"):
+            if sent.client_metadata.jwks is None:
+                raise InvalidInput("no key to encrypt to")
+            key = choose_encryption_key(sent.client_metadata.jwks)
+            enc = choose_enc(sent.client_metadata.encrypted_response_enc_values_supported)
     except InvalidInput as error:
         raise InvalidRequest(f"request object: {error}") from error
     _check_formats(sent.client_metadata, query, formats)
@@ -265,18 +355,29 @@ def verify(
         )
     return VerifiedRequest(
         client_id=identified,
-        chain=jwt.chain,
+        chain=chain,
         nonce=sent.nonce,
         state=sent.state,
-        response_uri=sent.response_uri,
+        response_uri=response_uri,
         query=query,
         encryption_key=key,
         enc=enc,
         transaction_data=transactions,
         purpose=_purpose(sent.verifier_info or ()),
-        issued_at=_time(jwt.claims.get("iat")),
-        expires_at=_time(jwt.claims.get("exp")),
+        issued_at=_time(claims.get("iat")),
+        expires_at=_time(claims.get("exp")),
     )
+
+
+def _response_uri(sent: RequestObject, identified: ClientId) -> str:
+    """Where the answer goes: with the prefix `redirect_uri`, that is the client (5.9.3)."""
+    if identified.prefix == client_ids.UNSIGNED:
+        if sent.response_uri not in {None, identified.value}:
+            raise InvalidRequest("request object: response_uri is not the client_id")
+        return identified.value
+    if sent.response_uri is None:
+        raise InvalidRequest("request object: response_uri is missing")
+    return sent.response_uri
 
 
 def _refuse_others(claims: Mapping[str, JsonValue]) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from ..crypto.keys import Decrypter
+from ..encoding import parse_json_object
 from ..errors import InvalidInput, ProtocolError, VerificationError
 from ..jose import jwe
 from ..oauth.encryption import EncryptionKey
@@ -96,27 +97,48 @@ def encrypt(response: AuthorizationResponse, *, to: EncryptionKey, enc: str) -> 
     return make_form({"response": token})
 
 
-def parse_posted(body: bytes) -> str | AuthorizationResponse:
+def parse_posted(body: bytes, *, encrypted: bool = True) -> str | AuthorizationResponse:
     """What was posted to our Response URI: a JWE still closed, or an error sent plain.
 
-    Raises:
-        InvalidRequest: neither, both, or a plain `vp_token`.
+    Args:
+        body: the form.
+        encrypted: False for `direct_post`, where the VP Token is plain and a JWE is refused.
 
-    Specification: OpenID4VP 1.0, section 8.3.1; PROFILE V-40.
+    Raises:
+        InvalidRequest: none of these, two of them, or a plain `vp_token` where a JWE is due.
+
+    Specification: OpenID4VP 1.0, sections 8.2 and 8.3.1; PROFILE V-40.
     """
     try:
         form = parse_form(body, max_bytes=MAX_FORM_BYTES)
     except InvalidInput as error:
         raise InvalidRequest(f"response: {error}") from error
-    if "vp_token" in form or ("response" in form) == ("error" in form):
-        raise InvalidRequest("response: not exactly one of response and error")
-    if "response" in form:
+    due = "response" if encrypted else "vp_token"
+    if sum(name in form for name in ("response", "vp_token", "error")) != 1:
+        raise InvalidRequest("response: not exactly one of response, vp_token and error")
+    if due in form and encrypted:
         return form["response"]
+    if due in form:
+        return _plain(form)
+    if "error" not in form:
+        raise InvalidRequest(f"response: not a {due}")
     return AuthorizationResponse(
         error=form["error"],
         error_description=form.get("error_description"),
         state=form.get("state"),
     )
+
+
+def _plain(form: Mapping[str, str]) -> AuthorizationResponse:
+    try:
+        token = parse_json_object(
+            form["vp_token"], max_bytes=MAX_FORM_BYTES, max_string=AuthorizationResponse.max_string
+        )
+        return AuthorizationResponse.from_object(
+            {"vp_token": token} | {k: v for k, v in form.items() if k == "state"}
+        )
+    except InvalidInput as error:
+        raise InvalidRequest(f"response: {error}") from error
 
 
 def decrypt(
