@@ -34,6 +34,7 @@ class Secrets:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
         self.offers = hkdf(secret, "issuer", "offer content")
+        self.authorizations = hkdf(secret, "issuer", "authorization requests")
         self.indexes = hkdf(secret, "issuer", "status indexes")
         self._people = hkdf(secret, "issuer", "people")
         self._claims = hkdf(secret, "issuer", "claims")

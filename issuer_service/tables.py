@@ -73,6 +73,50 @@ grants = Table(
     sqlite_with_rowid=False,
 )
 
+authorizations = Table(
+    "authorizations",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("id", _ID, primary_key=True),  # azr_…; one pushed authorization request
+    Column("request_hash", LargeBinary(32), nullable=False),  # of its request_uri
+    Column("client_id", String(200), nullable=False),
+    Column("attested", Boolean, nullable=False),  # whether its provider says so too
+    Column("wallet_name", String(200)),  # as its provider says
+    Column("redirect_uri", Text, nullable=False),
+    Column("state", Text),
+    Column("code_challenge", String(43), nullable=False),
+    Column("dpop_jkt", String(43)),  # the key that the code is bound to
+    Column("configuration_ids", Text, nullable=False),
+    Column("identified", Boolean, nullable=False),  # authorization_details were used
+    Column("scope", Text),  # what is granted, if less was granted than asked for
+    Column("offer_id", _ID),  # behind issuer_state
+    Column("opened_at", UtcDateTime),  # first shown to a person
+    Column("expires_at", UtcDateTime, nullable=False),  # of request_uri, then login, then code
+    Column("outcome", String(8)),  # granted, refused, redeemed
+    Column("code_hash", LargeBinary(32)),
+    Column("person", LargeBinary),  # sealed: who logged in; gone once the code is redeemed
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("offer_id", _ID, primary_key=True),
+    Column("id", _ID, primary_key=True),  # rft_…
+    Column("token_hash", LargeBinary(32), nullable=False),
+    Column("client_id", String(200), nullable=False),
+    Column("instance_jkt", String(43), nullable=False),  # the attested key it is bound to
+    Column("configuration_ids", Text, nullable=False),
+    Column("identified", Boolean, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    ForeignKeyConstraint(["tenant", "offer_id"], ["offers.tenant", "offers.id"]),
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
 issuances = Table(
     "issuances",
     metadata,
