@@ -84,8 +84,14 @@ def parse_request_link(link: str) -> RequestLink:
     return parse_request_parameters(parameters)
 
 
-def parse_request_parameters(parameters: Mapping[str, str]) -> RequestLink:
+def parse_request_parameters(
+    parameters: Mapping[str, str], *, prefixes: Collection[str] = client_ids.SUPPORTED
+) -> RequestLink:
     """What the query parameters at the wallet's own authorization endpoint ask to fetch.
+
+    Args:
+        parameters: of the link.
+        prefixes: of Client Identifiers to take.
 
     Raises:
         InvalidRequest: no `client_id` or a prefix we refuse; no https `request_uri`, hence
@@ -97,7 +103,7 @@ def parse_request_parameters(parameters: Mapping[str, str]) -> RequestLink:
     client_id, request_uri = parameters.get("client_id"), parameters.get("request_uri")
     if client_id is None or request_uri is None:
         raise InvalidRequest("request link: client_id or request_uri is missing")
-    client_ids.parse(client_id)
+    client_ids.parse(client_id, supported=prefixes)
     try:
         check_url(request_uri)
     except InvalidInput as error:
@@ -111,14 +117,19 @@ def parse_request_parameters(parameters: Mapping[str, str]) -> RequestLink:
             raise InvalidRequestUriMethod("request link: request_uri_method")
 
 
-def wallet_metadata(formats: Collection[str]) -> dict[str, JsonValue]:
+def wallet_metadata(
+    formats: Collection[str],
+    *,
+    prefixes: Collection[str] = client_ids.SUPPORTED,
+    response_modes: Collection[str] = (RESPONSE_MODE,),
+) -> dict[str, JsonValue]:
     """What the Wallet says about itself when it posts to `request_uri` (W-51, W-55a)."""
     return {
         "vp_formats_supported": {each: VP_FORMATS[each] for each in formats},
-        "client_id_prefixes_supported": list(client_ids.SUPPORTED),
+        "client_id_prefixes_supported": list(prefixes),
         "request_object_signing_alg_values_supported": ["ES256"],
         "response_types_supported": ["vp_token"],
-        "response_modes_supported": [RESPONSE_MODE],
+        "response_modes_supported": list(response_modes),
     }
 
 

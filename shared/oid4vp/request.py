@@ -9,22 +9,20 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
-
-from pydantic import JsonValue as JsonMember
+from typing import Any
 
 from ..crypto.keys import Signer
 from ..crypto.x509 import Profile, VerifiedChain
 from ..encoding import JsonValue, from_numeric_date, to_numeric_date
 from ..errors import InvalidInput, VerificationError
 from ..jose import jws
-from ..oauth.encryption import EncryptionKey, Jwks, choose_enc, choose_encryption_key
-from ..oauth.messages import ProtocolModel, Several, Text, Url
+from ..oauth.encryption import EncryptionKey, choose_enc, choose_encryption_key
 from . import client_id as client_ids
 from . import dcql, transaction_data
 from .client_id import ClientId
 from .dcql import DcqlQuery
 from .errors import InvalidRequest, InvalidScope, VpFormatsNotSupported
+from .request_object import ClientMetadata, RequestObject, VerifierInfo
 from .transaction_data import TransactionData, TypeCheck
 
 TYP = "oauth-authz-req+jwt"
@@ -57,39 +55,6 @@ class Purpose:
             "format": PURPOSE_FORMAT,
             "data": {"entity": self.entity, "purpose": self.purpose},
         }
-
-
-class ClientMetadata(ProtocolModel):
-    """Verifier metadata in the request (section 5.1; V-20, W-55)."""
-
-    jwks: Jwks | None = None
-    encrypted_response_enc_values_supported: Several[str] = ("A128GCM",)
-    vp_formats_supported: dict[str, dict[str, JsonMember]]
-
-
-class VerifierInfo(ProtocolModel):
-    """One entry of `verifier_info` (section 5.1)."""
-
-    format: Text
-    data: str | dict[str, JsonMember]
-    credential_ids: Several[str] | None = None
-
-
-class RequestObject(ProtocolModel):
-    """The parameters we know, in a Request Object (section 5)."""
-
-    client_id: Text
-    response_type: Literal["vp_token"]
-    response_mode: Text
-    response_uri: Url | None = None
-    nonce: Text
-    state: str | None = None
-    aud: str | None = None
-    dcql_query: dict[str, JsonMember]
-    client_metadata: ClientMetadata
-    transaction_data: Several[str] | None = None
-    verifier_info: Several[VerifierInfo] | None = None
-    wallet_nonce: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,19 +297,11 @@ def check(
         raise InvalidRequest("request object: this response_mode is not taken")
     if wallet_nonce is not None and sent.wallet_nonce != wallet_nonce:
         raise InvalidRequest("request object: wallet_nonce is missing or another one")
-    # 4. nonce and state are of the URL-safe alphabet.
-    for value in (sent.nonce, sent.state):
-        if value is not None and not _URL_SAFE.fullmatch(value):
-            raise InvalidRequest("request object: nonce or state has other characters")
-    # 5. The query, the key, the formats, the transactions.
+    _check_texts(sent)
+    # 4. The query, the key, the formats, the transactions.
     try:
         query = dcql.parse(sent.dcql_query)
-        key, enc = None, ""
-        if sent.response_mode.endswith(".jwt"):
-            if sent.client_metadata.jwks is None:
-                raise InvalidInput("no key to encrypt to")
-            key = choose_encryption_key(sent.client_metadata.jwks)
-            enc = choose_enc(sent.client_metadata.encrypted_response_enc_values_supported)
+        key, enc = _encryption(sent)
     except InvalidInput as error:
         raise InvalidRequest(f"request object: {error}") from error
     _check_formats(sent.client_metadata, query, formats)
@@ -367,6 +324,23 @@ def check(
         issued_at=_time(claims.get("iat")),
         expires_at=_time(claims.get("exp")),
     )
+
+
+def _check_texts(sent: RequestObject) -> None:
+    """Nonce and state are of the URL-safe alphabet."""
+    for value in (sent.nonce, sent.state):
+        if value is not None and not _URL_SAFE.fullmatch(value):
+            raise InvalidRequest("request object: nonce or state has other characters")
+
+
+def _encryption(sent: RequestObject) -> tuple[EncryptionKey | None, str]:
+    """The first usable key and the best `enc`, where the response is encrypted (W-61)."""
+    if not sent.response_mode.endswith(".jwt"):
+        return None, ""
+    if sent.client_metadata.jwks is None:
+        raise InvalidInput("no key to encrypt to")
+    key = choose_encryption_key(sent.client_metadata.jwks)
+    return key, choose_enc(sent.client_metadata.encrypted_response_enc_values_supported)
 
 
 def _response_uri(sent: RequestObject, identified: ClientId) -> str:

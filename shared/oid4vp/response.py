@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from ..crypto.keys import Decrypter
-from ..encoding import parse_json_object
+from ..encoding import dump_json, parse_json_object
 from ..errors import InvalidInput, ProtocolError, VerificationError
 from ..jose import jwe
 from ..oauth.encryption import EncryptionKey
@@ -95,6 +95,20 @@ def encrypt(response: AuthorizationResponse, *, to: EncryptionKey, enc: str) -> 
     """
     token = jwe.encrypt(response.to_json(), to=to.public, kid=to.kid, enc=enc, cty="json")
     return make_form({"response": token})
+
+
+def plain(response: AuthorizationResponse) -> bytes:
+    """The form body of `direct_post`, which HAIP does not have: the VP Token itself, or an error.
+
+    Specification: OpenID4VP 1.0, section 8.2; PROFILE W-53, W-60.
+    """
+    members = response.to_object()
+    return make_form(
+        {
+            name: each if isinstance(each, str) else dump_json(each).decode()
+            for name, each in members.items()
+        }
+    )
 
 
 def parse_posted(body: bytes, *, encrypted: bool = True) -> str | AuthorizationResponse:
