@@ -4,10 +4,20 @@ A transaction is one row for its whole life; `state` moves forward only, each mo
 UPDATE (V-03). The row never shows a claim: `sealed_claims` opens with the secret its asker holds,
 alone. Tenant is part of every key; both names of a transaction are random, so no row is hot. The
 row is also the record of its own start and end, in the transaction of the act; it cannot be erased
-before a job has copied that to the audit trail.
+before a job has copied that to the audit trail, which is chained and signed for each tenant.
 """
 
-from sqlalchemy import Boolean, Column, Index, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from shared.runtime.database import UtcDateTime, new_metadata
 from shared.runtime.tables import add_runtime_tables
@@ -43,6 +53,9 @@ transactions = Table(
     Column("sealed_claims", LargeBinary),
     Column("claims_until", UtcDateTime),
     Column("audited", Boolean, nullable=False),
+    Column("browser_hash", LargeBinary(32)),  # the start cookie, while its browser is away (V-50)
+    Column("sealed_dc", LargeBinary),  # of a request over the Digital Credentials API (V-71)
+    Column("held_until", UtcDateTime),  # a legal hold: nothing is erased before
     UniqueConstraint("tenant", "request_id"),
     Index(None, "due_at"),
 )
@@ -58,5 +71,39 @@ audit = Table(
     Column("subject", _ID, nullable=False),
     Column("purpose", String(64), nullable=False),
     Column("reason", String(64)),
+    Column("legal_basis", String(200)),
+    Column("second_approver", String(64)),
+    Column("sequence", Integer),  # in the chain of its tenant, given by a job
+    Column("hash", LargeBinary(32)),
+    UniqueConstraint("tenant", "sequence"),
+    Index(None, "tenant", "at"),
+)
+
+_UNCHAINED = audit.c.sequence.is_(None)
+Index("ix_audit_unchained", audit.c.at, sqlite_where=_UNCHAINED, postgresql_where=_UNCHAINED)
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("signature", Text, nullable=False),
+)
+
+# What a tenant's webhook is to be told; written in the transaction of what it tells.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("id", String(100), primary_key=True),  # the transaction and its end: told once
+    Column("at", UtcDateTime, nullable=False),
+    Column("subject", _ID, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", UtcDateTime),  # the next attempt; none after delivery or the last one
+    Column("delivered_at", UtcDateTime),
+    Index(None, "due_at"),
     Index(None, "tenant", "at"),
 )
