@@ -117,14 +117,17 @@ refresh_tokens = Table(
     sqlite_with_rowid=False,
 )
 
+# One record of the same data given to one person under one offer: every format and every copy of it
+# hangs on it, so one revocation covers them all.
 issuances = Table(
     "issuances",
     metadata,
     Column("tenant", _TENANT, primary_key=True),
-    Column("id", _ID, primary_key=True),  # iss_…; all copies of one credential response
-    Column("grant_id", _ID, nullable=False),
+    Column("id", _ID, primary_key=True),  # iss_…; keyed hash of offer, scope and data
+    Column("grant_id", _ID, nullable=False),  # that it was first issued under
     Column("offer_id", _ID, nullable=False),
-    Column("configuration_id", String(100), nullable=False),
+    Column("configuration_id", String(100), nullable=False),  # the first
+    Column("configuration_ids", Text),  # all, separated by spaces; null: the first alone
     Column("subject", LargeBinary(32)),
     Column("holder", LargeBinary(32)),
     Column("recipient", String(200)),  # the attested wallet it went to
@@ -136,8 +139,8 @@ issuances = Table(
     Column("state", String(12), nullable=False),  # valid, suspended, revoked
     Column("reason", _CODE),
     Column("changed_at", UtcDateTime),  # of the state; none was changed yet
-    Column("notification_hash", LargeBinary(32), nullable=False),
-    Column("notified", String(30)),
+    Column("notification_hash", LargeBinary(32), nullable=False),  # empty: deliveries have theirs
+    Column("notified", String(30)),  # the last event that a wallet told of one of its deliveries
     Index(None, "tenant", "issued_at", "id"),
     Index(None, "tenant", "subject"),
     sqlite_with_rowid=False,
@@ -157,7 +160,53 @@ copies = Table(
     Column("list", Integer, primary_key=True),
     Column("idx", Integer, primary_key=True),  # no two credentials share one: ST-31
     Column("issuance_id", _ID, nullable=False),
+    Column("delivery_id", _ID),  # the answer it went out with
     Index(None, "tenant", "issuance_id"),
+    sqlite_with_rowid=False,
+)
+
+# One credential response. Its id is a keyed hash of the request, so that a request which is sent
+# again finds it; notification_id and transaction_id are derived from it and never stored.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("id", _ID, primary_key=True),  # dlv_…
+    Column("issuance_id", _ID, nullable=False),
+    Column("offer_id", _ID, nullable=False),
+    Column("client_id", String(200)),
+    Column("configuration_id", String(100), nullable=False),
+    Column("claims_fingerprint", LargeBinary(32), nullable=False),  # HMAC
+    Column("delivered_at", UtcDateTime, nullable=False),
+    Column("notified", String(30)),
+    sqlite_with_rowid=False,
+)
+
+# Credential requests whose data is not ready: who may fetch it, for which keys (I-85).
+deferrals = Table(
+    "deferrals",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("id", _ID, primary_key=True),  # dlv_…; the id its delivery will have
+    Column("offer_id", _ID, nullable=False),
+    Column("client_id", String(200)),
+    Column("configuration_id", String(100), nullable=False),
+    Column("keys", LargeBinary, nullable=False),  # sealed: the public keys of the first proofs
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
+# Keys that wallets encrypt credential requests to, one for each period; erased when it is over.
+request_keys = Table(
+    "request_keys",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("period", Integer, primary_key=True),
+    Column("kid", String(43), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),  # after the last request that knows it
+    Index(None, "ends_at"),
     sqlite_with_rowid=False,
 )
 
@@ -172,7 +221,9 @@ status_lists = Table(
     Column("needed_until", UtcDateTime, nullable=False),  # the last expiry of what refers to it
     Column("published_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("token", Text, nullable=False),  # the Status List Token; empty before the first
+    Column("token", Text, nullable=False),  # the Status List Token as JWT
+    Column("cwt", LargeBinary),  # and as CWT; null: signed by a release that knew none
+    Column("packed", LargeBinary),  # the JWT in gzip; null likewise
     Index(None, "tenant", "ttl"),
 )
 
