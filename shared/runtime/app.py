@@ -32,7 +32,8 @@ from .errors import (
 )
 from .limits import RateLimit
 from .metrics import Metrics
-from .routes import ApiRouter, MalformedRequest, ProtocolRouter
+from .pages import Pages
+from .routes import ApiRouter, MalformedRequest, PageRouter, ProtocolRouter, page_files
 from .threads import Threads
 
 log = logs.get_log(__name__)
@@ -93,7 +94,7 @@ def answer(scope: Scope, error: ExpectedError) -> Response:
     if face == "problem":
         return problem_answer(error, route=route, support_id=support_id)
     if face == "page":
-        return page_answer(error, route=route, support_id=support_id)
+        return page_answer(error, route=route, support_id=support_id, scope=scope)
     return protocol_answer(error, malformed=MalformedRequest, route=route)
 
 
@@ -117,12 +118,14 @@ class ServiceApp:
         metrics: Metrics,
         https: bool,
         rate_limit: RateLimit,
+        pages: Pages | None = None,
     ) -> None:
         self.api = api
         self.state = state
         self.metrics = metrics
         self._routes = tuple(routes)
         self._rate_limit = rate_limit
+        self._pages = pages
         closed = [*_FIXED, *([_HSTS] if https else [])]
         self._closed = [*closed, (b"content-security-policy", _CLOSED)]
         self._page = [*closed, (b"content-security-policy", _PAGE)]
@@ -133,6 +136,7 @@ class ServiceApp:
             await self.api(scope, receive, send)
             return
         scope["request_id"] = request_id = secrets.token_hex(8)
+        scope["pages"] = self._pages
         logs.request_id.set(request_id)
         begun = time.perf_counter()
         status = 0
@@ -163,7 +167,7 @@ class ServiceApp:
         except Exception:
             log.exception("bug", support_id=request_id, route=_template(scope))
             if not status:
-                response = bug_answer(_face(scope), support_id=request_id)
+                response = bug_answer(_face(scope), support_id=request_id, scope=scope)
                 await response(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - begun
@@ -216,12 +220,13 @@ def make_app(
     service: str,
     public_url: str,
     context: object,
-    routers: Sequence[ProtocolRouter[Any] | ApiRouter[Any] | APIRouter],
+    routers: Sequence[ProtocolRouter[Any] | ApiRouter[Any] | PageRouter[Any] | APIRouter],
     ready: Readiness,
     on_start: Sequence[Callable[[], None]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     threads: int = 32,
     requests_per_second: int = 0,
+    pages: Pages | None = None,
 ) -> ServiceApp:
     """The ASGI application of one service.
 
@@ -236,6 +241,7 @@ def make_app(
         on_stop: called at the end, in the order given.
         threads: how many acts of protocol routes may run at once in a process.
         requests_per_second: of one address to one process, 0 for no limit (S-22).
+        pages: the service's pages for people; their files and languages get routes of their own.
     """
     state = AppState(context=context, threads=Threads(threads))
 
@@ -263,7 +269,7 @@ def make_app(
     api.add_exception_handler(HTTPException, _http_exception)
     api.add_exception_handler(Exception, _bug)
     routes: list[Route] = []
-    for router in routers:
+    for router in [*routers, *([page_files(pages)] if pages else [])]:
         if isinstance(router, APIRouter):
             api.include_router(router)
             continue
@@ -278,12 +284,14 @@ def make_app(
         metrics=metrics,
         https=public_url.startswith("https://"),
         rate_limit=RateLimit(requests_per_second),
+        pages=pages,
     )
 
 
 async def _bug(request: Request, _error: Exception) -> Response:
     """The answer; Starlette raises the error again and `ServiceApp` logs it."""
-    return bug_answer(_face(request.scope), support_id=request.scope.get("request_id", ""))
+    scope = request.scope
+    return bug_answer(_face(scope), support_id=scope.get("request_id", ""), scope=scope)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

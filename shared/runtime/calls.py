@@ -1,6 +1,6 @@
 """A request and an answer on the lean path: read within limits, strictly, once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope
 from ..encoding import JsonValue, parse_json_object
 from ..errors import InvalidInput
 from .errors import TooLarge
+from .pages import Pages
 
 Model = TypeVar("Model", bound=BaseModel)
 Answer: TypeAlias = Response | Mapping[str, JsonValue] | BaseModel | None
@@ -43,6 +44,33 @@ class Call:
         self.body = body
         self.path: dict[str, str] = scope.get("path_params", {})
         self.request_id: str = scope.get("request_id", "")
+
+    @property
+    def scope(self) -> Scope:
+        """What the server knows of the request, for `Pages`."""
+        return self._scope
+
+    def page(
+        self,
+        template: str,
+        *,
+        status: int = 200,
+        scripts: bool = False,
+        forms_to: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
+        **values: object,
+    ) -> Response:
+        """A page of this service in the reader's language; see `Pages.answer`."""
+        pages: Pages = self._scope["pages"]
+        return pages.answer(
+            self._scope,
+            template,
+            status=status,
+            scripts=scripts,
+            forms_to=forms_to,
+            headers=headers,
+            **values,
+        )
 
     @property
     def method(self) -> str:

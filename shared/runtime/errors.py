@@ -7,13 +7,14 @@ the precise reason, the other party `public`. Nothing of the request is repeated
 C-51).
 """
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import orjson
 from starlette.responses import Response
+from starlette.types import Scope
 
 from ..encoding import JsonValue
 from ..errors import (
@@ -29,6 +30,7 @@ from ..errors import (
     VerificationError,
 )
 from .logs import get_log
+from .pages import HERE, Pages
 
 log = get_log(__name__)
 
@@ -202,28 +204,33 @@ def problem(found: Refusal, *, detail: str, support_id: str) -> Response:
     return _json(content, found.status, found.headers, "application/problem+json")
 
 
-def page_answer(error: ExpectedError, *, route: str, support_id: str) -> Response:
-    """The face for people."""
+def page_answer(
+    error: ExpectedError, *, route: str, support_id: str, scope: Scope | None = None
+) -> Response:
+    """The face for people, in the language and frame of the service that *scope* came to."""
     found = refusal(error)
     log.info("refused", route=route, status=found.status, code=found.code, reason=str(error))
-    return page(found, detail=error.public, support_id=support_id)
+    return page(found, detail=error.public, support_id=support_id, scope=scope)
 
 
-def page(found: Refusal, *, detail: str, support_id: str) -> Response:
-    """An error page that works without style and script, with stable ids."""
-    text = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{PAGE_MARKER}</title></head><body><main>"
-        f'<h1 id="error-title">{PAGE_MARKER}</h1>'
-        f'<p id="error-detail">{html.escape(detail)}</p>'
-        f'<p id="error-next-step">{html.escape(found.next_step)}</p>'
-        f'<p>Reference: <code id="error-support-id">{html.escape(support_id)}</code></p>'
-        "</main></body></html>"
+def page(found: Refusal, *, detail: str, support_id: str, scope: Scope | None) -> Response:
+    """An error page with stable ids and PAGE_MARKER, whatever the language."""
+    scope = scope or {"path": "/", "headers": ()}
+    pages: Pages = scope.get("pages") or _PLAIN
+    say = partial(pages.text, scope)
+    return pages.answer(
+        scope,
+        "error.html",
+        status=found.status,
+        headers=found.headers,
+        marker=PAGE_MARKER,
+        detail=say(detail),
+        next_step=say(found.next_step),
+        support_id=support_id,
     )
-    headers = {"Cache-Control": "no-store", **found.headers}
-    return Response(text, found.status, headers, "text/html")
 
+
+_PLAIN = Pages(HERE)
 
 BUG = Refusal(
     500,
@@ -235,12 +242,12 @@ BUG = Refusal(
 BUG_DETAIL = "An unexpected error occurred."
 
 
-def bug_answer(face: Face, *, support_id: str) -> Response:
+def bug_answer(face: Face, *, support_id: str, scope: Scope | None = None) -> Response:
     """The answer to what nobody foresaw: the reference number outside, the traceback in the log."""
     if face == "problem":
         return problem(BUG, detail=BUG_DETAIL, support_id=support_id)
     if face == "page":
-        return page(BUG, detail=BUG_DETAIL, support_id=support_id)
+        return page(BUG, detail=BUG_DETAIL, support_id=support_id, scope=scope)
     content = {
         "error": "server_error",
         "error_description": describe(f"{BUG_DETAIL} Reference: {support_id}"),

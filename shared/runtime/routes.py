@@ -3,8 +3,8 @@
 A lean endpoint is `def act(call, context) -> Answer`: the body is read within its limit (S-20)
 before the act starts, the act runs in a thread, whatever `ExpectedError` it raises is answered with
 the face of its router. There is no dependency machinery on this path, so it costs a third of a
-FastAPI route (ADR 0008). Protocol endpoints and the hot ones of `/api/v1` use it; the
-rest of `/api/v1` and pages are FastAPI as usual.
+FastAPI route (ADR 0008). Protocol endpoints, pages and the hot ones of `/api/v1` use it; the
+rest of `/api/v1` is FastAPI as usual.
 """
 
 import inspect
@@ -26,16 +26,19 @@ from ..errors import ExpectedError, InvalidInput, ProtocolError
 from . import logs
 from .calls import Answer, Call, json_answer, read_body
 from .errors import Face, page_answer, problem_answer, protocol_answer
+from .pages import Pages
 from .threads import Threads
 
 __all__ = [
     "Answer",
     "ApiRouter",
     "Call",
+    "PageRouter",
     "ProtocolRouter",
     "api_router",
     "hot_api_router",
     "json_answer",
+    "page_files",
     "page_router",
     "protocol_router",
     "service",
@@ -62,7 +65,7 @@ class _Endpoint(Generic[Context]):
     act: Act[Context]
     path: str
     face: Face
-    refuse: Callable[[ExpectedError, str], Response]
+    refuse: Callable[[ExpectedError, Scope], Response]
     max_bytes: int = DEFAULT_LIMIT
     cors: bool = False
     cache: str = "no-store"
@@ -81,7 +84,7 @@ class _Endpoint(Generic[Context]):
             context: Context = state.context
             response = await threads.run(lambda: self._answer(call, context))
         except ExpectedError as error:
-            response = self.refuse(error, scope["request_id"])
+            response = self.refuse(error, scope)
         if self.cors:  # C-52
             response.headers["Access-Control-Allow-Origin"] = "*"
         await response(scope, receive, send)
@@ -134,7 +137,7 @@ class ProtocolRouter(Generic[Context]):
     def _add(
         self, method: str, path: str, act: Act[Context], max_bytes: int, *, cors: bool, cache: str
     ) -> None:
-        def refuse(error: ExpectedError, _support_id: str) -> Response:
+        def refuse(error: ExpectedError, _scope: Scope) -> Response:
             return protocol_answer(error, malformed=self.malformed, route=path)
 
         endpoint = _Endpoint(
@@ -196,8 +199,8 @@ class ApiRouter(Generic[Context]):
     ) -> Callable[[Act[Context]], Act[Context]]:
         template = self.prefix + path
 
-        def refuse(error: ExpectedError, support_id: str) -> Response:
-            return problem_answer(error, route=template, support_id=support_id)
+        def refuse(error: ExpectedError, scope: Scope) -> Response:
+            return problem_answer(error, route=template, support_id=scope["request_id"])
 
         def decorate(act: Act[Context]) -> Act[Context]:
             endpoint = _Endpoint(
@@ -219,6 +222,59 @@ class ApiRouter(Generic[Context]):
             return act
 
         return decorate
+
+
+class PageRouter(Generic[Context]):
+    """Routes of pages for people; see `page_router`."""
+
+    def __init__(self) -> None:
+        self.routes: list[Route] = []
+
+    def get(self, path: str) -> Callable[[Act[Context]], Act[Context]]:
+        """Decorate the act that answers GET (and HEAD) at *path* with a page or a redirect."""
+        return self._route("GET", path, DEFAULT_LIMIT)
+
+    def post(
+        self, path: str, *, max_bytes: int = DEFAULT_LIMIT
+    ) -> Callable[[Act[Context]], Act[Context]]:
+        """Decorate the act that answers a form sent to *path*."""
+        return self._route("POST", path, max_bytes)
+
+    def _route(
+        self, method: str, path: str, max_bytes: int
+    ) -> Callable[[Act[Context]], Act[Context]]:
+        def refuse(error: ExpectedError, scope: Scope) -> Response:
+            support_id = scope["request_id"]
+            return page_answer(error, route=path, support_id=support_id, scope=scope)
+
+        def decorate(act: Act[Context]) -> Act[Context]:
+            endpoint = _Endpoint(
+                act=act, path=path, face="page", refuse=refuse, max_bytes=max_bytes
+            )
+            self.routes.append(Route(path, endpoint, methods=[method], name=_name(act)))
+            return act
+
+        return decorate
+
+
+def page_router() -> PageRouter[Context]:
+    """A router for pages: errors are HTML with a fixed marker text and stable ids."""
+    return PageRouter()
+
+
+def page_files(pages: Pages) -> PageRouter[object]:
+    """What every service with *pages* serves beside them: their files, the choice of a language."""
+    router: PageRouter[object] = page_router()
+
+    @router.get("/static/{name}")
+    def asset(call: Call, _context: object) -> Answer:
+        return pages.asset(call.path["name"])
+
+    @router.get("/language/{tag}")
+    def language(call: Call, _context: object) -> Answer:
+        return pages.choose_language(call.path["tag"], call.query.get("to", "/"))
+
+    return router
 
 
 def hot_api_router(prefix: str = "/api/v1") -> ApiRouter[Context]:
@@ -261,16 +317,15 @@ def _as_expected(error: RequestValidationError) -> InvalidInput:
     return refused
 
 
-def _route_class(face: Face, max_bytes: int) -> type[APIRoute]:
-    """FastAPI's route with the face of its router, and the body limit of S-20."""
+def _route_class(max_bytes: int) -> type[APIRoute]:
+    """FastAPI's route with the face of `/api/v1`, and the body limit of S-20."""
 
     class FacedRoute(APIRoute):
         def get_route_handler(self) -> _Handler:
             handler = super().get_route_handler()
-            refuse = page_answer if face == "page" else problem_answer
 
             async def handle(request: Request) -> Response:
-                request.scope["face"] = face
+                request.scope["face"] = "problem"
                 support_id = request.scope.get("request_id", "")
                 try:
                     return await handler(await _read_within(request, max_bytes))
@@ -278,7 +333,7 @@ def _route_class(face: Face, max_bytes: int) -> type[APIRoute]:
                     refused: ExpectedError = _as_expected(error)
                 except ExpectedError as error:
                     refused = error
-                return refuse(refused, route=self.path, support_id=support_id)
+                return problem_answer(refused, route=self.path, support_id=support_id)
 
             return handle
 
@@ -300,15 +355,10 @@ async def _read_within(request: Request, max_bytes: int) -> Request:
 
 def api_router(prefix: str = "/api/v1", *, max_bytes: int = DEFAULT_LIMIT) -> APIRouter:
     """A FastAPI router for `/api/v1`: errors are problem+json; *max_bytes* for bodies (S-20)."""
-    return APIRouter(prefix=prefix, route_class=_route_class("problem", max_bytes))
-
-
-def page_router(*, max_bytes: int = DEFAULT_LIMIT) -> APIRouter:
-    """A FastAPI router for pages: errors are HTML with a fixed marker text and stable ids."""
-    return APIRouter(route_class=_route_class("page", max_bytes), include_in_schema=False)
+    return APIRouter(prefix=prefix, route_class=_route_class(max_bytes))
 
 
 async def service(request: Request) -> object:
-    """The service's context, for `Annotated[Issuer, Depends(service)]` in API and page routes."""
+    """The service's context, for `Annotated[Issuer, Depends(service)]` in API routes."""
     context: object = request.app.state.context
     return context

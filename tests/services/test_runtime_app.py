@@ -18,6 +18,7 @@ from shared.runtime.routes import (
     Answer,
     ApiRouter,
     Call,
+    PageRouter,
     ProtocolRouter,
     api_router,
     hot_api_router,
@@ -92,7 +93,7 @@ def _hot() -> ApiRouter[Context]:
 
 
 _api = api_router()
-_pages = page_router()
+_pages: PageRouter[Context] = page_router()
 
 
 @_api.post("/{tenant}/rare")
@@ -111,8 +112,8 @@ def api_missing() -> None:
 
 
 @_pages.get("/page")
-def page(step: int) -> None:
-    raise InvalidInput(f"page: {step} is not a step")
+def page(call: Call, _context: Context) -> Answer:
+    raise InvalidInput(f"page: {call.query['step']} is not a step")
 
 
 @pytest.fixture
@@ -294,7 +295,8 @@ def test_every_answer_has_the_security_headers(client: AsgiClient, path: str) ->
 def test_pages_may_load_their_own_files_and_nothing_else(client: AsgiClient) -> None:
     answer = client.get("/page?step=1")
     assert answer.headers["content-type"].startswith("text/html")
-    assert "script-src 'self'" in answer.headers["content-security-policy"]
+    assert "style-src 'self'" in answer.headers["content-security-policy"]
+    assert "script-src" not in answer.headers["content-security-policy"]
     assert "http" not in answer.headers["content-security-policy"]
 
 

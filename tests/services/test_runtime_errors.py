@@ -160,6 +160,6 @@ def test_pages_escape_what_they_show() -> None:
     text = bytes(page_answer(Odd("x"), route="/x", support_id="0").body).decode()
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
-    assert text.count(PAGE_MARKER) == 2
+    assert text.count(PAGE_MARKER) == 3
     for name in ("error-title", "error-detail", "error-next-step", "error-support-id"):
         assert f'id="{name}"' in text

@@ -1,11 +1,12 @@
 """Where a wallet's user lands who was not sent elsewhere: the answer is at the counter."""
 
-from fastapi import Request
-from fastapi.responses import HTMLResponse
+from starlette.responses import HTMLResponse
 
-from shared.runtime.routes import page_router
+from shared.runtime.routes import Call, PageRouter, page_router
 
-router = page_router()
+from ..context import Verifier
+
+router: PageRouter[Verifier] = page_router()
 
 _TEXTS = {
     "en": ("Thank you", "Your answer has been sent. Please go on where you were asked."),
@@ -23,9 +24,9 @@ _PAGE = (
 
 
 @router.get("/{tenant}/done")
-async def done(request: Request) -> HTMLResponse:
+def done(call: Call, _verifier: Verifier) -> HTMLResponse:
     """The same for everybody: this page knows no transaction."""
-    wanted = request.headers.get("accept-language", "")
+    wanted = call.header("accept-language") or ""
     language = "fr" if wanted.strip().lower().startswith("fr") else "en"
     title, text = _TEXTS[language]
     page = _PAGE.format(language=language, title=title, text=text)

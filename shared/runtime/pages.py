@@ -1,0 +1,212 @@
+"""Pages for people: one frame, one style, several languages, a strict Content-Security-Policy.
+
+A service names its packages' directories once; `answer` then renders a template in the language of
+the reader (a cookie they chose, else Accept-Language). Templates extend `frame.html`, escape by
+themselves, and fail at what is undefined. Nothing inline, nothing from elsewhere; pages work
+without scripts unless they say that they have some. WCAG 2.2 AA; CERTIFICATION 3.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from urllib.parse import quote, urlencode, urlsplit
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import Response
+from starlette.types import Scope
+
+from ..errors import NotFound
+from .languages import Languages
+
+HERE = Path(__file__).parent
+LANGUAGE_COOKIE = "__Host-language"
+_YEAR = 31_536_000
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".json": "application/json",
+    ".webmanifest": "application/manifest+json",
+}
+
+
+def content_security_policy(*, scripts: bool = False, forms_to: Sequence[str] = ()) -> str:
+    """The policy of one page: its own files and nothing else.
+
+    Args:
+        scripts: the page has scripts of ours (the wallet's passkeys); without them none run.
+        forms_to: URLs to which a form's answer may redirect the browser, beside ourselves:
+            Chromium holds redirects after a form against `form-action`, too.
+    """
+    targets = " ".join(["'self'", *(_source(each) for each in forms_to)])
+    parts = ["default-src 'none'", "style-src 'self'", "img-src 'self' data:"]
+    if scripts:
+        parts += [
+            "script-src 'self'",
+            "connect-src 'self'",
+            "manifest-src 'self'",
+            "worker-src 'self'",
+        ]
+    return "; ".join(
+        [*parts, f"form-action {targets}", "base-uri 'none'", "frame-ancestors 'none'"]
+    )
+
+
+def _source(url: str) -> str:
+    """The origin of *url* as a source expression; of other schemes than the web's the scheme."""
+    parts = urlsplit(url)
+    web = parts.scheme in {"https", "http"}
+    return f"{parts.scheme}://{parts.netloc}" if web else f"{parts.scheme}:"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that pages load."""
+
+    content: bytes
+    media_type: str
+    version: str
+
+
+class Pages:
+    """The pages of one service.
+
+    Args:
+        packages: directories with any of `templates`, `static` and `locale`; the frame's own come
+            last, so that a service may replace a template.
+    """
+
+    def __init__(self, *packages: Path) -> None:
+        places = [*packages, HERE]
+        self.languages = Languages(
+            [each / "locale" for each in places if (each / "locale").is_dir()]
+        )
+        self._assets = {
+            path.name: _asset(path)
+            for each in reversed(places)
+            for path in sorted((each / "static").glob("*.*"))
+        }
+        loader = ChoiceLoader([FileSystemLoader(each / "templates") for each in places])
+        self._environments = {tag: self._environment(loader, tag) for tag in self.languages.tags}
+
+    def _environment(self, loader: ChoiceLoader, tag: str) -> Environment:
+        environment = Environment(
+            loader=loader,
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.i18n"],
+        )
+        translations = self.languages.translations(tag)
+        environment.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # of the extension
+        environment.globals.update(
+            language=tag, languages=self.languages.names(), asset=self.asset_url
+        )
+        return environment
+
+    def language(self, scope: Scope) -> str:
+        """The language of whoever sent the request."""
+        chosen = cookie(scope, LANGUAGE_COOKIE)
+        if chosen in self.languages.tags:
+            return str(chosen)
+        return self.languages.preferred(_header(scope, b"accept-language"))
+
+    def text(self, scope: Scope, message: str) -> str:
+        """*message*, an English text of ours, for whoever sent the request."""
+        return self.languages.text(self.language(scope), message)
+
+    def answer(
+        self,
+        scope: Scope,
+        template: str,
+        *,
+        status: int = 200,
+        scripts: bool = False,
+        forms_to: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
+        **values: object,
+    ) -> Response:
+        """A page, never kept (C-51), with its policy.
+
+        Args:
+            scope: of the request (`call.scope`).
+            template: its file name.
+            status: of the answer.
+            scripts: see `content_security_policy`, as for *forms_to*.
+            forms_to: see there.
+            headers: further ones.
+            values: for the template, beside `language`, `languages` and `asset`.
+        """
+        language = self.language(scope)
+        place = scope["path"]
+        if query := scope.get("query_string", b""):
+            place = f"{place}?{query.decode('latin-1')}"
+        text = (
+            self._environments[language]
+            .get_template(template)
+            .render(
+                language_url=lambda tag: f"/language/{tag}?{urlencode({'to': place})}", **values
+            )
+        )
+        sent = {
+            "Cache-Control": "no-store",
+            "Content-Language": language,
+            "Vary": "Accept-Language, Cookie",
+            "Content-Security-Policy": content_security_policy(scripts=scripts, forms_to=forms_to),
+            **(headers or {}),
+        }
+        return Response(text, status, sent, "text/html")
+
+    def asset_url(self, name: str) -> str:
+        """Where *name* is loaded from; another content has another URL."""
+        return f"/static/{name}?v={self._assets[name].version}"
+
+    def asset(self, name: str) -> Response:
+        """The file *name* of a `static` directory; raises NotFound."""
+        found = self._assets.get(name)
+        if found is None:
+            raise NotFound("static: no such file")
+        headers = {"Cache-Control": f"public, max-age={_YEAR}, immutable"}
+        return Response(found.content, 200, headers, found.media_type)
+
+    def choose_language(self, tag: str, to: str) -> Response:
+        """Remember the reader's language and go back to the page *to* of this service.
+
+        Raises:
+            NotFound: we do not have this language.
+        """
+        if tag not in self.languages.tags:
+            raise NotFound("language: not one of ours")
+        ours = to.startswith("/") and not to.startswith(("//", "/\\")) and to.isprintable()
+        kept = f"{LANGUAGE_COOKIE}={tag}; Path=/; Max-Age={_YEAR}; Secure; HttpOnly; SameSite=Lax"
+        return redirect(to if ours else "/", headers={"Set-Cookie": kept})
+
+
+def redirect(url: str, *, headers: Mapping[str, str] | None = None) -> Response:
+    """303 to *url*: the browser goes there with GET, whatever was sent (RFC 9110, 15.4.4)."""
+    place = quote(url, safe=":/?#[]@!$&'()*+,;=%")
+    return Response(None, 303, {"Cache-Control": "no-store", "Location": place, **(headers or {})})
+
+
+def cookie(scope: Scope, name: str) -> str | None:
+    """The value of a cookie; None if it is not there, or the header is not one of cookies."""
+    try:
+        found = SimpleCookie(_header(scope, b"cookie")).get(name)
+    except CookieError:
+        return None
+    return None if found is None else found.value
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    found = (value for key, value in scope["headers"] if key == name)
+    return bytes(next(found, b"")).decode("latin-1")
+
+
+def _asset(path: Path) -> Asset:
+    content = path.read_bytes()
+    version = hashlib.sha256(content).hexdigest()[:12]
+    return Asset(content, _TYPES[path.suffix], version)
