@@ -69,7 +69,7 @@ def dataset(
 
     Raises:
         SubjectMissing, SubjectUnknown, SubjectRefused, ClaimsNotFitting: there are no such claims.
-        NotReady: the register has not finished the entry; ask again later.
+        EntryNotReady: the register has not finished the entry; ask again later.
         RegisterUnavailable: the register does not answer; ask again later.
 
     Specification: SD-JWT VC, sections 9.3 and 9.4; PROFILE F-TM-08.

@@ -38,12 +38,16 @@ class RegisterUnavailable(Unavailable):
     public = "The register does not answer. Try again later."
 
 
-class NotReady(Conflict):
-    """The register knows the person, but what is to be issued is not decided yet."""
+class EntryNotReady(Conflict):
+    """The register knows the person, but has not finished the entry: ask again later."""
 
     code = "subject_not_ready"
     public = "The register has not finished this entry yet."
     next_step = "Try again later; nothing is missing from your side."
+
+    def __init__(self, message: str, *, retry_after: int = 60) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Register(Protocol):
 
         Raises:
             SubjectUnknown: there is none.
-            NotReady: there is one, but it is not finished.
+            EntryNotReady: there is one, but it is not finished.
             RegisterUnavailable: the register does not answer.
         """
         ...
