@@ -1,7 +1,8 @@
 """Long flows as resources: a step, what may be done next, an end; resumable and idempotent.
 
 The step and everything needed to go on are recorded, sealed, before each call to the outside, so a
-crash resumes. A step changes by one guarded UPDATE: of two requests, one goes on.
+crash resumes. A flow changes by one guarded UPDATE, from what was read: of two requests, one goes
+on, also when both would leave it at the same step.
 
 Specification: WALLET_SECURITY, sections 6 and 9.
 """
@@ -35,12 +36,16 @@ class StepChanged(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One flow, opened. *state* is a copy: `advance` stores what it is given."""
+    """One flow, opened. *state* is a copy: `advance` stores what it is given.
+
+    *sealed* is the row as it was read or written last: who finds another one there stops.
+    """
 
     id: str
     step: str
     state: dict[str, Any]
     expires_at: datetime
+    sealed: bytes
 
 
 def begin(
@@ -59,7 +64,7 @@ def begin(
     if idempotency_key is not None:
         request_key = hashlib.sha256(idempotency_key.encode()).digest()
     flow_id = new_id(wallet, prefix)
-    row = {
+    row: dict[str, Any] = {
         "id": flow_id,
         "wallet": opened.id,
         "step": step,
@@ -69,7 +74,7 @@ def begin(
     }
     with wallet.database.transaction() as connection:
         if insert_once(connection, table, row):
-            return Flow(flow_id, step, dict(state), expires_at), True
+            return Flow(flow_id, step, dict(state), expires_at, row["sealed"]), True
         found = connection.execute(
             select(table.c.id).where(
                 table.c.wallet == opened.id, table.c.request_key == request_key
@@ -87,7 +92,8 @@ def load(wallet: Wallet, opened: OpenWallet, table: Table, flow_id: str) -> Flow
         row = connection.execute(statement).one_or_none()
     if row is None:
         raise NotFound("flow: not one of this wallet")
-    return Flow(flow_id, row.step, opened.open(table, flow_id, row.sealed), row.expires_at)
+    state = opened.open(table, flow_id, row.sealed)
+    return Flow(flow_id, row.step, state, row.expires_at, row.sealed)
 
 
 def expect(flow: Flow, *steps: str, now: datetime) -> None:
@@ -104,16 +110,23 @@ def advance(
     *,
     to: str,
     state: Mapping[str, JsonValue],
+    expires_at: datetime | None = None,
 ) -> Flow:
-    """Go from the step *flow* stands at to another one, if nobody did before."""
+    """Go from where *flow* stands to the step *to*, if nobody touched it since it was read."""
+    sealed, end = opened.seal(table, flow.id, state), expires_at or flow.expires_at
     moved = (
         update(table)
-        .where(table.c.id == flow.id, table.c.wallet == opened.id, table.c.step == flow.step)
-        .values(step=to, sealed=opened.seal(table, flow.id, state))
+        .where(
+            table.c.id == flow.id,
+            table.c.wallet == opened.id,
+            table.c.step == flow.step,
+            table.c.sealed == flow.sealed,
+        )
+        .values(step=to, sealed=sealed, expires_at=end)
     )
     if not once(connection, moved):
-        raise StepChanged(f"flow: not at {flow.step} any more")
-    return Flow(flow.id, to, dict(state), flow.expires_at)
+        raise StepChanged(f"flow: not as it was at {flow.step}")
+    return Flow(flow.id, to, dict(state), end, sealed)
 
 
 def record(
@@ -124,10 +137,11 @@ def record(
     *,
     to: str,
     state: Mapping[str, JsonValue],
+    expires_at: datetime | None = None,
 ) -> Flow:
     """`advance` as a transaction of its own: before and after each call to the outside."""
     with wallet.database.single() as connection:
-        return advance(connection, opened, table, flow, to=to, state=state)
+        return advance(connection, opened, table, flow, to=to, state=state, expires_at=expires_at)
 
 
 def unresolved(flow: Flow) -> bool:

@@ -144,6 +144,68 @@ class IssuanceRow(Base, table=True):
     expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
+class CallbackRow(Base, table=True):
+    """A sign-in at an agency that was begun: its `state`, hashed, for one browser session; once."""
+
+    __tablename__ = "callbacks"
+
+    hash: bytes = Field(primary_key=True)
+    wallet: str = Field(max_length=_ID, index=True)
+    session: str = Field(max_length=_ID)
+    issuance: str = Field(max_length=_ID)
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class RenewalRow(Base, table=True):
+    """What renews one card without its citizen's gesture: refresh token, DPoP and instance keys."""
+
+    __tablename__ = "renewals"
+
+    credential: str = Field(primary_key=True, max_length=_ID)
+    wallet: str = Field(max_length=_ID, index=True)
+    sealed: bytes
+    not_before: datetime = Field(sa_type=UtcDateTime)  # of two attempts one goes on, then a pause
+
+
+class SpareKeyRow(Base, table=True):
+    """A holder key made with the copies of a card and proven by no credential yet."""
+
+    __tablename__ = "spare_keys"
+
+    id: str = Field(primary_key=True, max_length=_ID)
+    wallet: str = Field(max_length=_ID, index=True)
+    credential: str = Field(max_length=_ID, index=True)
+    sealed: bytes  # the public key
+    key_blob: bytes
+
+
+class AttestationListRow(Base, table=True):
+    """A Status List of the wallet provider, as it was published last."""
+
+    __tablename__ = "attestation_lists"
+
+    number: int = Field(primary_key=True)
+    taken: int
+    covers: int
+    needed_until: datetime = Field(sa_type=UtcDateTime)
+    published_at: datetime = Field(sa_type=UtcDateTime)
+    version: int
+    token: str
+
+
+class AttestationStatusRow(Base, table=True):
+    """The place of one client instance in a Status List; whose it is, so that it can be revoked."""
+
+    __tablename__ = "attestation_status"
+
+    list: int = Field(primary_key=True)
+    idx: int = Field(primary_key=True)
+    wallet: str = Field(max_length=_ID, index=True)
+    state: str = Field(max_length=16)  # valid, suspended, revoked
+    changed_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
+    needed_until: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
 class PresentationRow(Base, table=True):
     """From Authorization Request to answer, one row a flow."""
 
@@ -195,6 +257,11 @@ approvals = cast(Table, ApprovalRow.__table__)  # type: ignore[attr-defined]  # 
 credentials = cast(Table, CredentialRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 copies = cast(Table, CopyRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 issuances = cast(Table, IssuanceRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+callbacks = cast(Table, CallbackRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+renewals = cast(Table, RenewalRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+spare_keys = cast(Table, SpareKeyRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+attestation_lists = cast(Table, AttestationListRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+attestation_status = cast(Table, AttestationStatusRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 presentations = cast(Table, PresentationRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 log_entries = cast(Table, LogEntryRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 codes = cast(Table, CodeRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
