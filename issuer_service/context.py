@@ -36,6 +36,8 @@ class Secrets:
         self.offers = hkdf(secret, "issuer", "offer content")
         self.authorizations = hkdf(secret, "issuer", "authorization requests")
         self.indexes = hkdf(secret, "issuer", "status indexes")
+        self.desk = hkdf(secret, "issuer", "desk codes")
+        self.logins = hkdf(secret, "issuer", "logins")
         self._people = hkdf(secret, "issuer", "people")
         self._claims = hkdf(secret, "issuer", "claims")
         self._tx_codes = hkdf(secret, "issuer", "transaction codes")
@@ -66,6 +68,10 @@ class Secrets:
 def _keyed(key: bytes, *parts: bytes | str) -> bytes:
     raw = [part.encode() if isinstance(part, str) else part for part in parts]
     message = b"".join(len(part).to_bytes(4, "big") + part for part in raw)
+    def desk_code(self, tenant: str, desk_code_id: str, secret: str) -> bytes:
+        """The secret half of a desk code as it is stored (S-01)."""
+        return _keyed(self.desk, "secret", tenant, desk_code_id, secret)
+
     return hmac.digest(key, message, "sha256")
 
 

@@ -99,6 +99,23 @@ authorizations = Table(
     sqlite_with_rowid=False,
 )
 
+# One-time codes with which a person logs in, handed out by a clerk. The first half of a code finds
+# its row, the second half is the secret.
+desk_codes = Table(
+    "desk_codes",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("id", _ID, primary_key=True),  # dsk_…; with the first half of the code
+    Column("state", String(12), nullable=False),  # open, used, cancelled
+    Column("created_by", String(64), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("code_hash", LargeBinary(32), nullable=False),  # HMAC
+    Column("tries", Integer, nullable=False),  # wrong second halves so far
+    Column("content", LargeBinary, nullable=False),  # sealed: the person; gone once it was used
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
 refresh_tokens = Table(
     "refresh_tokens",
     metadata,

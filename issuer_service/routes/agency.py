@@ -25,8 +25,9 @@ from shared.runtime.routes import (
     protocol_router,
 )
 
-from .. import offering, offers, revoking
+from .. import desk, offering, offers, revoking
 from ..context import Issuer, Tenant
+from ..desk import DeskCodeView, NewDeskCode
 from ..offering import NewOffer, Renewal
 from ..offers import OfferPage, OfferView
 from ..revoking import IssuancePage, IssuanceView, Move, Order
@@ -123,6 +124,29 @@ def renew_offer(call: Call, issuer: Issuer) -> OfferView:
     wanted = call.message(Renewal) if call.body else Renewal()
     key = call.header("idempotency-key")
     return offering.renew(issuer, tenant, caller, call.path["offer_id"], wanted, key=key)
+
+
+@api.post("/{tenant}/desk-codes", body=NewDeskCode, answer=DeskCodeView, status=201)
+def create_desk_code(call: Call, issuer: Issuer) -> DeskCodeView:
+    """A one-time code with which one person logs in, for a clerk to hand out."""
+    tenant, caller = _caller(call, issuer, "offers")
+    key = call.header("idempotency-key")
+    return desk.create(issuer, tenant, caller, call.message(NewDeskCode), key=key)
+
+
+@api.get("/{tenant}/desk-codes/{desk_code_id}", answer=DeskCodeView)
+def get_desk_code(call: Call, issuer: Issuer) -> DeskCodeView:
+    """What became of a one-time code."""
+    tenant, _ = _caller(call, issuer, "read")
+    return desk.get(issuer, tenant, call.path["desk_code_id"])
+
+
+@api.post("/{tenant}/desk-codes/{desk_code_id}/cancel", answer=DeskCodeView)
+def cancel_desk_code(call: Call, issuer: Issuer) -> DeskCodeView:
+    """Withdraw a one-time code that was not used."""
+    tenant, caller = _caller(call, issuer, "offers")
+    key = call.header("idempotency-key")
+    return desk.cancel(issuer, tenant, caller, call.path["desk_code_id"], key=key)
 
 
 @api.get("/{tenant}/issuances", answer=IssuancePage)
