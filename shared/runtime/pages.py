@@ -165,12 +165,16 @@ class Pages:
         """Where *name* is loaded from; another content has another URL."""
         return f"/static/{name}?v={self._assets[name].version}"
 
-    def asset(self, name: str) -> Response:
-        """The file *name* of a `static` directory; raises NotFound."""
+    def asset(self, name: str, version: str = "") -> Response:
+        """The file *name* of a `static` directory, kept for ever only if asked for by *version*.
+
+        A script module imports others by name alone: those are asked for anew each time.
+        """
         found = self._assets.get(name)
         if found is None:
             raise NotFound("static: no such file")
-        headers = {"Cache-Control": f"public, max-age={_YEAR}, immutable"}
+        kept = f"public, max-age={_YEAR}, immutable" if version == found.version else "no-cache"
+        headers = {"Cache-Control": kept}
         return Response(found.content, 200, headers, found.media_type)
 
     def choose_language(self, tag: str, to: str) -> Response:

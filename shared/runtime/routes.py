@@ -268,7 +268,7 @@ def page_files(pages: Pages) -> PageRouter[object]:
 
     @router.get("/static/{name}")
     def asset(call: Call, _context: object) -> Answer:
-        return pages.asset(call.path["name"])
+        return pages.asset(call.path["name"], call.query.get("v", ""))
 
     @router.get("/language/{tag}")
     def language(call: Call, _context: object) -> Answer:
