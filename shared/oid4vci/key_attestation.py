@@ -61,6 +61,7 @@ def make(
     key_storage: Sequence[Level] = (),
     user_authentication: Sequence[Level] = (),
     status: JsonValue = None,
+    key_storage_status: JsonValue = None,
 ) -> str:
     """Attest *keys* as wallet provider.
 
@@ -73,6 +74,7 @@ def make(
         key_storage: the resistance that is true of all *keys*.
         user_authentication: likewise of the ways to use them.
         status: the claim, if the attestation can be revoked.
+        key_storage_status: the status of the key storage and until when it is maintained (E-03).
 
     Specification: OpenID4VCI 1.0, appendix D.1; HAIP 4.5.1.
     """
@@ -89,6 +91,8 @@ def make(
         claims["nonce"] = nonce
     if status is not None:
         claims["status"] = status
+    if key_storage_status is not None:
+        claims["key_storage_status"] = key_storage_status
     return jws.sign_jwt(claims, typ=TYP, signer=signer)
 
 
