@@ -204,6 +204,11 @@ def _verify(
     return _result(chain, loaded, anchor=path[-1], pinned=False)
 
 
+def check_leaf(certificate: bytes, profile: Profile) -> None:
+    """Raise Untrusted unless *certificate* (DER) may sign what *profile* says (C-24)."""
+    _check_leaf(_load(certificate), profile)
+
+
 def _check_leaf(leaf: x509.Certificate, profile: Profile) -> None:
     constraints = _extension(leaf, x509.BasicConstraints)
     if constraints is not None and constraints.ca:

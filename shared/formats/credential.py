@@ -1,19 +1,22 @@
 """One face for all credential formats: issue, receive, present, verify, by format identifier.
 
-A new format is one module and one line in `FORMATS`. What the functions share is in `values.py`.
+A new format is one module and one line in `FORMATS`; a new type is a data file. What the functions
+share is in `values.py`.
 Specification: OpenID4VP 1.0, appendix B; OpenID4VCI 1.0, appendix A.
 """
 
 import secrets
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Protocol
 
 from ..crypto.keys import PublicKey, Signer
 from ..encoding import JsonValue, RandomBytes
 from ..errors import InvalidInput, WrongHolder, WrongType
-from . import sd_jwt, sd_jwt_vc
-from .claims_path import ClaimPath, select
+from . import mdoc, sd_jwt_vc
+from .claims_path import ClaimPath
+from .format import Format, Words
+from .mdoc_format import MDOC
+from .sd_jwt_vc_format import SD_JWT_VC
 from .status_list import StatusReference
 from .type_metadata import TypeMetadata
 from .values import (
@@ -27,160 +30,56 @@ from .values import (
     Validity,
 )
 
-
-class Format(Protocol):
-    """What a format does; the functions below say what the arguments mean."""
-
-    def issue(
-        self,
-        claims: Mapping[str, JsonValue],
-        *,
-        metadata: TypeMetadata,
-        holder: PublicKey | None,
-        status: StatusReference | None,
-        issued_at: datetime,
-        expires_at: datetime | None,
-        signer: Signer,
-        random_bytes: RandomBytes,
-    ) -> str:
-        """One copy, signed."""
-        ...
-
-    def receive(
-        self, text: str, *, trusted: Trusted, now: datetime, algorithms: Collection[str]
-    ) -> Received:
-        """What an Issuer handed over, verified."""
-        ...
-
-    def present(
-        self, held: Held, *, paths: Collection[ClaimPath], proof: HolderProof | None
-    ) -> str:
-        """What a verifier gets to see."""
-        ...
-
-    def verify(
-        self,
-        text: str,
-        *,
-        session: Session,
-        holder_binding: bool,
-        trusted: Trusted,
-        now: datetime,
-        algorithms: Collection[str],
-    ) -> Presented:
-        """A presentation, believed."""
-        ...
-
-
-class _SdJwtVc:
-    """`dc+sd-jwt`."""
-
-    def issue(
-        self,
-        claims: Mapping[str, JsonValue],
-        *,
-        metadata: TypeMetadata,
-        holder: PublicKey | None,
-        status: StatusReference | None,
-        issued_at: datetime,
-        expires_at: datetime | None,
-        signer: Signer,
-        random_bytes: RandomBytes,
-    ) -> str:
-        return sd_jwt_vc.issue(
-            claims,
-            vct=metadata.vct,
-            conceal=metadata.conceal(claims),
-            holder=holder,
-            status=status,
-            issued_at=issued_at,
-            expires_at=expires_at,
-            signer=signer,
-            random_bytes=random_bytes,
-        )
-
-    def receive(
-        self, text: str, *, trusted: Trusted, now: datetime, algorithms: Collection[str]
-    ) -> Received:
-        parsed = sd_jwt.parse(text)
-        if parsed.kb_jwt is not None:
-            raise InvalidInput("SD-JWT VC: an Issuer sent a KB-JWT")  # F-SD-09
-        found = sd_jwt_vc.verify(
-            parsed,
-            anchors=trusted.anchors,
-            now=now,
-            algorithms=algorithms,
-            revoked=trusted.revoked,
-            pinned=trusted.pinned,
-        )
-        held = Held(
-            format=sd_jwt_vc.FORMAT,
-            type=found.vct,
-            claims=found.claims,
-            signed=parsed.issuer_jwt,
-            pieces=found.sd_jwt.disclosed,
-            hash_algorithm=found.sd_jwt.hash_algorithm,
-            authority_key_ids=found.chain.authority_key_ids,
-            holder=found.holder,
-            status=found.status,
-            validity=found.validity,
-        )
-        return Received(held, found.chain)
-
-    def present(
-        self, held: Held, *, paths: Collection[ClaimPath], proof: HolderProof | None
-    ) -> str:
-        places = [place for path in paths for place, _ in select(held.claims, path)]
-        presented = "~".join((held.signed, *sd_jwt.needed(held.pieces, places), ""))
-        if held.holder is None:
-            return presented
-        if proof is None:
-            raise InvalidInput("SD-JWT VC: bound to a key, so shown with a KB-JWT only")  # HB-04
-        return presented + proof.kb_jwt(presented, hash_algorithm=held.hash_algorithm)
-
-    def verify(
-        self,
-        text: str,
-        *,
-        session: Session,
-        holder_binding: bool,
-        trusted: Trusted,
-        now: datetime,
-        algorithms: Collection[str],
-    ) -> Presented:
-        found, binding = sd_jwt_vc.verify_presentation(
-            text,
-            anchors=trusted.anchors,
-            now=now,
-            algorithms=algorithms,
-            audience=session.audience,
-            nonce=session.nonce,
-            holder_binding=holder_binding,
-            revoked=trusted.revoked,
-            pinned=trusted.pinned,
-        )
-        verified = found.sd_jwt
-        return Presented(
-            sd_jwt_vc.FORMAT,
-            found.vct,
-            verified.claims,
-            verified.in_place,
-            verified.disclosed,
-            found.chain,
-            binding is not None,
-            found.status,
-            found.validity,
-            binding,
-        )
-
-
-FORMATS: Mapping[str, Format] = {sd_jwt_vc.FORMAT: _SdJwtVc()}
+FORMATS: Mapping[str, Format] = {
+    sd_jwt_vc.FORMAT: SD_JWT_VC,
+    mdoc.FORMAT: MDOC,
+}
 
 
 def _format(identifier: str) -> Format:
     if identifier not in FORMATS:
         raise InvalidInput("credential: this format is not known here")
     return FORMATS[identifier]
+
+
+def words(credential_format: str) -> Words:
+    """How the protocols speak of it; raises InvalidInput if it is not known here."""
+    return _format(credential_format).words
+
+
+def check_type(credential_format: str, metadata: TypeMetadata) -> None:
+    """Whether *metadata* can be a type of this format: its name, and the paths of its claims.
+
+    Raises:
+        InvalidInput: it cannot, or the format is not known here.
+
+    Specification: PROFILE I-14, F-CP-02.
+    """
+    _format(credential_format).check_type(metadata)
+
+
+def check_claims(
+    credential_format: str, claims: Mapping[str, JsonValue], *, metadata: TypeMetadata
+) -> None:
+    """Whether *claims* can be issued as this type, before anything is promised to anybody.
+
+    Raises:
+        InvalidInput: one is missing, not of its kind, or has a name the format gives a meaning.
+
+    Specification: PROFILE F-TM-08, F-VC-02.
+    """
+    _format(credential_format).check_claims(claims, metadata=metadata)
+
+
+def check_signer(credential_format: str, certificate: bytes) -> None:
+    """Whether the key in *certificate* (DER) may sign this format.
+
+    Raises:
+        Untrusted: it lacks what verifiers ask for.
+
+    Specification: PROFILE C-24.
+    """
+    _format(credential_format).check_signer(certificate)
 
 
 def issue(
@@ -294,7 +193,7 @@ def verify(
     Args:
         credential_format: of the Credential Query it answers.
         text: the presentation.
-        session: our request: audience and nonce.
+        session: our own request.
         holder_binding: what the Credential Query demanded.
         trusted: for the role credential and the types asked for.
         now: aware.
@@ -327,8 +226,13 @@ __all__ = [
     "Session",
     "Trusted",
     "Validity",
+    "Words",
+    "check_claims",
+    "check_signer",
+    "check_type",
     "issue",
     "present",
     "receive",
     "verify",
+    "words",
 ]

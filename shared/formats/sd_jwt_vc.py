@@ -32,7 +32,7 @@ NEVER_CONCEALED = frozenset(
     {"iss", "nbf", "exp", "cnf", "vct", "vct#integrity", "status"}
 )  # F-VC-02
 _TIMES = ("iat", "nbf", "exp")
-_OURS = NEVER_CONCEALED | {"iat", "aud"}
+RESERVED = NEVER_CONCEALED | {"iat", "aud"}
 _MAX_VCT = 1024
 
 
@@ -75,7 +75,7 @@ def issue(
     Specification: SD-JWT VC, section 3.2; HAIP 1.0, section 6.1; PROFILE F-VC-01 to F-VC-03, I-110,
     I-115.
     """
-    if not _OURS.isdisjoint(claims):
+    if not RESERVED.isdisjoint(claims):
         raise InvalidInput("SD-JWT VC: a claim has a name the format gives a meaning")
     if not signer.certificates:
         raise InvalidInput("SD-JWT VC: the signer has no certificate")

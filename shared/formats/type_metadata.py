@@ -27,10 +27,12 @@ from pydantic import (
 from ..encoding import JsonValue, parse_json_object
 from ..errors import InvalidInput, VerificationError
 from .claims_path import ClaimPath, parse_path, select
+from .elements import Elements, Kind, Rule
 from .sd_jwt_vc import NEVER_CONCEALED
 
 MAX_BYTES = 256 * 1024  # S-20
 MAX_DEPTH = 5  # F-TM-04
+_MAX_SHAPES = 256
 _INTEGRITY_HASHES = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 
 Load: TypeAlias = Callable[[str], bytes]
@@ -167,6 +169,8 @@ class ClaimMetadata(_Model):
     mandatory: bool = False
     sd: Literal["always", "allowed", "never"] = "allowed"
     svg_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    cbor: Kind | None = None
+    """Ours, for an mdoc: what CBOR says of the value and JSON cannot."""
 
 
 class TypeMetadata(_Model):
@@ -197,11 +201,28 @@ class TypeMetadata(_Model):
         at the top that the type does not mention. A claim counts as concealed only if it is so
         itself, not because one above it is.
 
+        Claims of a shape that was seen before are answered from memory.
+
         Raises:
             InvalidInput: a mandatory claim is missing, or a claim has another shape than its path.
 
         Specification: SD-JWT VC, sections 9.3 and 9.4; PROFILE F-TM-08, I-116.
         """
+        shapes = self._shapes
+        if shapes is None:
+            return self._conceal(claims)
+        shape = tuple(
+            (name, tuple(value) if isinstance(value, dict) else None)
+            for name, value in claims.items()
+        )
+        found = shapes.get(shape)
+        if found is None:
+            found = self._conceal(claims)
+            if len(shapes) < _MAX_SHAPES:
+                shapes[shape] = found
+        return found
+
+    def _conceal(self, claims: Mapping[str, JsonValue]) -> tuple[ClaimPath, ...]:
         mandatory, withheld, deep, mentioned = self._rules
         names = claims.keys()
         if not mandatory <= names:
@@ -216,6 +237,24 @@ class TypeMetadata(_Model):
         if not names <= mentioned:
             concealed += [(name,) for name in names if name not in mentioned]
         return tuple(concealed)
+
+    @cached_property
+    def elements(self) -> Elements:
+        """The type as one of mdocs: `vct` is the doctype, paths begin `[namespace, element]`.
+
+        Raises:
+            InvalidInput: a path begins otherwise.
+        """
+        return Elements(Rule(each.path, each.mandatory, each.cbor) for each in self.claims)
+
+    @cached_property
+    def _shapes(self) -> dict[object, tuple[ClaimPath, ...]] | None:
+        """What was answered for each shape; None if the rules look deeper than a shape does."""
+        flat = all(
+            len(rule.path) <= 2 and all(isinstance(part, str) for part in rule.path)
+            for rule in self.claims
+        )
+        return {} if flat else None
 
     @cached_property
     def _rules(

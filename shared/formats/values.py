@@ -49,11 +49,15 @@ class Trusted:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One request, as holder binding covers it (HB-03)."""
+    """One request, as holder binding covers it (HB-03, HB-22 to HB-24)."""
 
     audience: str
     """The full Client Identifier, or "origin:" and the Origin."""
     nonce: str
+    response_uri: str | None = None
+    """Where the answer goes; None over the Digital Credentials API."""
+    key_thumbprint: bytes | None = None
+    """RFC 7638, of the key the answer is encrypted to; None if it is not encrypted."""
 
 
 class Validity(NamedTuple):
@@ -87,6 +91,10 @@ class HolderProof(Protocol):
         """A KB-JWT over *presented*, `<JWT>~<D>~…~` (see `kb_jwt.make`)."""
         ...
 
+    def device_signature(self, doctype: str) -> bytes:
+        """The `deviceSignature` of an mdoc shown in this session (see `device_response.sign`)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -99,7 +107,7 @@ class Held:
     signed: str
     """The Issuer's signed part, as received."""
     pieces: tuple[tuple[ConcretePath, str], ...]
-    """What can be shown or withheld: where it stands in *claims*, and the text as received."""
+    """What can be shown or withheld: where it stands in *claims*, and what came, as text."""
     hash_algorithm: str
     authority_key_ids: frozenset[bytes]
     holder: PublicKey | None

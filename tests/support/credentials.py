@@ -9,7 +9,7 @@ from typing import Any
 from shared.crypto.software import SoftwareKey
 from shared.crypto.x509 import Profile
 from shared.encoding import b64url_encode
-from shared.formats import kb_jwt, type_metadata
+from shared.formats import device_response, kb_jwt, type_metadata
 from shared.formats.type_metadata import TypeMetadata
 from shared.formats.values import Session, Trusted
 
@@ -21,7 +21,12 @@ ES256 = frozenset({"ES256"})
 AUTHORITY = Authority.make("Credential Root")
 ISSUER = AUTHORITY.signer(Profile.CREDENTIAL, subject="Club", dns=["club.example"])
 TRUSTED = Trusted(AUTHORITY.anchors)
-SESSION = Session(audience="x509_hash:verifier", nonce="n-0S6_WzA2Mj")
+SESSION = Session(
+    audience="x509_hash:verifier",
+    nonce="n-0S6_WzA2Mj",
+    response_uri="https://verifier.example/response",
+    key_thumbprint=bytes(32),
+)
 IN_A_YEAR = NOW + timedelta(days=300)
 
 CLAIMS: dict[str, Any] = {
@@ -77,6 +82,9 @@ class SessionProof:
             hash_algorithm=hash_algorithm,
             transaction_data=self.transaction_data,
         )
+
+    def device_signature(self, doctype: str) -> bytes:
+        return device_response.sign(doctype, session=self.session, signer=self.signer)
 
 
 def disclosure(*parts: Any) -> str:

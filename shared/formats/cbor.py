@@ -1,0 +1,135 @@
+"""Strict CBOR: what these refuse never reaches an mdoc or a CWT.
+
+Refused are indefinite lengths, duplicate keys, trailing bytes, deep or large input, and every tag
+to which the decoder would give a life of its own (big numbers, fractions, references, patterns).
+Dates stay the tagged text they are. Written is the deterministic encoding, if maps are given in
+the order of RFC 8949, section 4.2.1.
+Specification: RFC 8949, sections 4.2, 5.3 and 5.6; PROFILE C-31, C-34, S-21.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+import cbor2
+from cbor2 import CBORTag
+
+from ..errors import InvalidInput
+
+Tag = CBORTag
+EMBEDDED: Final = 24
+TDATE: Final = 0
+FULL_DATE: Final = 1004
+_MAX_DEPTH = 16  # S-21
+_MAX_BYTES = 256 * 1024
+_REFUSED = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    25,
+    28,
+    29,
+    30,
+    35,
+    36,
+    37,
+    52,
+    54,
+    100,
+    256,
+    258,
+    260,
+    261,
+    43000,
+    55799,
+)
+
+
+def _refuse(_: object, __: bool) -> object:  # noqa: FBT001 - as the decoder calls it
+    raise InvalidInput("CBOR: a tag that has no place here")
+
+
+def _kept(tag: int) -> Any:
+    return lambda value, _immutable: CBORTag(tag, value)
+
+
+_TAGS: Mapping[int, Any] = {
+    **dict.fromkeys(_REFUSED, _refuse),
+    TDATE: _kept(TDATE),
+    FULL_DATE: _kept(FULL_DATE),
+}
+# Two items follow in one array: the data, then a mark that no sender knows. If anything trails the
+# data, it stands in the place of the mark.
+_MARK = secrets.token_bytes(16)
+_END = b"\x50" + _MARK
+
+
+def loads(data: bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
+    """The one item that *data* encodes: dict, list, str, bytes, int, float, bool, None or `Tag`.
+
+    Raises:
+        InvalidInput: anything else, or more than *max_bytes*.
+
+    Specification: RFC 8949, section 5.3; PROFILE S-21.
+    """
+    if len(data) > max_bytes:
+        raise InvalidInput("CBOR: too large")
+    try:
+        value, mark = cbor2.loads(
+            b"\x82" + data + _END,
+            semantic_decoders=_TAGS,
+            max_depth=_MAX_DEPTH + 1,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+        )
+    except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise InvalidInput("CBOR: not parseable") from error
+    if mark != _MARK:
+        raise InvalidInput("CBOR: something trails")
+    return value
+
+
+def dumps(value: object) -> bytes:
+    """*value* in the shortest form, maps in the order given.
+
+    Raises:
+        InvalidInput: not a value of CBOR.
+    """
+    try:
+        return cbor2.dumps(value)
+    except (cbor2.CBORError, ValueError, TypeError, RecursionError) as error:
+        raise InvalidInput("CBOR: cannot be written") from error
+
+
+def embed(data: bytes) -> bytes:
+    """`#6.24(bstr)` around *data*, which is CBOR itself: what mdocs hash and sign."""
+    return b"\xd8\x18" + head(2, len(data)) + data
+
+
+def head(major: int, number: int) -> bytes:
+    """The shortest head of an item: major type and argument (RFC 8949, section 3)."""
+    first = major << 5
+    if number < 24:
+        return bytes((first | number,))
+    if number < 0x100:
+        return bytes((first | 24, number))
+    if number < 0x10000:
+        return bytes((first | 25,)) + number.to_bytes(2, "big")
+    return bytes((first | 26,)) + number.to_bytes(4, "big")
+
+
+def embedded(value: object) -> bytes:
+    """The bytes inside `#6.24(bstr)`.
+
+    Raises:
+        InvalidInput: *value* is something else.
+    """
+    if (
+        not isinstance(value, CBORTag)
+        or value.tag != EMBEDDED
+        or not isinstance(value.value, bytes)
+    ):
+        raise InvalidInput("CBOR: not an embedded item")
+    return value.value

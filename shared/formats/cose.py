@@ -1,0 +1,192 @@
+"""COSE: one signature (COSE_Sign1), the key it verifies with, and the chain that vouches for it.
+
+`alg` stands in the protected header alone; the certificates may stand in either header, but are
+believed for their path only. Signatures are `r||s`, as in JOSE.
+Specification: RFC 9052, sections 3, 4 and 7; RFC 9053, section 2.1; RFC 9360; PROFILE F-MD-03,
+F-MD-05, ST-20.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..crypto.document_signer import parse_x5chain
+from ..crypto.keys import PublicKey, Signer
+from ..errors import BadSignature, InvalidInput
+from . import cbor
+
+ALGORITHMS: Mapping[str, frozenset[int]] = {"ES256": frozenset({-7, -9})}
+"""COSE numbers of what JOSE calls so: ES256 and the fully specified ESP256."""
+ES256 = -7
+_ALG, _CRIT, _TYPE, _X5CHAIN = 1, 2, 16, 33
+_SIGN1 = 18
+_PROTECTED = cbor.dumps({_ALG: ES256})
+_SIGNATURE1 = b"\x84\x6aSignature1"
+_EMPTY = b"\x40"
+
+
+@dataclass(frozen=True, slots=True)
+class Sign1:
+    """A COSE_Sign1 as received; nothing of it is verified."""
+
+    protected: bytes
+    unverified_header: Mapping[Any, Any]
+    """What the protected header says."""
+    unprotected: Mapping[Any, Any]
+    payload: bytes | None
+    """None if detached."""
+    signature: bytes
+
+    @property
+    def typ(self) -> object:
+        """The media type of the whole (RFC 9596), unverified; None if it does not say."""
+        return self.unverified_header.get(_TYPE)
+
+    def unverified_chain(self) -> tuple[bytes, ...]:
+        """The certificates of `x5chain`, leaf first.
+
+        Raises:
+            InvalidInput: there are none, or they stand in both headers.
+
+        Specification: RFC 9360, section 2; PROFILE F-MD-03, S-21.
+        """
+        places = [
+            each[_X5CHAIN]
+            for each in (self.unverified_header, self.unprotected)
+            if _X5CHAIN in each
+        ]
+        if len(places) != 1:
+            raise InvalidInput("COSE: not one x5chain")
+        return parse_x5chain(places[0])
+
+    def verify(
+        self, key: PublicKey, *, algorithms: Collection[str], detached: bytes | None = None
+    ) -> None:
+        """Believe the signature.
+
+        Args:
+            key: of the signer.
+            algorithms: what is accepted, by the names of JOSE.
+            detached: the payload, if it is not carried.
+
+        Raises:
+            BadSignature: it does not verify, or is by another algorithm.
+            InvalidInput: the payload is carried though it must not be, or is missing.
+
+        Specification: RFC 9052, section 4.4.
+        """
+        if (self.payload is None) == (detached is None):
+            raise InvalidInput("COSE: the payload is not where it must be")
+        accepted = {number for each in algorithms for number in ALGORITHMS.get(each, ())}
+        if self.unverified_header.get(_ALG) not in accepted:
+            raise BadSignature("COSE: alg is not accepted")
+        payload = self.payload if detached is None else detached
+        key.verify(self.signature, _to_be_signed(self.protected, payload or b""))
+
+
+def parse(value: object) -> Sign1:
+    """Read the COSE_Sign1 in the decoded item *value*, tagged 18 or not.
+
+    Raises:
+        InvalidInput: not its shape, `alg` outside the protected header, or `crit`.
+
+    Specification: RFC 9052, sections 3 and 4.2; PROFILE F-MD-03.
+    """
+    if isinstance(value, cbor.Tag) and value.tag == _SIGN1:
+        value = value.value
+    if not isinstance(value, list) or len(value) != 4:
+        raise InvalidInput("COSE: not a COSE_Sign1")
+    protected, unprotected, payload, signature = value
+    if (
+        not isinstance(protected, bytes)
+        or not isinstance(unprotected, dict)
+        or not isinstance(payload, bytes | None)
+        or not isinstance(signature, bytes)
+    ):
+        raise InvalidInput("COSE: not a COSE_Sign1")
+    header = {_ALG: ES256} if protected == _PROTECTED else _header(protected)
+    if _ALG in unprotected or _CRIT in header or not header.keys().isdisjoint(unprotected):
+        raise InvalidInput("COSE: a header parameter where it must not be")
+    return Sign1(protected, header, unprotected, payload, signature)
+
+
+def _header(protected: bytes) -> dict[Any, Any]:
+    header = cbor.loads(protected) if protected else {}
+    if not isinstance(header, dict):
+        raise InvalidInput("COSE: the protected header is not a map")
+    return header
+
+
+def sign(payload: bytes, *, signer: Signer, typ: str | None = None, tagged: bool = False) -> bytes:
+    """A COSE_Sign1 over *payload* with the signer's chain in the unprotected header.
+
+    Args:
+        payload: carried.
+        signer: its certificates become `x5chain`.
+        typ: the media type of the whole, for the protected header.
+        tagged: with CBOR tag 18.
+
+    Specification: RFC 9052, section 4.4; RFC 9360, section 2; RFC 9596; PROFILE F-MD-03, ST-20.
+    """
+    protected = _PROTECTED if typ is None else cbor.dumps({_ALG: ES256, _TYPE: typ})
+    signature = signer.sign(_to_be_signed(protected, payload))
+    return b"".join(
+        (
+            b"\xd2\x84" if tagged else b"\x84",
+            cbor.head(2, len(protected)),
+            protected,
+            _unprotected(signer.certificates),
+            cbor.head(2, len(payload)),
+            payload,
+            b"\x58\x40",
+            signature,
+        )
+    )
+
+
+def sign_detached(payload: bytes, *, signer: Signer) -> bytes:
+    """A COSE_Sign1 over *payload*, which is not carried, by a key that is known otherwise."""
+    signature = signer.sign(_to_be_signed(_PROTECTED, payload))
+    return b"\x84\x43" + _PROTECTED + b"\xa0\xf6\x58\x40" + signature
+
+
+def _unprotected(certificates: tuple[bytes, ...]) -> bytes:
+    if not certificates:
+        return b"\xa0"
+    one = certificates[0] if len(certificates) == 1 else list(certificates)
+    return cbor.dumps({_X5CHAIN: one})
+
+
+def _to_be_signed(protected: bytes, payload: bytes) -> bytes:
+    """`Sig_structure` (RFC 9052, section 4.4)."""
+    return b"".join(
+        (
+            _SIGNATURE1,
+            cbor.head(2, len(protected)),
+            protected,
+            _EMPTY,
+            cbor.head(2, len(payload)),
+            payload,
+        )
+    )
+
+
+def key_to_map(key: PublicKey) -> dict[int, int | bytes]:
+    """The COSE_Key with its required members only (RFC 9053, section 7.1; F-MD-05)."""
+    return {1: 2, -1: 1, -2: key.x, -3: key.y}
+
+
+def key_from_map(value: object) -> PublicKey:
+    """Read a public COSE_Key; other members are neither needed nor minded, but `d` is refused.
+
+    Raises:
+        InvalidInput: not a P-256 key in uncompressed form, not on the curve, or a private one.
+
+    Specification: RFC 9053, section 7.1; PROFILE C-07, F-MD-05.
+    """
+    if not isinstance(value, dict) or (value.get(1), value.get(-1)) != (2, 1) or -4 in value:
+        raise InvalidInput("COSE_Key: not a public P-256 key")
+    x, y = value.get(-2), value.get(-3)
+    if not isinstance(x, bytes) or not isinstance(y, bytes):
+        raise InvalidInput("COSE_Key: coordinates missing")
+    return PublicKey.from_coordinates(x, y)

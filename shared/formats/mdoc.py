@@ -1,0 +1,352 @@
+"""mdoc, `mso_mdoc`: data elements, each hashed, and the Mobile Security Object that signs them.
+
+What was hashed or signed is kept as received and never encoded again (C-34). The Issuer's key comes
+from `x5chain` alone. Dates are rounded down to the UTC day (I-115).
+Specification: ISO/IEC 18013-5, sections 9.1.2 and 9.3.1; OpenID4VCI 1.0, A.2; PROFILE F-MD-01 to
+F-MD-09.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+from ..crypto import x509
+from ..crypto.document_signer import check_place
+from ..crypto.keys import PublicKey, Signer
+from ..crypto.x509 import Profile, VerifiedChain
+from ..encoding import JsonValue, RandomBytes, b64url_encode, start_of_day
+from ..errors import InvalidInput, StatusUnavailable, Untrusted, WrongDigest
+from . import cbor, cose, elements
+from .elements import Element
+from .status_list import StatusReference, status_reference
+from .values import Validity
+
+FORMAT = "mso_mdoc"
+_HASHES = {"SHA-256": hashlib.sha256, "SHA-384": hashlib.sha384, "SHA-512": hashlib.sha512}
+_VERSION = "1.0"
+_RANDOM = 16  # F-MD-02
+_MAX_ELEMENTS = 1000  # S-21
+_MAX_NAME = 1024
+_MAX_DIGEST_ID = 2**31
+
+Item: TypeAlias = tuple[str, str, bytes]
+"""Namespace, element, and `IssuerSignedItemBytes` as received."""
+
+
+def issue(
+    namespaces: Collection[tuple[str, Collection[Element]]],
+    *,
+    doctype: str,
+    holder: PublicKey,
+    status: StatusReference | None,
+    issued_at: datetime,
+    expires_at: datetime,
+    signer: Signer,
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> str:
+    """Sign elements as an `IssuerSigned`.
+
+    Args:
+        namespaces: as `Elements.encode` gives them.
+        doctype: the type.
+        holder: becomes `deviceKey`.
+        status: its place in a status list.
+        issued_at: becomes `signed` and `validFrom`, rounded down to the UTC day.
+        expires_at: becomes `validUntil`, rounded down, and never later than the signer's
+            certificate ends.
+        signer: with its certificates, which become `x5chain`.
+        random_bytes: for the randoms, the order of digests and the decoys.
+
+    Returns:
+        base64url of CBOR.
+
+    Raises:
+        InvalidInput: the signer has no certificate, or the document ends before it begins.
+
+    Specification: ISO/IEC 18013-5, section 9.1.2; PROFILE F-MD-01 to F-MD-06, F-MD-08, I-115.
+    """
+    if not signer.certificates:
+        raise InvalidInput("mdoc: the signer has no certificate")
+    begins = start_of_day(issued_at)
+    not_before, not_after = _life(signer.certificates[0])
+    ends = start_of_day(min(expires_at, not_after))
+    if ends <= begins:
+        raise InvalidInput("mdoc: ends before it begins")
+    if begins < not_before:
+        raise InvalidInput("mdoc: begins before its signer's certificate")
+    digests: dict[str, dict[int, bytes]] = {}
+    parts = [cbor.head(5, len(namespaces))]
+    for namespace, contents in namespaces:
+        items, digests[namespace] = _items(contents, random_bytes)
+        parts += (_text(namespace), cbor.head(4, len(items)), *items)
+    day = cbor.Tag(cbor.TDATE, _tdate(begins))
+    security: dict[str, object] = {} if status is None else {"status": status.to_claim()}
+    security |= {
+        "docType": doctype,
+        "version": _VERSION,
+        "validityInfo": {
+            "signed": day,
+            "validFrom": day,
+            "validUntil": cbor.Tag(cbor.TDATE, _tdate(ends)),
+        },
+        "valueDigests": digests,
+        "deviceKeyInfo": {"deviceKey": cose.key_to_map(holder)},
+        "digestAlgorithm": "SHA-256",
+    }
+    auth = cose.sign(cbor.embed(cbor.dumps(security)), signer=signer)
+    return b64url_encode(b"".join((b"\xa2\x6aissuerAuth", auth, b"\x6anameSpaces", *parts)))
+
+
+def _items(
+    contents: Collection[Element], random_bytes: RandomBytes
+) -> tuple[list[bytes], dict[int, bytes]]:
+    """The items of one namespace, and its digests among decoys, in the order of their numbers."""
+    places = -(-len(contents) // 4) * 4
+    numbers = _shuffled(places, random_bytes)
+    chance = random_bytes(places * _RANDOM)
+    found: list[bytes | None] = [None] * places
+    items = []
+    for number, (name, value) in zip(numbers, contents, strict=False):
+        at = number * _RANDOM
+        item = cbor.embed(
+            b"".join(
+                (
+                    b"\xa4\x66random\x50",
+                    chance[at : at + _RANDOM],
+                    b"\x68digestID",
+                    cbor.head(0, number),
+                    b"\x6celementValue",
+                    cbor.dumps(value),
+                    b"\x71elementIdentifier",
+                    _text(name),
+                )
+            )
+        )
+        items.append(item)
+        found[number] = hashlib.sha256(item).digest()
+    return items, {number: each or random_bytes(32) for number, each in enumerate(found)}
+
+
+def _shuffled(count: int, random_bytes: RandomBytes) -> list[int]:
+    """The numbers below *count* in an order that chance alone decides."""
+    chance = random_bytes(8 * count)
+    return sorted(range(count), key=lambda at: chance[8 * at : 8 * at + 8])
+
+
+@lru_cache(maxsize=1024)
+def _text(name: str) -> bytes:
+    return cbor.dumps(name)
+
+
+@lru_cache(maxsize=256)
+def _life(certificate: bytes) -> tuple[datetime, datetime]:
+    return x509.validity(certificate)
+
+
+@lru_cache(maxsize=1024)
+def _tdate(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class IssuerSigned(NamedTuple):
+    """As received; nothing of it is verified."""
+
+    items: tuple[tuple[str, bytes], ...]
+    """Namespace, and what stands inside `IssuerSignedItemBytes`."""
+    auth: cose.Sign1
+
+
+def parse(value: object) -> IssuerSigned:
+    """Read the `IssuerSigned` in the decoded item *value*.
+
+    Raises:
+        InvalidInput: not its shape, or more than 1 000 elements.
+
+    Specification: ISO/IEC 18013-5, sections 8.3.2.1.2.2 and 9.1.2; PROFILE F-MD-08, S-21.
+    """
+    if not isinstance(value, dict):
+        raise InvalidInput("mdoc: IssuerSigned is not a map")
+    namespaces = value.get("nameSpaces", {})
+    if not isinstance(namespaces, dict):
+        raise InvalidInput("mdoc: nameSpaces is not a map")
+    items: list[tuple[str, bytes]] = []
+    for namespace, contents in namespaces.items():
+        if not isinstance(namespace, str) or not isinstance(contents, list) or not contents:
+            raise InvalidInput("mdoc: a namespace is not a name with items")
+        items += [(namespace, cbor.embedded(each)) for each in contents]
+    if len(items) > _MAX_ELEMENTS:
+        raise InvalidInput("mdoc: too many elements")
+    return IssuerSigned(tuple(items), cose.parse(value.get("issuerAuth")))
+
+
+class VerifiedMdoc(NamedTuple):
+    """An mdoc whose signature, chain, digests and times were verified; not yet its status."""
+
+    doctype: str
+    claims: dict[str, JsonValue]
+    """By namespace and element, as JSON."""
+    items: tuple[Item, ...]
+    digest_algorithm: str
+    chain: VerifiedChain
+    holder: PublicKey
+    status: StatusReference | None
+    validity: Validity
+
+
+def verify(
+    signed: IssuerSigned,
+    *,
+    anchors: Collection[bytes],
+    now: datetime,
+    algorithms: Collection[str],
+    revoked: Collection[str] = frozenset(),
+    pinned: Collection[bytes] = frozenset(),
+) -> VerifiedMdoc:
+    """Believe an mdoc for what its Issuer says; who shows it is `device_response`'s.
+
+    Args:
+        signed: from `parse`.
+        anchors: of the role credential, best narrowed to the issuers of the expected type.
+        now: aware.
+        algorithms: what is accepted, by the names of JOSE.
+        revoked: thumbprints of certificates no longer believed.
+        pinned: document signers believed without a path (tests and pilots).
+
+    Raises:
+        Untrusted, WrongDigest, Expired, NotYetValid, BadSignature: what the name says.
+        InvalidInput: not an mdoc.
+
+    Specification: ISO/IEC 18013-5, section 9.3.1; PROFILE F-MD-01, F-MD-03 to F-MD-07.
+    """
+    # 1. The certificate in x5chain, by a path to an anchor of the role.
+    chain = x509.verify_chain(
+        signed.auth.unverified_chain(),
+        anchors=anchors,
+        profile=Profile.MDOC_SIGNER,
+        now=now,
+        revoked=revoked,
+        pinned=pinned,
+    )
+    # 2. The signature over the Mobile Security Object.
+    signed.auth.verify(chain.public, algorithms=algorithms)
+    security = cbor.loads(cbor.embedded(cbor.loads(signed.auth.payload or b"")))
+    if not isinstance(security, dict) or security.get("version") != _VERSION:
+        raise InvalidInput("mdoc: not a Mobile Security Object of version 1.0")
+    # 3. Each element against its digest.
+    algorithm = security.get("digestAlgorithm")
+    claims, items = _elements(signed.items, algorithm, security.get("valueDigests"))
+    # 4. The type (whether it is the expected one is the caller's), the key, the status.
+    doctype = security.get("docType")
+    if not isinstance(doctype, str) or not 1 <= len(doctype) <= _MAX_NAME:
+        raise InvalidInput("mdoc: docType is missing or no text")
+    holder = _device_key(security.get("deviceKeyInfo"))
+    status = _status(security)
+    # 5. Its times: signed inside the signer's validity, and it counts now.
+    validity = _validity(security.get("validityInfo"))
+    if not chain.not_before <= validity.issued_at <= chain.not_after:
+        raise Untrusted("mdoc: signed outside of its signer's validity")
+    validity.check(now)
+    # 6. The place of issue, if it was shown, is the signer's.
+    for each in claims.values():
+        if isinstance(each, dict):
+            check_place(
+                chain,
+                country=each.get("issuing_country"),
+                jurisdiction=each.get("issuing_jurisdiction"),
+            )
+    return VerifiedMdoc(doctype, claims, items, str(algorithm), chain, holder, status, validity)
+
+
+def _elements(
+    received: tuple[tuple[str, bytes], ...], algorithm: object, digests: object
+) -> tuple[dict[str, JsonValue], tuple[Item, ...]]:
+    if not isinstance(algorithm, str) or algorithm not in _HASHES or not isinstance(digests, dict):
+        raise InvalidInput("mdoc: no digests, or by an algorithm not known here")
+    make = _HASHES[algorithm]
+    claims: dict[str, dict[str, JsonValue]] = {}
+    items: list[Item] = []
+    for namespace, content in received:
+        item = cbor.loads(content)
+        if not isinstance(item, dict):
+            raise InvalidInput("mdoc: an element is not a map")
+        number, name, chance = (
+            item.get(each) for each in ("digestID", "elementIdentifier", "random")
+        )
+        if (
+            type(number) is not int
+            or not 0 <= number < _MAX_DIGEST_ID
+            or not isinstance(name, str)
+            or not isinstance(chance, bytes)
+            or "elementValue" not in item
+        ):
+            raise InvalidInput("mdoc: an element is not complete")
+        whole, known = cbor.embed(content), digests.get(namespace)
+        if not isinstance(known, dict) or known.get(number) != make(whole).digest():
+            raise WrongDigest("mdoc: an element is not the one that was signed")
+        found = claims.setdefault(namespace, {})
+        if name in found:
+            raise WrongDigest("mdoc: an element occurs twice")
+        found[name] = elements.to_json(item["elementValue"])
+        items.append((namespace, name, whole))
+    return dict(claims), tuple(items)
+
+
+def _device_key(info: object) -> PublicKey:
+    return cose.key_from_map(info.get("deviceKey") if isinstance(info, dict) else None)
+
+
+def _status(security: Mapping[str, Any]) -> StatusReference | None:
+    """F-MD-06: a status list is evaluated; an identifier list is understood, and tells nothing."""
+    status = security.get("status")
+    other = status.get("identifier_list") if isinstance(status, dict) else None
+    if other is None or "status_list" in security["status"]:
+        return status_reference(security)
+    if (
+        not isinstance(other, dict)
+        or not isinstance(other.get("id"), bytes)
+        or not isinstance(other.get("uri"), str)
+    ):
+        raise InvalidInput("mdoc: identifier_list is not as it must be")
+    raise StatusUnavailable("mdoc: its status is in an identifier list")
+
+
+class _Times(Validity):
+    """All three are there."""
+
+    issued_at: datetime
+    not_before: datetime
+    expires_at: datetime
+
+
+def _validity(info: object) -> _Times:
+    if not isinstance(info, dict):
+        raise InvalidInput("mdoc: no validityInfo")
+    signed, begins, ends = (
+        _moment(info.get(each)) for each in ("signed", "validFrom", "validUntil")
+    )
+    if begins < signed or ends <= begins:
+        raise InvalidInput("mdoc: its times are not in order")
+    return _Times(signed, begins, ends)
+
+
+def _moment(value: object) -> datetime:
+    if (
+        not isinstance(value, cbor.Tag)
+        or value.tag != cbor.TDATE
+        or not isinstance(value.value, str)
+    ):
+        raise InvalidInput("mdoc: a time is not a tdate")
+    return _read_tdate(value.value)
+
+
+@lru_cache(maxsize=1024)
+def _read_tdate(text: str) -> datetime:
+    try:
+        if not elements.TDATE.fullmatch(text):
+            raise ValueError(text)
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInput("mdoc: a time is not UTC in whole seconds") from error
