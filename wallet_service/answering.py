@@ -16,6 +16,7 @@ from shared.errors import Conflict, ExpectedError, InvalidInput, Unavailable
 from shared.oauth.encryption import EncryptionKey
 from shared.oid4vp import response
 from shared.oid4vp.errors import AccessDenied
+from shared.oid4vp.response import AuthorizationResponse
 from shared.runtime.fetch import Fetched
 
 from . import choosing, flows, logbook, signer
@@ -71,12 +72,8 @@ def answer(
         )
         used.append(copy)
         by_query.setdefault(item["query"], []).append(shown)
-    # 2. One response, encrypted to the key of this request.
-    body = response.encrypt(
-        response.presentations(by_query, state=state["state"]),
-        to=EncryptionKey.from_jwk(state["encryption_key"]),
-        enc=state["enc"],
-    )
+    # 2. One response, encrypted to the key of this request (HAIP).
+    body = _form(response.presentations(by_query, state=state["state"]), state)
     # 3. Spent, stored, logged: together or not at all.
     stored = {**_closed(state), "response": b64url_encode(body), "outcome": "shared"}
     with wallet.database.transaction() as connection:
@@ -99,11 +96,7 @@ def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
     """Say `access_denied`: also when nothing matches, and then in no other way."""
     flows.expect(flow, "consent", now=now)
     state = flow.state
-    body = response.encrypt(
-        response.refusal(AccessDenied("refused"), state=state["state"]),
-        to=EncryptionKey.from_jwk(state["encryption_key"]),
-        enc=state["enc"],
-    )
+    body = _form(response.refusal(AccessDenied("refused"), state=state["state"]), state)
     stored = {**_closed(state), "response": b64url_encode(body), "outcome": "refused"}
     with wallet.database.transaction() as connection:
         logbook.append(
@@ -118,8 +111,32 @@ def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
     return deliver(wallet, opened, flow, now=now)
 
 
-def deliver(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
-    """Post the stored response; may be repeated until the verifier has answered (W-62).
+def retry(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
+    """Post the stored response again: the same bytes to the same place (W-62).
+
+    Whether an earlier post arrived is not known here, so a refusal now may mean that it did: the
+    flow then ends as `unconfirmed`, which is the truth, and the agency's page knows more.
+
+    Raises:
+        Unavailable: no answer; the stored bytes can be sent again.
+    """
+    try:
+        return deliver(wallet, opened, flow, now=now, refused="unconfirmed")
+    except VerifierRefused:
+        return flows.load(wallet, opened, presentations, flow.id)
+
+
+def deliver(
+    wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime, refused: str = "not_accepted"
+) -> Flow:
+    """Post the stored response.
+
+    Args:
+        wallet: the service.
+        opened: whose answer it is.
+        flow: at the step `answered`.
+        now: the flow must not have expired.
+        refused: the outcome if the verifier does not take it.
 
     Raises:
         Unavailable: no answer; the stored bytes can be sent again.
@@ -137,11 +154,19 @@ def deliver(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) ->
     if posted.status >= 500 or posted.status == 429:
         raise Unavailable("response_uri: does not answer properly now")
     if posted.status != 200:
-        done = {**_without_response(state), "outcome": "not_accepted"}
+        done = {**_without_response(state), "outcome": refused}
         flows.record(wallet, opened, presentations, flow, to="done", state=done)
         raise VerifierRefused(f"response_uri: status {posted.status}")
     done = {**_without_response(state), "redirect_uri": _redirect(posted)}
     return flows.record(wallet, opened, presentations, flow, to="done", state=done)
+
+
+def _form(answer: AuthorizationResponse, state: Mapping[str, Any]) -> bytes:
+    """The bytes to post: encrypted to the key of the request, if it has one."""
+    if state["encryption_key"] is None:
+        return response.plain(answer)
+    key = EncryptionKey.from_jwk(state["encryption_key"])
+    return response.encrypt(answer, to=key, enc=state["enc"])
 
 
 def _redirect(posted: Fetched) -> str | None:
@@ -174,6 +199,7 @@ def _log_body(payload: Mapping[str, Any], approved: Approved) -> dict[str, JsonV
             {name: item[name] for name in ("credential", "type", "claims", "always")}
             for item in payload["items"]
         ],
+        "transactions": [each["type"] for each in payload["transactions"]],
         "warnings": payload["warnings"],
         **approved.receipt(),
     }

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 from shared.encoding import Clock, RandomBytes
 from shared.runtime import logs
@@ -13,13 +14,14 @@ from shared.runtime.documents import CacheBounds, DocumentCache
 from shared.runtime.fetch import Fetcher
 from shared.runtime.jobs import Jobs
 from shared.runtime.keys import KeyDirectory
+from shared.runtime.pages import Pages
 from shared.runtime.settings import load_settings
 from shared.runtime.trust_list import TrustListClient, TrustSource
 
 from . import tables
 from .cleaning import clean
 from .context import Wallet
-from .routes import approvals, citizen, flows, holdings
+from .routes import approvals, citizen, flows, holdings, pages
 from .settings import WalletSettings
 
 SECRETS = ("shares", "ceremonies", "codes", "challenges")
@@ -93,7 +95,14 @@ def create_app(
         public_url=wallet.settings.public_url,
         context=wallet,
         requests_per_second=wallet.settings.requests_per_second,
-        routers=[citizen.router, flows.router, approvals.router, holdings.router],
+        routers=[
+            citizen.router,
+            flows.router,
+            approvals.router,
+            holdings.router,
+            pages.router,
+        ],
+        pages=Pages(Path(__file__).parent),
         ready=ready,
         on_start=starts,
         on_stop=stops,

@@ -9,6 +9,7 @@ Specification: WALLET_SECURITY, section 9; PROFILE W-57, Q-22; PAIN_POINTS 8 and
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from shared.encoding import JsonValue
 from shared.formats.claims_path import ClaimPath
@@ -26,6 +27,7 @@ def model(
     state = asked.flow.state
     verifier = state["verifier"]
     proposal = asked.selection.proposal() if asked.selection.satisfiable else {}
+    needed = _needed(asked)
     return {
         "verifier": {
             "name": wording.choose(verifier["names"], locale),
@@ -47,6 +49,7 @@ def model(
                 "query": query_id,
                 "chosen": list(proposal.get(query_id, ())),
                 "multiple": asked.query.credential(query_id).multiple,
+                "required": query_id in needed,
                 "options": [
                     _option(
                         asked, query_id, each, labels[each.candidate.type], locale=locale, now=now
@@ -57,11 +60,33 @@ def model(
             }
             for query_id, matches in asked.selection.matches.items()
         ],
+        "transactions": [_transaction(each, locale=locale) for each in state["transactions"]],
         "sets": [
             {"required": each.required, "options": [list(option) for option in each.options]}
             for each in asked.selection.sets
         ],
         "if_refused": wording.choose(wording.REFUSING, locale),
+    }
+
+
+def _needed(asked: Question) -> set[str]:
+    """The Credential Queries without which there is no answer: no option of theirs is left out."""
+    return {
+        query_id
+        for each in asked.query.sets
+        if each.required
+        for query_id in set.intersection(*(set(option) for option in each.options))
+    }
+
+
+def _transaction(entry: Mapping[str, Any], *, locale: str) -> dict[str, JsonValue]:
+    """What the citizen confirms beside the claims, in the agency's own words (HB-34)."""
+    details = entry["details"]
+    return {
+        "type": entry["type"],
+        "text": wording.choose(details["texts"], locale),
+        "reference": details.get("reference"),
+        "credential_ids": entry["credential_ids"],
     }
 
 

@@ -12,22 +12,28 @@ WALLET_SECURITY 6.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from shared.encoding import JsonValue
+from shared.encoding import JsonValue, b64url_encode, from_numeric_date, to_numeric_date
 from shared.errors import ExpectedError
-from shared.oid4vp import dcql, dcql_matching, invocation
+from shared.formats.kb_jwt import hash_transaction_data
+from shared.oauth.encryption import EncryptionKey
+from shared.oid4vp import dcql, dcql_matching, invocation, transaction_data
 from shared.oid4vp.dcql import DcqlQuery
 from shared.oid4vp.dcql_matching import Match, Selection
+from shared.oid4vp.transaction_data import TransactionData
 
 from . import approving, choosing, flows, holding, resolving
 from .checking import TECHNICAL
 from .context import Wallet
 from .flows import Flow
 from .holding import Card
+from .registering import new_id, open_ticket, seal_ticket
 from .tables import presentations
 from .vault import OpenWallet
 
 LIFETIME = timedelta(minutes=30)
+_TICKET = "request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ def open_request(
 
     Specification: OpenID4VP 1.0, sections 5 and 5.10; PROFILE W-50 to W-57.
     """
-    carried = invocation.parse_request_link(link)
+    carried = resolving.parse(wallet, invocation.parameters_of(link))
     flow, new = flows.begin(
         wallet,
         opened,
@@ -101,6 +107,49 @@ def open_request(
         flows.resolve(wallet, opened, presentations, flow, to="failed", state=failed)
         raise
     return flows.resolve(wallet, opened, presentations, flow, to="consent", state=state)
+
+
+def prepare(
+    wallet: Wallet, parameters: Mapping[str, str], *, cross_device: bool, now: datetime
+) -> str:
+    """Fetch and verify a request that a browser brought, before anybody signed in.
+
+    Returns:
+        a ticket: the verified request, sealed, for the page to hand in once its wallet is open.
+
+    Raises:
+        InvalidRequest and the other codes of OpenID4VP 8.5: for a page, nothing else happens.
+
+    Specification: CERTIFICATION 2.4.1 and 2.4.3; PROFILE W-50 to W-57, W-63.
+    """
+    carried = resolving.parse(wallet, parameters)
+    state = resolving.resolve(wallet, carried, cross_device=cross_device, now=now)
+    ticket: dict[str, JsonValue] = {
+        "id": new_id(wallet, "prs"),
+        "state": state,
+        "until": to_numeric_date(now + LIFETIME),
+    }
+    return seal_ticket(wallet, _TICKET, ticket)
+
+
+def adopt(wallet: Wallet, opened: OpenWallet, ticket: str, *, now: datetime) -> Flow:
+    """The presentation of a *ticket* in this wallet; the same one however often it is handed in.
+
+    Raises:
+        Conflict: the ticket is too old.
+    """
+    found = open_ticket(wallet, _TICKET, ticket, now=now)
+    flow, _ = flows.begin(
+        wallet,
+        opened,
+        presentations,
+        prefix="prs",
+        step="consent",
+        state=found["state"],
+        idempotency_key=f"ticket {found['id']}",
+        expires_at=from_numeric_date(found["until"]),
+    )
+    return flow
 
 
 def question(wallet: Wallet, opened: OpenWallet, flow: Flow) -> Question:
@@ -149,6 +198,7 @@ def select(
         entity=state["verifier"]["entity"],
     )
     warnings = set(state["warnings"])
+    confirming = _confirmations(state["transactions"], [query_id for query_id, _, _ in chosen])
     items: list[JsonValue] = []
     for query_id, match, copy in chosen:
         card = asked.cards[match.candidate.id]
@@ -156,7 +206,9 @@ def select(
             warnings.add("copy_reused")
         if not card.usable(now):
             warnings.add("card_not_valid")
-        items.append(_item(query_id, match, card, copy))
+        # Of several presentations for one query the first confirms.
+        items.append(_item(query_id, match, card, copy, confirming.pop(query_id, None)))
+    key = state["encryption_key"]
     body: dict[str, JsonValue] = {
         "verifier": state["verifier"],
         "request": {
@@ -164,9 +216,12 @@ def select(
             "response_uri": state["response_uri"],
             "nonce": state["nonce"],
             "audience": state["verifier"]["client_id"],
+            "encryption_key": None if key is None else _thumbprint(key),
         },
         "items": items,
-        "transaction_data_hashes": [],
+        "transactions": [
+            {"type": each["type"], "details": each["details"]} for each in state["transactions"]
+        ],
         "warnings": sorted(warnings),
     }
     with wallet.database.transaction() as connection:
@@ -184,7 +239,43 @@ class Blocked(approving.WalletFrozen):
     next_step = "Refuse, and report it if you like."
 
 
-def _item(query_id: str, match: Match, card: Card, copy: choosing.Copy) -> dict[str, JsonValue]:
+def _confirmations(
+    transactions: Sequence[Mapping[str, Any]], query_ids: Sequence[str]
+) -> dict[str, JsonValue]:
+    """By Credential Query id, the hashes that its presentation carries (HB-31, HB-32)."""
+    entries = [
+        TransactionData(
+            text=each["text"],
+            type=each["type"],
+            credential_ids=tuple(each["credential_ids"]),
+            algorithms=None if each["algorithms"] is None else tuple(each["algorithms"]),
+            details=each["details"],
+        )
+        for each in transactions
+    ]
+    hashed = {
+        query_id: hash_transaction_data(
+            [each.text for each in mine], algorithms=transaction_data.common_algorithms(mine)
+        )
+        for query_id, mine in transaction_data.assign(entries, query_ids).items()
+    }
+    return {
+        query_id: {"hashes": list(each.hashes), "algorithm": each.algorithm}
+        for query_id, each in hashed.items()
+    }
+
+
+def _thumbprint(key: object) -> str:
+    return b64url_encode(EncryptionKey.from_jwk(key).public.thumbprint())
+
+
+def _item(
+    query_id: str,
+    match: Match,
+    card: Card,
+    copy: choosing.Copy,
+    confirms: JsonValue,
+) -> dict[str, JsonValue]:
     paths = sorted((list(path) for path in match.paths), key=str)
     return {
         "query": query_id,
@@ -195,4 +286,5 @@ def _item(query_id: str, match: Match, card: Card, copy: choosing.Copy) -> dict[
         "type": card.data["type"],
         "claims": [path for path in paths if path[0] not in TECHNICAL],
         "always": sorted(card.data["always"]),
+        "transaction_data": confirms,
     }

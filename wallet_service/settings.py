@@ -47,6 +47,11 @@ class WalletSettings(ServiceSettings):
         description="What happens when an agency asks beyond its entitlement: no answer is "
         "possible, or a warning beside each claim.",
     )
+    plain_requests: bool = Field(
+        default=False,
+        description="INSECURE: take requests outside HAIP too: unsigned ones, by value, and "
+        "answered without encryption; for test plans.",
+    )
     status_ttl_min: int = Field(
         default=60, ge=1, description="Seconds a status list is used at least (ST-52)."
     )
@@ -61,6 +66,11 @@ class WalletSettings(ServiceSettings):
         if isinstance(value, str):
             return tuple(each.strip() for each in value.split(",") if each.strip())
         return value
+
+    def insecure(self) -> tuple[str, ...]:
+        """A sentence for each setting that trades security for comfort."""
+        own = ("plain_requests is on: requests of nobody known are taken, never in production.",)
+        return (*super().insecure(), *(own if self.plain_requests else ()))
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from shared.errors import Forbidden
 from shared.formats import credential as formats
 from shared.formats import kb_jwt
 from shared.formats.credential import Held
+from shared.formats.kb_jwt import TransactionDataHashes
 from shared.oid4vci import proofs
 
 from .approving import Approved
@@ -85,7 +86,7 @@ def present(
     if held.holder != key.public:
         raise Forbidden("signer: the credential is not bound to the key of this copy")
     paths = [tuple(path) for path in item["claims"]]
-    return formats.present(held, paths=paths, proof=_Proof(approved, key, now))
+    return formats.present(held, paths=paths, proof=_Proof(approved, item, key, now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class _Proof:
     """Signs for the audience and nonce of the approved payload, and nothing else."""
 
     approved: Approved
+    item: Mapping[str, Any]
     key: SoftwareKey
     now: datetime
 
@@ -105,7 +107,14 @@ class _Proof:
             nonce=request["nonce"],
             now=self.now,
             hash_algorithm=hash_algorithm,
+            transaction_data=self._transactions(),
         )
+
+    def _transactions(self) -> TransactionDataHashes | None:
+        confirms = self.item.get("transaction_data")
+        if confirms is None:
+            return None
+        return TransactionDataHashes(tuple(confirms["hashes"]), confirms["algorithm"])
 
 
 def _must_be(approved: Approved, kind: str) -> None:

@@ -54,6 +54,21 @@ WARNINGS: Mapping[str, Mapping[str, str]] = {
         "en": "The agency may not ask for this by a code scanned from another screen.",
         "fr": "L'administration ne peut pas le demander par un code lu sur un autre écran.",
     },
+    "verifier_unknown": {
+        "en": "Nobody vouches for who asks here. Share nothing that matters.",
+        "fr": "Personne ne garantit qui pose cette question. Ne partagez rien d'important.",
+    },
+    "other_device": {
+        "en": "This request came from outside this browser, such as a code on another screen. "
+        "Go on only if you are at that agency, and never because somebody sent you the code.",
+        "fr": "Cette demande vient de l'extérieur de ce navigateur, par exemple d'un code sur un "
+        "autre écran. Continuez seulement si vous êtes auprès de cette administration, jamais "
+        "parce que quelqu'un vous a envoyé le code.",
+    },
+    "not_encrypted": {
+        "en": "The answer is not encrypted for the agency.",
+        "fr": "La réponse n'est pas chiffrée pour l'administration.",
+    },
     "test_environment": {
         "en": "This is a test environment.",
         "fr": "Ceci est un environnement de test.",

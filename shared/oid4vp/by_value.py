@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from ..encoding import JsonValue, parse_json
 from ..errors import InvalidInput
 from ..jose import jws
-from ..oauth.messages import check_url, parse_form
+from ..oauth.messages import check_url
 from . import client_id as client_ids
 from . import request
 from .errors import InvalidRequest
-from .invocation import SCHEMES, RequestLink, parse_request_parameters
+from .invocation import RequestLink, parameters_of, parse_request_parameters
 from .request import VerifiedRequest
 from .transaction_data import TypeCheck
 
@@ -44,13 +44,11 @@ def parse_link(link: str) -> RequestLink | Carried:
 
     Specification: OpenID4VP 1.0, sections 5.1 and 5.7.
     """
-    scheme, _, rest = link.partition(":")
-    try:
-        if scheme.lower() not in SCHEMES:
-            check_url(link)
-        parameters = parse_form(rest.partition("?")[2].encode(errors="surrogatepass"))
-    except InvalidInput as error:
-        raise InvalidRequest(f"request link: {error}") from error
+    return parse_parameters(parameters_of(link))
+
+
+def parse_parameters(parameters: Mapping[str, str]) -> RequestLink | Carried:
+    """As `parse_link`, for the query parameters at the wallet's own authorization endpoint."""
     if "request_uri" in parameters:
         if "request" in parameters:
             raise InvalidRequest("request link: both request and request_uri")
@@ -60,7 +58,7 @@ def parse_link(link: str) -> RequestLink | Carried:
 
 
 def verify_unsigned(
-    carried: Carried | str,
+    carried: Mapping[str, str] | str,
     *,
     client_id: str,
     wallet_nonce: str | None,
@@ -100,14 +98,13 @@ def verify_unsigned(
     )
 
 
-def _claims(carried: Carried | str) -> Mapping[str, JsonValue]:
+def _claims(carried: Mapping[str, str] | str) -> Mapping[str, JsonValue]:
     """The parameters: of the link, or of an object whose header says that it is not signed."""
-    if isinstance(carried, Carried):
-        found: dict[str, JsonValue] = dict(carried.parameters)
-        for name in _OBJECTS:
-            if name in carried.parameters:
-                found[name] = parse_json(carried.parameters[name], max_bytes=request.MAX_BYTES)
-        return found
+    if not isinstance(carried, str):
+        return {
+            name: parse_json(text, max_bytes=request.MAX_BYTES) if name in _OBJECTS else text
+            for name, text in carried.items()
+        }
     token = jws.parse_jws(carried, max_bytes=request.MAX_BYTES)
     if token.header["alg"] != "none" or token.signature or token.header.get("typ") != request.TYP:
         raise InvalidInput("object: signed, or of another type")

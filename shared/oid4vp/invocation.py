@@ -74,14 +74,22 @@ def parse_request_link(link: str) -> RequestLink:
 
     Specification: OpenID4VP 1.0, section 5; PROFILE W-50.
     """
+    return parse_request_parameters(parameters_of(link))
+
+
+def parameters_of(link: str) -> dict[str, str]:
+    """The query parameters of *link*, each at most once.
+
+    Raises:
+        InvalidRequest: neither one of the wallets' schemes nor an https URL, or no such query.
+    """
     scheme, _, rest = link.partition(":")
     try:
         if scheme.lower() not in SCHEMES:
             check_url(link)
-        parameters = parse_form(rest.partition("?")[2].encode(errors="surrogatepass"))
+        return parse_form(rest.partition("?")[2].encode(errors="surrogatepass"))
     except InvalidInput as error:
         raise InvalidRequest(f"request link: {error}") from error
-    return parse_request_parameters(parameters)
 
 
 def parse_request_parameters(

@@ -127,6 +127,21 @@ def discard_issuance(call: Call, wallet: Wallet) -> Answer:
 # -- Presentations ---------------------------------------------------------------------------
 
 
+@router.post(
+    "/presentations",
+    body=messages.TicketBody,
+    answer=messages.FlowAnswer,
+    status=201,
+    max_bytes=256 * 1024,
+)
+def adopt_presentation(call: Call, wallet: Wallet) -> Answer:
+    """The request that `/authorize` verified, for the wallet that is open here."""
+    opened = open_wallet(call, wallet)
+    ticket = call.message(messages.TicketBody).ticket
+    flow = presenting.adopt(wallet, opened, ticket, now=wallet.clock())
+    return presentation_answer(wallet, opened, flow)
+
+
 @router.get("/presentations/{id}", answer=messages.FlowAnswer)
 def read_presentation(call: Call, wallet: Wallet) -> Answer:
     """Where a presentation stands, with the consent model while it is open."""
@@ -157,9 +172,7 @@ def refuse_presentation(call: Call, wallet: Wallet) -> Answer:
 def retry_presentation(call: Call, wallet: Wallet) -> Answer:
     """Post the stored answer again: the same bytes to the same place."""
     opened = open_wallet(call, wallet)
-    flow = answering.deliver(
-        wallet, opened, _presentation(call, wallet, opened), now=wallet.clock()
-    )
+    flow = answering.retry(wallet, opened, _presentation(call, wallet, opened), now=wallet.clock())
     return presentation_answer(wallet, opened, flow)
 
 

@@ -125,6 +125,12 @@ class TxCodeBody(Message):
     tx_code: Annotated[str, Field(min_length=1, max_length=64)]
 
 
+class TicketBody(Message):
+    """POST /presentations: what the page of `/authorize` carries."""
+
+    ticket: Annotated[str, Field(min_length=1, max_length=250_000)]
+
+
 class SelectBody(Message):
     """POST /presentations/{id}/select: card ids by Credential Query id; absent for the proposal."""
 

@@ -1,0 +1,64 @@
+"""Pages that a browser opens: the two endpoints other parties know, the way back, the first page.
+
+A cookie of the wallet is never sent when another site brings the browser here (SameSite=Strict), so
+none of these pages asks who it is: scripts of ours open the wallet by its passkey and use
+`/api/v1` like every app. A request at `/authorize` is fetched and verified before that, and a bad
+one is answered by an error page and by nothing else.
+
+Specification: OpenID4VP 1.0, section 5; OpenID4VCI 1.0, section 12.1; CERTIFICATION 2.3.6, 2.4 and
+3; WALLET_SECURITY 6; PROFILE W-02, W-12, W-50, W-63.
+"""
+
+from shared.oid4vci.offer import parse_offer_parameters
+from shared.runtime.calls import Answer, Call
+from shared.runtime.routes import PageRouter, page_router
+
+from .. import presenting
+from ..context import Wallet
+
+router: PageRouter[Wallet] = page_router()
+
+_FROM_A_PAGE = frozenset({"cross-site", "same-site", "same-origin"})
+
+
+@router.get("/")
+def start(call: Call, _wallet: Wallet) -> Answer:
+    """Open a wallet, or begin one."""
+    return call.page("start.html", scripts=True)
+
+
+@router.get("/authorize")
+def authorize(call: Call, wallet: Wallet) -> Answer:
+    """The authorization endpoint of this wallet: the request is good, or this is a page of 4xx."""
+    ticket = presenting.prepare(
+        wallet, call.query, cross_device=_from_elsewhere(call), now=wallet.clock()
+    )
+    return call.page("authorize.html", scripts=True, ticket=ticket)
+
+
+@router.get("/offer")
+def offer(call: Call, _wallet: Wallet) -> Answer:
+    """The credential offer endpoint; what is offered is looked at once a wallet is open."""
+    parse_offer_parameters(call.query)
+    return call.page("offer.html", scripts=True)
+
+
+@router.get("/callback")
+def callback(call: Call, _wallet: Wallet) -> Answer:
+    """Back from an agency: the page hands the answer to the session that began it (W-12)."""
+    return call.page("offer.html", scripts=True)
+
+
+@router.get("/lost")
+def lost(call: Call, _wallet: Wallet) -> Answer:
+    """Block a wallet by its revocation code, from any device."""
+    return call.page("lost.html", scripts=True)
+
+
+def _from_elsewhere(call: Call) -> bool:
+    """Whether no page of this browser led here: a scanned code, a mail, an address typed in.
+
+    The browser says so, and no page can make it say something else (Fetch Metadata); one that says
+    nothing is taken for elsewhere.
+    """
+    return call.header("sec-fetch-site") not in _FROM_A_PAGE

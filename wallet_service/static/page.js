@@ -1,0 +1,71 @@
+// What the wallet's pages do with the document: one part at a time, texts from templates, errors said.
+
+import { Refused } from "./wallet.js";
+
+export const $ = (id) => document.getElementById(id);
+
+// Show one part and put the focus on its heading, so that screen readers read it out.
+export function show(id) {
+  for (const each of document.querySelectorAll(".part")) each.hidden = each.id !== id;
+  $(id).querySelector("h1")?.focus();
+}
+
+// A copy of a template: `data-text` members get the text of that name, `data-field` an attribute.
+export function fill(templateId, values) {
+  const copy = $(templateId).content.firstElementChild.cloneNode(true);
+  for (const each of [copy, ...copy.querySelectorAll("[data-text], [data-field]")]) {
+    const { text, field } = each.dataset;
+    if (text !== undefined) each.textContent = values[text] ?? "";
+    if (field !== undefined) each.dataset.value = values[field];
+  }
+  return copy;
+}
+
+// The translated text for a code, if the page has one.
+export function said(templateId, code) {
+  return $(templateId)?.content.querySelector(`[data-code="${CSS.escape(code)}"]`)?.textContent;
+}
+
+export function shownValue(value) {
+  if (typeof value === "string" || typeof value === "number") return String(value);
+  const word = value === null || typeof value === "boolean" ? said("words", String(value)) : undefined;
+  if (word !== undefined) return word;
+  return Object.values(value).map(shownValue).join(", ");
+}
+
+export function fail(error, again) {
+  const refused = error instanceof Refused ? error : new Refused("page_error");
+  if (!(error instanceof Refused)) console.error(error);
+  $("error-code").textContent = refused.code;
+  $("error-support-id").textContent = refused.supportId ?? "";
+  const known = said("known-errors", refused.code);
+  $("error-detail").textContent = known ?? refused.detail ?? "";
+  $("error-next-step").textContent = known ? "" : (refused.nextStep ?? "");
+  $("again").hidden = again === undefined;
+  $("again").onclick = again;
+  show("failure");
+}
+
+// Do something that takes a while: buttons rest meanwhile, what goes wrong is shown.
+export async function busy(act, again) {
+  const buttons = [...document.querySelectorAll("button")];
+  for (const each of buttons) each.disabled = true;
+  try {
+    await act();
+  } catch (error) {
+    fail(error, again);
+  } finally {
+    for (const each of buttons) each.disabled = false;
+  }
+}
+
+export function onClick(id, act, again) {
+  $(id).addEventListener("click", () => busy(act, again ?? (() => location.reload())));
+}
+
+export function onSubmit(id, act, again) {
+  $(id).addEventListener("submit", (event) => {
+    event.preventDefault();
+    busy(act, again ?? (() => location.reload()));
+  });
+}
