@@ -19,6 +19,8 @@ from .software import SoftwareKey
 from .x509 import EXTENDED_KEY_USAGES, Profile
 
 _HEAD_START = timedelta(hours=48)
+# One key signs an agency's credentials in every format; of these only mdocs ask for a usage (C-24).
+_USAGES = EXTENDED_KEY_USAGES | {Profile.CREDENTIAL: EXTENDED_KEY_USAGES[Profile.MDOC_SIGNER]}
 
 
 def make_root(
@@ -102,7 +104,7 @@ def make_certificate(
             critical=False,
         )
     )
-    demanded = EXTENDED_KEY_USAGES.get(profile)
+    demanded = _USAGES.get(profile)
     if demanded is not None:
         builder = builder.add_extension(
             x509.ExtendedKeyUsage([demanded]), critical=profile is Profile.MDOC_SIGNER

@@ -25,6 +25,7 @@ from ..runtime.trust_publish import Repository
 from .processes import Processes, free_port
 
 REGISTRY, COUNTER, PROVIDER = "registry", "counter", "provider"
+_COUNTRY = "AV"
 
 _CONTACTS = {
     "support": {"email": "help@avelonia.example", "uri": "https://avelonia.example/help"},
@@ -178,7 +179,7 @@ class System:
             REGISTRY,
             tenant=REGISTRY,
             names=_NAMES[REGISTRY],
-            country="AV",
+            country=_COUNTRY,
             register={"database_url": f"sqlite:///{register}"},
             wallets_without_attestation=True,
         )
@@ -221,7 +222,9 @@ class System:
         directory = KeyDirectory(self.folder / module / "keys", self._password.encode())
         keys = {purpose: directory.ensure(tenant, purpose) for purpose in purposes}
         entity = {**entry, "names": _NAMES[tenant], "contacts": _CONTACTS}
-        request = make_request(entity=entity, keys=keys, dns=["localhost"], now=now)
+        request = make_request(
+            entity=entity, keys=keys, dns=["localhost"], country=_COUNTRY, now=now
+        )
         response = enrol(repository, read_request(request), now=now)
         publics = {purpose: key.public for purpose, key in keys.items()}
         _, chains = read_response(response, keys=publics)

@@ -111,9 +111,10 @@ def settle(repository: Repository, draft: bytes, out: Path) -> None:
 
 def show_request(wanted: EnrolmentRequest) -> None:
     """What an agency asks for."""
-    table = Table("Key", "Hosts", "Public key (thumbprint)", title="Enrolment request")
+    table = Table("Key", "Hosts", "Country", "Public key (thumbprint)", title="Enrolment request")
     for key in wanted.keys:
-        table.add_row(key.purpose, ", ".join(key.dns), key.public.thumbprint().hex()[:32])
+        thumbprint = key.public.thumbprint().hex()[:32]
+        table.add_row(key.purpose, ", ".join(key.dns), key.country or "", thumbprint)
     console.print(table)
     console.print_json(data=wanted.entity)
     say(f"Fingerprint, to be compared with what the agency reads: {wanted.fingerprint}")

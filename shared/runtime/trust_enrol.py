@@ -60,11 +60,12 @@ _ROOT_DAYS = 3650
 
 @dataclass(frozen=True, slots=True)
 class RequestedKey:
-    """A key whose possession was proven, and the host names its certificate shall carry."""
+    """A key whose possession was proven, and what its certificate shall say."""
 
     purpose: str
     public: PublicKey
     dns: tuple[str, ...]
+    country: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def make_request(
     keys: Mapping[str, Signer],
     dns: Sequence[str],
     now: datetime,
+    country: str | None = None,
     entity_id: str | None = None,
 ) -> bytes:
     """The file an agency sends to the publisher.
@@ -92,6 +94,8 @@ def make_request(
         keys: its keys by purpose, a key of its own for each (C-10).
         dns: host names of its service.
         now: aware.
+        country: ISO 3166-1 alpha-2; mdocs that show `issuing_country` need it in the certificate
+            (F-MD-07).
         entity_id: its id, if it is listed already and wants new certificates or a changed entry.
 
     Raises:
@@ -105,6 +109,7 @@ def make_request(
             {
                 "purpose": purpose,
                 "dns": list(dns),
+                "country": country,
                 "entity_digest": _digest(entity, entity_id),
                 "iat": to_numeric_date(now),
             },
@@ -176,7 +181,7 @@ def enrol(
     for key in request.keys:
         role = ROLES[key.purpose]
         name = _name(entry, "")
-        anchor, authority = _authority(repository, entry, role, now)
+        anchor, authority = _authority(repository, entry, role, now, country=key.country)
         if (encoded := _base64(anchor)) not in anchors.setdefault(role.value, []):
             anchors[role.value].append(encoded)
         leaf = make_certificate(
@@ -188,6 +193,7 @@ def enrol(
             now=now,
             days=days,
             dns=key.dns,
+            country=key.country,
         )
         certificates[key.purpose] = [_base64(leaf)]
     repository.put_entity(entry)
@@ -249,16 +255,23 @@ def _read_proof(proof: JsonValue, digest: str) -> RequestedKey:
     unverified = parse_jws(proof, max_bytes=_MAX_BYTES)
     public = PublicKey.from_jwk(unverified.header.get("jwk"))
     claims = verify_jwt(unverified, key=public, typ=_TYP, algorithms={"ES256"}).claims
-    purpose, dns = claims.get("purpose"), claims.get("dns")
+    purpose, dns, country = (claims.get(each) for each in ("purpose", "dns", "country"))
     if claims.get("entity_digest") != digest:
         raise VerificationError("enrolment request: a proof is for another entry")
     if not isinstance(purpose, str) or purpose not in ROLES or not isinstance(dns, list):
         raise InvalidInput("enrolment request: a proof without a known purpose")
-    return RequestedKey(purpose, public, tuple(str(each) for each in dns))
+    if not isinstance(country, str | None):
+        raise InvalidInput("enrolment request: country is no text")
+    return RequestedKey(purpose, public, tuple(str(each) for each in dns), country)
 
 
 def _authority(
-    repository: Repository, entry: Mapping[str, Any], role: Role, now: datetime
+    repository: Repository,
+    entry: Mapping[str, Any],
+    role: Role,
+    now: datetime,
+    *,
+    country: str | None,
 ) -> tuple[bytes, SoftwareKey]:
     """The entity's own authority for *role*: made when first needed."""
     folder = repository.path / "list" / "authorities" / entry["id"]
@@ -268,7 +281,7 @@ def _authority(
         key = SoftwareKey.from_pem(key_file.read_bytes(), password=password)
         return _read_certificate(certificate_file), key
     key = SoftwareKey.generate()
-    der = make_root(_name(entry, f" {role}"), key, now=now, days=_ROOT_DAYS)
+    der = make_root(_name(entry, f" {role}"), key, now=now, days=_ROOT_DAYS, country=country)
     write_key(key_file, key, password)
     write(certificate_file, x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM))
     return der, key

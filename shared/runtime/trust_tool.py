@@ -100,6 +100,7 @@ def request(
     purpose: Annotated[list[str], typer.Option(help=f"Of each key: {', '.join(ROLES)}.")],
     dns: Annotated[list[str], typer.Option(help="Host name of the service.")],
     out: Out = Path("enrolment-request.json"),
+    country: Annotated[str | None, typer.Option(help="Two letters; mdocs need it.")] = None,
     entity_id: Annotated[str | None, typer.Option(help="If you are listed already.")] = None,
 ) -> None:
     """Agency: make the missing keys and write the request for the supervisor."""
@@ -110,6 +111,7 @@ def request(
         keys=own,
         dns=dns,
         now=utc_now(),
+        country=country,
         entity_id=entity_id,
     )
     write(out, data)

@@ -49,7 +49,7 @@ TENANT: dict[str, Any] = {
 def _keys() -> tuple[DemoTrust, dict[str, SoftwareKey]]:
     trust = demo_trust()
     signers = {
-        role.value: trust.registry.signer(role, dns=["issuer.example"])
+        role.value: trust.registry.signer(role, dns=["issuer.example"], country="AV")
         for role in (Role.CREDENTIAL, Role.STATUS, Role.METADATA)
     }
     return trust, signers

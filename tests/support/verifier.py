@@ -84,7 +84,7 @@ def signer(role: Role, tenant: str = "counter") -> SoftwareKey:
     """Made once for all tests: one key for each role and tenant."""
     trust = shared_trust()
     agency = trust.counter if role is Role.ACCESS else trust.registry
-    return agency.signer(role, dns=[f"{tenant}.example"])
+    return agency.signer(role, dns=[f"{tenant}.example"], country="AV")
 
 
 class _Keys(KeyDirectory):

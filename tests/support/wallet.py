@@ -163,7 +163,7 @@ def agencies() -> DemoTrust:
 @lru_cache(maxsize=8)
 def _signer(role: Role) -> SoftwareKey:
     agency = agencies().counter if role is Role.ACCESS else agencies().registry
-    return agency.signer(role, dns=["issuer.example"])
+    return agency.signer(role, dns=["issuer.example"], country="AV")
 
 
 @dataclass

@@ -337,8 +337,13 @@ def test_an_extended_key_usage_is_demanded_of_mdoc_signers_alone() -> None:
     for profile in Profile:
         signer = root.signer(profile)
         verify(*signer.certificates, anchors=root.anchors, profile=profile)
-    plain = root.signer(Profile.CREDENTIAL).certificates
-    verify(*plain, anchors=root.anchors, profile=Profile.STATUS)
+    verify(
+        *root.signer(Profile.CREDENTIAL).certificates,
+        anchors=root.anchors,
+        profile=Profile.MDOC_SIGNER,
+    )
+    plain = root.signer(Profile.STATUS).certificates
+    verify(*plain, anchors=root.anchors, profile=Profile.CREDENTIAL)
     with pytest.raises(Untrusted, match="extended key usage"):
         verify(*plain, anchors=root.anchors, profile=Profile.MDOC_SIGNER)
 
