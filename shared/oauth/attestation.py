@@ -31,13 +31,15 @@ _LEEWAY = timedelta(seconds=30)  # C-40
 _FUTURE = timedelta(seconds=60)  # C-40
 _MAX_BYTES = 16 * 1024
 _MAX_JTI = 256
+_MAX_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ClientAttestation:
     """An authenticated client. `use` is the hash under which the PoP is recorded once.
 
-    `status` is the claim as it came; `chain` says which wallet provider vouches.
+    `status` is the claim as it came; `chain` says which wallet provider vouches. `wallet_name` is
+    for people.
     """
 
     client_id: str
@@ -46,6 +48,7 @@ class ClientAttestation:
     expires_at: datetime
     issued_at: datetime | None
     status: JsonValue
+    wallet_name: str | None
     use: bytes
 
 
@@ -60,6 +63,7 @@ def make_attestation(
     wallet_name: str | None = None,
     wallet_link: str | None = None,
     status: JsonValue = None,
+    client_status: JsonValue = None,
 ) -> str:
     """Attest *key* as an instance of the wallet *client_id*, as wallet provider.
 
@@ -73,6 +77,7 @@ def make_attestation(
         wallet_name: for people, of the wallet solution.
         wallet_link: where more about it stands.
         status: the claim, if the attestation can be revoked.
+        client_status: the same with the time until which it is maintained (E-03).
 
     Specification: ABCA, section 5.1; OpenID4VCI 1.0, appendix E; HAIP 4.4.1.
     """
@@ -87,6 +92,7 @@ def make_attestation(
         "wallet_name": wallet_name,
         "wallet_link": wallet_link,
         "status": status,
+        "client_status": client_status,
     }
     claims |= {name: value for name, value in optional.items() if value is not None}
     return jws.sign_jwt(claims, typ=TYP, signer=signer)
@@ -179,8 +185,8 @@ def verify(
         jws.check_times(attested.claims, now=now, leeway=_LEEWAY, require=("exp",))
         # 4. sub names the client; cnf holds its public key.
         subject = attested.claims.get("sub")
-        if not isinstance(subject, str) or not subject:
-            raise InvalidInput("attestation: sub is missing")
+        if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_NAME:
+            raise InvalidInput("attestation: sub is missing or too long")
         cnf = attested.claims.get("cnf")
         key = PublicKey.from_jwk(cnf.get("jwk") if isinstance(cnf, dict) else None)
         # 5. The PoP: typ, alg, signature by that key, times, audience (I-31).
@@ -200,6 +206,7 @@ def verify(
     if max_age is not None and (issued_at is None or now - issued_at > max_age):
         raise UseFreshAttestation("client attestation: older than the policy allows")
     use = hashlib.sha256(key.thumbprint() + str(pop["jti"]).encode()).digest()
+    name = attested.claims.get("wallet_name")
     return ClientAttestation(
         client_id=subject,
         key=key,
@@ -207,6 +214,7 @@ def verify(
         expires_at=from_numeric_date(attested.claims["exp"]),
         issued_at=issued_at,
         status=attested.claims.get("status"),
+        wallet_name=name if isinstance(name, str) and 0 < len(name) <= _MAX_NAME else None,
         use=use,
     )
 

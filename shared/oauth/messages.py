@@ -23,12 +23,19 @@ from pydantic import (
 
 from ..encoding import MAX_STRING, JsonValue, dump_json, parse_json, parse_json_object
 from ..errors import InvalidInput
-from .errors import InvalidAuthorizationDetails, InvalidRequest, UnsupportedGrantType
+from .errors import (
+    InvalidAuthorizationDetails,
+    InvalidRequest,
+    UnsupportedGrantType,
+    UnsupportedResponseType,
+)
 
 T = TypeVar("T")
 Several: TypeAlias = Annotated[tuple[T, ...], Strict(strict=False), Field(min_length=1)]
 """A non-empty JSON array. Its items stay strict; "lax" only lets an array become a tuple."""
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
+ClientId: TypeAlias = Annotated[str, Field(pattern=r"^[\x20-\x7E]{1,200}$")]
+"""RFC 6749, appendix A.1, no longer than services keep it."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -36,6 +43,7 @@ PRE_AUTHORIZED_CODE = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
 MAX_FORM_BYTES = 64 * 1024  # S-20
 _MAX_PARAMETERS = 100
 _VISIBLE = re.compile(r"[\x21-\x7E]+")
+_APP_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+\-]*(\.[A-Za-z0-9+\-]+)+")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -174,10 +182,29 @@ class AuthorizationDetail(ProtocolModel):
 class TokenRequest(ProtocolModel):
     """What all grants share. `client_id` may be absent: client authentication says it (I-32)."""
 
-    client_id: str | None = None
+    client_id: ClientId | None = None
     scope: str | None = None
     resource: str | None = None
     authorization_details: Several[AuthorizationDetail] | None = None
+
+
+class PushedRequest(ProtocolModel):
+    """The authorization request that a wallet pushes (RFC 9126, section 2.1; I-40).
+
+    `state` has the characters of RFC 6749, appendix A.5; PKCE is judged by `pkce`.
+    """
+
+    client_id: ClientId
+    redirect_uri: Annotated[str, Field(min_length=1, max_length=2048)]
+    code_challenge: str | None = None
+    code_challenge_method: str | None = None
+    scope: str | None = None
+    authorization_details: Several[AuthorizationDetail] | None = None
+    state: Annotated[str, Field(pattern=r"^[\x20-\x7E]{1,4096}$")] | None = None
+    issuer_state: str | None = None
+    dpop_jkt: Annotated[str, Field(pattern=r"^[A-Za-z0-9\-_]{43}$")] | None = None
+    resource: str | None = None
+    response_mode: Literal["query"] | None = None
 
 
 class PreAuthorizedCodeRequest(TokenRequest):
@@ -248,6 +275,59 @@ def parse_token_request(form: Mapping[str, str]) -> AnyTokenRequest:
         return model.from_object(members)
     except InvalidInput as error:
         raise InvalidRequest(str(error)) from error
+
+
+def parse_pushed_request(form: Mapping[str, str]) -> PushedRequest:
+    """The authorization request in the parameters of a request to the PAR endpoint.
+
+    Raises:
+        InvalidRequest: a parameter is missing or malformed, or it is one that must not be pushed.
+        UnsupportedResponseType: any other than `code`.
+        InvalidAuthorizationDetails: `authorization_details` is malformed.
+
+    Specification: RFC 9126, section 2.1; PROFILE I-40.
+    """
+    if "request_uri" in form or "request" in form:
+        raise InvalidRequest("pushed request: carries another request")
+    response_type = form.get("response_type")
+    if response_type is None:
+        raise InvalidRequest("pushed request: response_type is missing")
+    if response_type != "code":
+        raise UnsupportedResponseType("pushed request: response_type is not code")
+    members: dict[str, object] = dict(form)
+    if "authorization_details" in form:
+        members["authorization_details"] = _details(form["authorization_details"])
+    try:
+        return PushedRequest.from_object(members)
+    except InvalidInput as error:
+        raise InvalidRequest(str(error)) from error
+
+
+def check_redirect_uri(uri: str) -> None:
+    """*uri* is one that codes may be sent to: https, or a scheme that an app has for itself.
+
+    Such a scheme is a domain name backwards, so it holds a dot (RFC 8252, section 7.1); http goes
+    to this machine only.
+
+    Raises:
+        InvalidRequest: anything else.
+
+    Specification: FAPI 2.0, section 5.3.2.2; PROFILE I-43.
+    """
+    scheme, _, rest = uri.partition(":")
+    if _APP_SCHEME.fullmatch(scheme) and rest and _VISIBLE.fullmatch(uri) and "#" not in uri:
+        return
+    try:
+        check_url(uri)
+    except InvalidInput as error:
+        raise InvalidRequest(f"redirect_uri: {error}") from error
+
+
+class PushedResponse(ProtocolModel):
+    """RFC 9126, section 2.2 (I-41)."""
+
+    request_uri: Text
+    expires_in: Annotated[int, Field(gt=0)]
 
 
 def _details(text: str) -> tuple[AuthorizationDetail, ...]:

@@ -43,6 +43,8 @@ class AuthorizationServerMetadata(ProtocolModel):
     pushed_authorization_request_endpoint: Url | None = None
     require_pushed_authorization_requests: bool | None = None
     challenge_endpoint: Url | None = None
+    revocation_endpoint: Url | None = None
+    revocation_endpoint_auth_methods_supported: Several[str] | None = None
     jwks_uri: Url | None = None
     response_types_supported: Several[str] | None = None
     response_modes_supported: Several[str] | None = None
