@@ -1,9 +1,10 @@
 """From a register's fields to the claims of one Credential Configuration, after its data file.
 
 Each rule of the file's `register` member names a claim and says which field fills it and how to
-read the field; a field that is empty fills nothing. What is derived from a date (age limits) is
-only true when it is certain: of a birth date known by year alone the last day counts, and who was
-born on 29 February reaches an age on 1 March in common years.
+read the field; a field that is empty fills nothing. Dots lead into a claim; before a slash stands
+the namespace of an element, dots and all: "org.iso.18013.5.1/family_name". What is derived from a
+date (age limits) is only true when it is certain: of a birth date known by year alone the last day
+counts, and who was born on 29 February reaches an age on 1 March in common years.
 """
 
 import calendar
@@ -14,17 +15,27 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.encoding import JsonValue
+from shared.encoding import JsonValue, parse_json
 from shared.errors import Conflict, InvalidInput
 
 from .registers import Entry
 
 Manner = Literal[
-    "text", "text_or_empty", "lines", "list", "integer", "birthdate", "age_equal_or_over"
+    "text",
+    "text_or_empty",
+    "lines",
+    "list",
+    "integer",
+    "json",
+    "birthdate",
+    "full_date",
+    "age_over",
+    "age_equal_or_over",
 ]
 
 
 Sources: TypeAlias = tuple[str, ...]
+_MAX_JSON = 64 * 1024
 
 
 class Rule(BaseModel):
@@ -41,6 +52,8 @@ class Rule(BaseModel):
     def _reads_something(self) -> Self:
         if (self.field is None) == (not self.fields):
             raise ValueError("not exactly one of field and fields")
+        if self.manner == "age_over" and len(self.thresholds) != 1:
+            raise ValueError("age_over: not one threshold")
         return self
 
     @property
@@ -75,7 +88,8 @@ class Reader:
     """Makes claims of a register's entries, after the rules of one data file.
 
     Args:
-        rules: by claim, nested ones with dots ("address.locality").
+        rules: by claim, nested ones with dots ("address.locality"), elements of a namespace with a
+            slash.
         refuse: marks for which nothing is issued.
         withhold: claims (with all below them) left out for a mark.
     """
@@ -88,7 +102,7 @@ class Reader:
         withhold: Mapping[str, Sequence[str]],
     ) -> None:
         self._rules = [
-            (name, tuple(name.split(".")), rule, _MANNERS[rule.manner], rule.sources)
+            (name, _path(name), rule, _MANNERS[rule.manner], rule.sources)
             for name, rule in rules.items()
         ]
         self._refuse = refuse
@@ -122,9 +136,14 @@ class Reader:
                 claims[name] = value
             else:
                 _put(claims, path, value)
-            if manner is _age_equal_or_over:
+            if manner in {_age_over, _age_equal_or_over}:
                 stale.extend(_birthdays(rule, fields[sources[0]], today))
         return Reading(claims, entry.version or None, min(stale, default=None))
+
+
+def _path(name: str) -> tuple[str, ...]:
+    namespace, _, claim = name.rpartition("/")
+    return (*([namespace] if namespace else []), *claim.split("."))
 
 
 def _put(claims: dict[str, JsonValue], path: Sequence[str], value: JsonValue) -> None:
@@ -165,6 +184,11 @@ def _integer(rule: Rule, sources: Sources, fields: Mapping[str, str], today: dat
     return int(text)
 
 
+def _json(rule: Rule, sources: Sources, fields: Mapping[str, str], today: date) -> JsonValue:
+    text = _text(rule, sources, fields, today)
+    return None if text is None else parse_json(text, max_bytes=_MAX_JSON)
+
+
 def _birthdate(rule: Rule, sources: Sources, fields: Mapping[str, str], today: date) -> str | None:
     """A full date, or the year alone: OpenID Connect Core, section 5.1, knows no year and month."""
     text = _text(rule, sources, fields, today)
@@ -172,6 +196,12 @@ def _birthdate(rule: Rule, sources: Sources, fields: Mapping[str, str], today: d
         return None
     latest_birth(text)
     return text if len(text) == 10 else text[:4]
+
+
+def _full_date(rule: Rule, sources: Sources, fields: Mapping[str, str], today: date) -> str | None:
+    """Where only a full date can be said: of what is known, the last day that it can mean."""
+    text = _text(rule, sources, fields, today)
+    return None if text is None else latest_birth(text).isoformat()
 
 
 def latest_birth(text: str) -> date:
@@ -199,6 +229,11 @@ def _reaches(born: date, age: int) -> date:
     return born.replace(year=year)
 
 
+def _age_over(rule: Rule, sources: Sources, fields: Mapping[str, str], today: date) -> bool | None:
+    text = _text(rule, sources, fields, today)
+    return None if text is None else _reaches(latest_birth(text), rule.thresholds[0]) <= today
+
+
 def _age_equal_or_over(
     rule: Rule, sources: Sources, fields: Mapping[str, str], today: date
 ) -> dict[str, JsonValue] | None:
@@ -221,6 +256,9 @@ _MANNERS: Mapping[Manner, Callable[[Rule, Sources, Mapping[str, str], date], Jso
     "lines": _lines,
     "list": _list,
     "integer": _integer,
+    "json": _json,
     "birthdate": _birthdate,
+    "full_date": _full_date,
+    "age_over": _age_over,
     "age_equal_or_over": _age_equal_or_over,
 }

@@ -40,6 +40,11 @@ COLUMNS = (
     "document_number",
     "document_issued",
     "document_expires",
+    "portrait",
+    "licence_number",
+    "licence_issued",
+    "licence_expires",
+    "driving_privileges",
 )
 MINIMUM = 1_000
 
@@ -63,6 +68,7 @@ class _Names(TypedDict):
     one_name: list[str]
     towns: list[tuple[str, str, str]]
     countries: list[str]
+    portraits: list[str]
 
 
 class _Draw:
@@ -122,6 +128,8 @@ def _person(draw: _Draw, names: _Names, number: int) -> dict[str, str]:
         "document_number": f"A{draw.below(10**8):08d}",
         "document_issued": f"{issued}-{month:02d}-{day:02d}",
         "document_expires": f"{issued + 10}-{month:02d}-{day:02d}",
+        "portrait": names["portraits"][number % len(names["portraits"])],
+        **_licence(number, issued, f"{month:02d}-{day:02d}"),
     }
     oddity = draw.below(100)
     if oddity < 2:
@@ -137,6 +145,25 @@ def _person(draw: _Draw, names: _Names, number: int) -> dict[str, str]:
     elif oddity == 6:
         person["marks"] = "address_protected"
     return person
+
+
+def _licence(number: int, year: int, day: str) -> dict[str, str]:
+    """Four of five drive; every third of them a lorry, too."""
+    if number % 5 == 0:
+        return dict.fromkeys(
+            ("licence_number", "licence_issued", "licence_expires", "driving_privileges"), ""
+        )
+    issued, expires = f"{year}-{day}", f"{year + 15}-{day}"
+    privileges = [
+        {"vehicle_category_code": code, "issue_date": issued, "expiry_date": expires}
+        for code in (("AM", "B", "C") if number % 3 == 0 else ("AM", "B"))
+    ]
+    return {
+        "licence_number": f"L{number:08d}",
+        "licence_issued": issued,
+        "licence_expires": expires,
+        "driving_privileges": json.dumps(privileges, separators=(",", ":")),
+    }
 
 
 def generate(*, seed: int, count: int) -> Iterator[dict[str, str]]:
