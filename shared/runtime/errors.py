@@ -224,6 +224,7 @@ def page(found: Refusal, *, detail: str, support_id: str, scope: Scope | None) -
         status=found.status,
         headers=found.headers,
         marker=PAGE_MARKER,
+        code=found.code,
         detail=say(detail),
         next_step=say(found.next_step),
         support_id=support_id,
