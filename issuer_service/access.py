@@ -7,12 +7,14 @@ the transaction of the act it was made for. RFC 9449; PROFILE I-33 to I-36, I-65
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from sqlalchemy import Connection, bindparam, select
 
 from shared.errors import ProtocolError
 from shared.oauth import dpop
 from shared.oauth.errors import InvalidDpopProofAtResource, InvalidRequest, InvalidToken
+from shared.runtime.calls import Call
 from shared.runtime.prepared import Prepared, PreparedInsert
 
 from .context import ID_LENGTH, Issuer, Tenant
@@ -27,6 +29,7 @@ _BY_TOKEN = Prepared(
         grants.c.attested,
         grants.c.configuration_ids,
         grants.c.identified,
+        grants.c.refreshed,
         grants.c.expires_at,
         grants.c.revoked_at,
         offers.c.id.label("offer_id"),
@@ -58,6 +61,16 @@ class Headers:
     attestation: Sequence[str]
     attestation_pop: Sequence[str]
 
+    @classmethod
+    def of(cls, call: Call) -> Self:
+        """Those of *call*."""
+        return cls(
+            authorization=call.headers("authorization"),
+            dpop=call.headers("dpop"),
+            attestation=call.headers("oauth-client-attestation"),
+            attestation_pop=call.headers("oauth-client-attestation-pop"),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AccessGrant:
@@ -66,6 +79,7 @@ class AccessGrant:
     Attributes:
         client_id: as the wallet says; *attested* if its provider says so too.
         identified: whether credentials are asked for by `credential_identifier` (I-66).
+        refreshed: whether a refresh token gave it.
         proof: its use is to be recorded in the transaction of the act.
     """
 
@@ -75,6 +89,7 @@ class AccessGrant:
     attested: bool
     configuration_ids: tuple[str, ...]
     identified: bool
+    refreshed: bool
     subject: bytes | None
     holder: bytes | None
     content: bytes
@@ -126,6 +141,7 @@ def access_grant(
         attested=row.attested,
         configuration_ids=tuple(row.configuration_ids.split()),
         identified=row.identified,
+        refreshed=row.refreshed,
         subject=row.subject,
         holder=row.holder,
         content=row.content,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.crypto.keys import Signer
 from shared.encoding import Clock, RandomBytes
@@ -12,6 +12,7 @@ from shared.runtime.app import ServiceApp, make_app
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
+from shared.runtime.documents import DatabaseDocuments, DocumentCache
 from shared.runtime.fetch import Fetcher
 from shared.runtime.jobs import Jobs
 from shared.runtime.keys import KeyDirectory
@@ -21,12 +22,14 @@ from shared.runtime.trust_list import TrustListClient, TrustSource
 from . import auditing, tables
 from .catalogue import BUILT_IN, Configuration, read_catalogue
 from .cleaning import clean
-from .context import Issuer, Secrets, Tenant
+from .context import CHALLENGE_LIFE, Issuer, Secrets, Tenant
 from .indexes import Indexes
 from .metadata import documents
-from .registers import NoRegister, SqlRegister
-from .routes import agency, metadata, protocol, status
+from .registers import NoRegister
+from .request_keys import RequestKeys
+from .routes import agency, authorization, credential, metadata, protocol, status
 from .settings import IssuerSettings
+from .sql_register import SqlRegister
 from .status_tokens import ListBuilder, PublishedLists
 from .tenants import TenantFile, read_tenants
 
@@ -71,7 +74,7 @@ def make_tenant(
         c_nonces=secrets.nonces("c_nonce", file.tenant),
         as_nonces=secrets.nonces("DPoP nonce of the token endpoint", file.tenant),
         rs_nonces=secrets.nonces("DPoP nonce of resources", file.tenant),
-        challenges=secrets.nonces("attestation challenge", file.tenant),
+        challenges=secrets.nonces("attestation challenge", file.tenant, CHALLENGE_LIFE),
     )
 
 
@@ -88,6 +91,7 @@ def make_issuer(
     database: Database,
     keys: KeyDirectory,
     trust: TrustSource,
+    documents: DocumentCache,
     clock: Clock,
     random_bytes: RandomBytes,
 ) -> Issuer:
@@ -111,6 +115,7 @@ def make_issuer(
             random_bytes=random_bytes,
         ),
         trust=trust,
+        documents=documents,
         indexes=Indexes(
             database,
             key=secrets.indexes,
@@ -118,6 +123,12 @@ def make_issuer(
             block=settings.status_block,
         ),
         lists=PublishedLists(database),
+        request_keys=RequestKeys(
+            database,
+            key=secrets.request_keys,
+            period=timedelta(hours=settings.request_key_hours),
+            random_bytes=random_bytes,
+        ),
         clock=clock,
         random_bytes=random_bytes,
     )
@@ -167,9 +178,10 @@ def create_app(
         requests_per_second=issuer.settings.requests_per_second,
         routers=[
             metadata.router,
+            authorization.router,
             protocol.oauth,
-            protocol.credentials,
-            protocol.notifications,
+            credential.credentials,
+            credential.notifications,
             status.router,
             agency.oauth,
             agency.api,
@@ -186,19 +198,27 @@ def serve() -> ServiceApp:
     logs.configure(service="issuer", level=settings.log_level)
     database = Database(settings.database_url.get_secret_value())
     password = settings.key_password.get_secret_value().encode()
+    fetcher = Fetcher.from_settings(settings)
     trust = TrustListClient.from_settings(
         settings,
         database=database,
         table=tables.runtime.trust_state,
-        fetcher=Fetcher.from_settings(settings),
+        fetcher=fetcher,
         clock=utc_now,
         random_bytes=os.urandom,
+    )
+    documents = DocumentCache(
+        fetcher,
+        clock=utc_now,
+        random_bytes=os.urandom,
+        store=DatabaseDocuments(database, tables.metadata),
     )
     issuer = make_issuer(
         settings,
         database=database,
         keys=KeyDirectory(settings.key_directory, password),
         trust=trust,
+        documents=documents,
         clock=utc_now,
         random_bytes=os.urandom,
     )
@@ -207,5 +227,7 @@ def serve() -> ServiceApp:
             log.warning("wallets_without_attestation", tenant=tenant.name)
     jobs = make_jobs(issuer)
     return create_app(
-        issuer, on_start=[trust.start, jobs.start], on_stop=[jobs.stop, trust.stop, database.close]
+        issuer,
+        on_start=[trust.start, documents.start, jobs.start],
+        on_stop=[jobs.stop, documents.stop, trust.stop, fetcher.close, database.close],
     )

@@ -6,12 +6,13 @@ sealed until the code is redeemed. The pages call `begin`, `resume`, `grant` and
 OpenID4VCI 1.0, section 5; RFC 9126; RFC 9207; PROFILE I-41, I-46 to I-49.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from shared.crypto.sealing import open_row, seal_row
 from shared.errors import Forbidden
@@ -106,6 +107,12 @@ class AuthorizationRequest:
     redirect_uri: str
     state: str | None
     expires_at: datetime
+
+
+def store(connection: Connection, row: Mapping[str, object], *, secret: str) -> None:
+    """Keep a pushed request; *secret* is the part of its `request_uri` behind the prefix."""
+    rest = dict.fromkeys(("opened_at", "outcome", "code_hash", "person"))
+    _PUSH.changed(connection, {**row, **rest, "request_hash": hashed(secret)})
 
 
 def begin(

@@ -8,22 +8,23 @@ type is such a file and nothing else. Whatever is wrong with a file is said at s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from shared.encoding import JsonValue, canonical_json, parse_json_object
+from shared.encoding import canonical_json, parse_json_object
 from shared.errors import ExpectedError, InvalidInput
-from shared.formats import type_metadata
-from shared.formats.claims_path import ClaimPath
+from shared.formats import credential, type_metadata
 from shared.formats.type_metadata import TypeMetadata
+from shared.oid4vci.key_attestation import Level
+from shared.oid4vci.metadata import KeyAttestationsRequired, ProofType
 
 from .claims import Reader, Rule
 
 BUILT_IN = Path(__file__).with_name("credentials")
 _MAX_FILE = 512 * 1024
-_MAX_SHAPES = 256
 
 
 class _File(BaseModel):
@@ -43,15 +44,40 @@ class StatusPolicy(_File):
     suspension: bool = True
 
 
+class KeyAttestations(_File):
+    """That a wallet provider has to vouch for the keys, and how well they must be kept (I-69).
+
+    Attributes:
+        key_storage, user_authentication: the accepted values of OpenID4VCI 1.0, appendix D.2; none
+            means any.
+    """
+
+    key_storage: tuple[Level, ...] = ()
+    user_authentication: tuple[Level, ...] = ()
+
+
 class ConfigurationFile(_File):
-    """One data file."""
+    """One data file.
+
+    Attributes:
+        proofs: proof types that are taken, each with the key attestation it has to come with.
+        deferral_days: how long a wallet may ask again for what the register has not finished;
+            0: such a request is refused (I-85).
+        on_change: what happens to what was issued before, when the same offer is renewed with other
+            data (I-114).
+    """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
-    format: Literal["dc+sd-jwt"]
+    format: Annotated[str, Field(max_length=40)]
     scope: Annotated[str, Field(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]{1,100}$")]
     validity_days: Annotated[int, Field(ge=1, le=3_650)]
     batch_size: Annotated[int, Field(ge=1, le=20)] = 10  # S-21
     status: StatusPolicy = StatusPolicy()
+    proofs: Annotated[
+        Mapping[Literal["jwt", "attestation"], KeyAttestations | None], Field(min_length=1)
+    ] = Field(default_factory=lambda: {"jwt": None, "attestation": KeyAttestations()})
+    deferral_days: Annotated[int, Field(ge=0, le=365)] = 30
+    on_change: Literal["keep", "revoke"] = "keep"
     tenants: tuple[str, ...] = ()
     refuse: frozenset[str] = frozenset()
     withhold: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -70,19 +96,13 @@ class ConfigurationFile(_File):
             return {**value, "register": long}
         return value
 
-    @model_validator(mode="after")
-    def _vct_is_a_name(self) -> Self:
-        if not self.vct.startswith("urn:"):
-            raise ValueError("type_metadata.vct is not a URN (I-14)")
-        return self
-
     @property
     def vct(self) -> str:
         """The type."""
         return str(self.type_metadata.get("vct", ""))
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Configuration:
     """One Credential Configuration, ready to issue.
 
@@ -95,18 +115,10 @@ class Configuration:
     type: TypeMetadata
     document: bytes
     reader: Reader = field(init=False, repr=False)
-    _flat: bool = field(init=False, repr=False)
-    _shapes: dict[object, tuple[ClaimPath, ...]] = field(
-        init=False, repr=False, default_factory=dict
-    )
 
     def __post_init__(self) -> None:
         file = self.file
         self.reader = Reader(file.register_, refuse=file.refuse, withhold=file.withhold)
-        self._flat = all(
-            len(rule.path) <= 2 and all(isinstance(part, str) for part in rule.path)
-            for rule in self.type.claims
-        )
 
     @property
     def id(self) -> str:
@@ -115,26 +127,29 @@ class Configuration:
 
     @property
     def vct(self) -> str:
-        """The type, a URN."""
+        """The type: a URN, or an mdoc's doctype."""
         return self.type.vct
+
+    @cached_property
+    def proof_types(self) -> Mapping[str, ProofType]:
+        """`proof_types_supported` (I-05)."""
+        return {
+            name: ProofType(
+                proof_signing_alg_values_supported=("ES256",),
+                key_attestations_required=None
+                if required is None
+                else KeyAttestationsRequired(
+                    key_storage=required.key_storage or None,
+                    user_authentication=required.user_authentication or None,
+                ),
+            )
+            for name, required in self.file.proofs.items()
+        }
 
     @property
     def validity(self) -> timedelta:
         """How long a credential lives."""
         return timedelta(days=self.file.validity_days)
-
-    def conceal(self, claims: Mapping[str, JsonValue]) -> tuple[ClaimPath, ...]:
-        """As `TypeMetadata.conceal`; for claims of a shape that was seen before, from memory."""
-        shape = tuple(
-            (name, tuple(value) if isinstance(value, dict) else None)
-            for name, value in claims.items()
-        )
-        found = self._shapes.get(shape)
-        if found is None:
-            found = self.type.conceal(claims)
-            if self._flat and len(self._shapes) < _MAX_SHAPES:
-                self._shapes[shape] = found
-        return found
 
     @property
     def integrity(self) -> str:
@@ -185,9 +200,9 @@ def read_catalogue(directories: Sequence[Path]) -> dict[str, Configuration]:
     found: dict[str, Configuration] = {}
     for name, file in files.values():
         try:
-            found[file.id] = Configuration(
-                file, type_metadata.resolve(file.vct, load=load), documents[file.vct]
-            )
+            effective = type_metadata.resolve(file.vct, load=load)
+            credential.check_type(file.format, effective)
+            found[file.id] = Configuration(file, effective, documents[file.vct])
         except ExpectedError as error:
             raise InvalidInput(f"{name}: {error}") from error
     return found

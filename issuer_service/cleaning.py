@@ -7,7 +7,7 @@ from sqlalchemy import and_, delete, func, literal_column, or_, select, update
 from shared.runtime.database import Database
 from shared.runtime.idempotency import forget_requests
 
-from .tables import desk_codes, grants, metadata, offers, used_values
+from .tables import deferrals, desk_codes, grants, metadata, offers, request_keys, used_values
 
 _RENEWABLE = timedelta(days=30)
 _REPEATABLE = timedelta(days=1)
@@ -31,6 +31,8 @@ def clean(database: Database, *, now: datetime) -> None:
         .where(ended, func.length(offers.c.content) > literal_column("0"))
         .values(content=b""),
         delete(used_values).where(used_values.c.expires_at < now),
+        delete(deferrals).where(deferrals.c.expires_at < now),
+        delete(request_keys).where(request_keys.c.ends_at < now),
         delete(desk_codes).where(desk_codes.c.expires_at < now - _RENEWABLE),
         update(desk_codes)
         .where(

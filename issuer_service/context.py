@@ -13,12 +13,14 @@ from shared.errors import NotFound
 from shared.oauth.messages import NonceSource
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.database import Database
+from shared.runtime.documents import DocumentCache
 from shared.runtime.trust_list import TrustSource
 
 from .catalogue import Configuration
 from .indexes import Indexes
 from .metadata import Documents
 from .registers import Register
+from .request_keys import RequestKeys
 from .settings import IssuerSettings
 from .status_tokens import PublishedLists
 from .tenants import TenantFile
@@ -26,6 +28,7 @@ from .tenants import TenantFile
 ID_LENGTH = 22
 """Characters of an id behind its prefix: 128 bits."""
 NONCE_LIFE = timedelta(minutes=5)  # I-34, I-61
+CHALLENGE_LIFE = timedelta(minutes=15)  # from PAR over a slow login to the token endpoint
 
 
 class Secrets:
@@ -35,11 +38,15 @@ class Secrets:
         self._secret = secret
         self.offers = hkdf(secret, "issuer", "offer content")
         self.authorizations = hkdf(secret, "issuer", "authorization requests")
-        self.indexes = hkdf(secret, "issuer", "status indexes")
         self.desk = hkdf(secret, "issuer", "desk codes")
         self.logins = hkdf(secret, "issuer", "logins")
+        self.indexes = hkdf(secret, "issuer", "status indexes")
         self._people = hkdf(secret, "issuer", "people")
+        self.deferrals = hkdf(secret, "issuer", "deferred requests")
+        self.request_keys = hkdf(secret, "issuer", "request keys")
         self._claims = hkdf(secret, "issuer", "claims")
+        self._records = hkdf(secret, "issuer", "records")
+        self._answers = hkdf(secret, "issuer", "answers")
         self._tx_codes = hkdf(secret, "issuer", "transaction codes")
 
     def person(self, tenant: str, reference: str) -> bytes:
@@ -50,28 +57,35 @@ class Secrets:
         """The fingerprint of claims that are not kept."""
         return _keyed(self._claims, tenant, canonical)
 
+    def record(self, tenant: str, *parts: bytes | str) -> str:
+        """The random part of an id that always belongs to the same *parts*."""
+        return b64url_encode(_keyed(self._records, tenant, *parts)[:16])
+
+    def answer_code(self, purpose: str, tenant: str, delivery_id: str) -> str:
+        """A code that an answer gives, found by the delivery's id and never stored (S-01)."""
+        code = b64url_encode(_keyed(self._answers, purpose, tenant, delivery_id))
+        return f"{delivery_id[-ID_LENGTH:]}{code}"
+
     def tx_code(self, code_hash: bytes, tx_code: str) -> bytes:
         """A Transaction Code as it is stored: the offer's code is its salt (S-01)."""
         return _keyed(self._tx_codes, code_hash, tx_code)
+
+    def desk_code(self, tenant: str, desk_code_id: str, secret: str) -> bytes:
+        """The secret half of a desk code as it is stored (S-01)."""
+        return _keyed(self.desk, "secret", tenant, desk_code_id, secret)
 
     def audit_key(self, tenant: str) -> SoftwareKey:
         """The key that signs the heads of the tenant's audit trail."""
         return SoftwareKey.from_scalar(hkdf(self._secret, "issuer", "audit", tenant))
 
-    def nonces(self, purpose: str, tenant: str) -> TimedNonces:
+    def nonces(self, purpose: str, tenant: str, life: timedelta = NONCE_LIFE) -> TimedNonces:
         """Nonces of one *purpose* and tenant; those of another do not check."""
-        return TimedNonces(
-            hkdf(self._secret, "issuer", "nonces"), f"{purpose} of {tenant}", NONCE_LIFE
-        )
+        return TimedNonces(hkdf(self._secret, "issuer", "nonces"), f"{purpose} of {tenant}", life)
 
 
 def _keyed(key: bytes, *parts: bytes | str) -> bytes:
     raw = [part.encode() if isinstance(part, str) else part for part in parts]
     message = b"".join(len(part).to_bytes(4, "big") + part for part in raw)
-    def desk_code(self, tenant: str, desk_code_id: str, secret: str) -> bytes:
-        """The secret half of a desk code as it is stored (S-01)."""
-        return _keyed(self.desk, "secret", tenant, desk_code_id, secret)
-
     return hmac.digest(key, message, "sha256")
 
 
@@ -133,8 +147,10 @@ class Issuer:
     secrets: Secrets
     api_clients: ApiClients
     trust: TrustSource
+    documents: DocumentCache
     indexes: Indexes
     lists: PublishedLists
+    request_keys: RequestKeys
     clock: Clock
     random_bytes: RandomBytes
 

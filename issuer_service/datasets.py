@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
+
 from shared.encoding import JsonValue
 from shared.errors import InvalidInput
-from shared.formats.claims_path import ClaimPath, select
-from shared.formats.sd_jwt_vc import NEVER_CONCEALED
+from shared.formats import credential
+from shared.formats.claims_path import select
 
 from .catalogue import Configuration
 from .claims import Reading
 from .context import Tenant
-
-RESERVED = NEVER_CONCEALED | {"iat", "aud"}
 
 
 class ClaimsNotFitting(InvalidInput):
@@ -42,12 +42,16 @@ class SubjectMissing(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Claims that fit their type, and which of them the Holder may withhold."""
+    """Claims that fit their type.
+
+    Attributes:
+        source: the data they were made of, whatever the format; only ever stored as a keyed hash.
+    """
 
     claims: Mapping[str, JsonValue]
-    conceal: tuple[ClaimPath, ...]
     version: str | None
     refresh_after: datetime | None
+    source: bytes
 
 
 def dataset(
@@ -77,18 +81,23 @@ def dataset(
     claims = given.get(configuration.id)
     if claims is not None:
         found = Reading(claims, None, None)
+        source = orjson.dumps(given, option=orjson.OPT_SORT_KEYS)
     elif subject is None:
         raise SubjectMissing("dataset: neither subject nor claims")
     else:
         entry = tenant.register.entry(subject)
         found = configuration.reader.read(entry, constants=tenant.constants, now=now)
-    if not RESERVED.isdisjoint(found.claims):
-        raise ClaimsNotFitting("A claim has a name that the format gives a meaning.")
+        source = orjson.dumps(
+            [entry.reference, entry.version, sorted(entry.marks), entry.fields],
+            option=orjson.OPT_SORT_KEYS,
+        )
     try:
-        concealed = configuration.conceal(found.claims)
+        credential.check_claims(
+            configuration.file.format, found.claims, metadata=configuration.type
+        )
     except InvalidInput as error:
         raise ClaimsNotFitting(_why(configuration, found.claims)) from error
-    return Dataset(found.claims, concealed, found.version, found.refresh_after)
+    return Dataset(found.claims, found.version, found.refresh_after, source)
 
 
 def _why(configuration: Configuration, claims: Mapping[str, JsonValue]) -> str:

@@ -1,87 +1,79 @@
-"""Credential and notification requests (OpenID4VCI 1.0, sections 8 and 11).
+"""Credential and deferred requests (OpenID4VCI 1.0, sections 8 and 9).
 
-Everything is computed and checked first; then one transaction consumes the nonce, counts against
-the grant and records the issuance with its places in a Status List; only then are credentials
-signed. Whatever exists can be revoked, even after a crash. Claims, proof keys and credentials are
-not kept (I-112). PROFILE I-65 to I-74, I-90, I-110 to I-115.
+Everything is computed and checked first; then one transaction uses up the nonce, counts against the
+grant and records the delivery with its places in a Status List (`recording.py`); only then are
+credentials signed. Whatever exists can be revoked, even after a crash. Claims, proof keys and
+credentials are not kept (I-112), but for the keys of a request whose data is not ready yet: those
+lie sealed until it is. PROFILE I-65 to I-74, I-85, I-86, I-110 to I-115.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+import hmac
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
-import orjson
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, bindparam, delete, select
 
-from shared.encoding import start_of_day
-from shared.errors import InvalidInput, NotFound, ProtocolError, VerificationError
-from shared.formats import sd_jwt_vc
-from shared.formats.status_list import StatusList, StatusReference
+from shared.crypto.keys import PublicKey
+from shared.crypto.sealing import open_row, seal_row
+from shared.encoding import JsonValue, dump_json
+from shared.errors import InvalidInput, NotFound, VerificationError
 from shared.oauth.errors import InsufficientScope, InvalidToken
-from shared.oid4vci import proofs
 from shared.oid4vci.errors import (
     CredentialRequestDenied,
     InvalidCredentialRequest,
     InvalidNonce,
-    InvalidNotificationId,
+    InvalidTransactionId,
     UnknownCredentialConfiguration,
     UnknownCredentialIdentifier,
 )
-from shared.oid4vci.messages import (
-    CredentialRequest,
-    CredentialResponse,
-    IssuedCredential,
-    NotificationRequest,
-    check_encryption,
-)
-from shared.oid4vci.proofs import Proven
-from shared.runtime.prepared import Prepared
-from shared.trust import Role
+from shared.oid4vci.messages import CredentialRequest, CredentialResponse, DeferredRequest
+from shared.runtime.prepared import Prepared, PreparedInsert
 
-from . import auditing
+from . import auditing, recording, signing
 from .access import AccessGrant, use_once, use_proof
 from .catalogue import Configuration
 from .claims import SubjectRefused
 from .context import ID_LENGTH, NONCE_LIFE, Issuer, Tenant
 from .datasets import Dataset, dataset
-from .metadata import BATCH_SIZE, PROOF_TYPES
-from .offers import Content, hashed
-from .status_tokens import BITS, sign_list
-from .tables import copies, grants, issuances
+from .offers import Content
+from .proving import prove
+from .registers import EntryNotReady
+from .tables import deferrals
 
-MAX_COPIES = 100
-"""How many copies one access token may fetch, whatever it asks for."""
+_SCHEMA = 1
+_DEFER = PreparedInsert(deferrals, [column.name for column in deferrals.c])
+_DEFERRED = Prepared(
+    select(deferrals).where(
+        deferrals.c.tenant == bindparam("of_tenant"), deferrals.c.id == bindparam("of")
+    )
+)
+_ANSWERED = Prepared(
+    delete(deferrals).where(
+        deferrals.c.tenant == bindparam("of_tenant"), deferrals.c.id == bindparam("of")
+    )
+)
 
-_COUNT = Prepared(
-    update(grants)
-    .where(
-        grants.c.tenant == bindparam("of_tenant"),
-        grants.c.offer_id == bindparam("of_offer"),
-        grants.c.id == bindparam("of_grant"),
-        grants.c.revoked_at.is_(None),
-        grants.c.expires_at > bindparam("now"),
-        grants.c.issued + bindparam("count") <= MAX_COPIES,
-    )
-    .values(issued=grants.c.issued + bindparam("count"))
-)
-_RECORD = Prepared(insert(issuances))
-_COPY = Prepared(insert(copies))
-_NOTIFY = Prepared(
-    update(issuances)
-    .where(
-        issuances.c.tenant == bindparam("of_tenant"),
-        issuances.c.id == bindparam("of_issuance"),
-        issuances.c.notification_hash == bindparam("by_id"),
-        issuances.c.grant_id == bindparam("of_grant"),
-    )
-    .values(notified=bindparam("event"))
-)
+
+class Later(Exception):
+    """The data is not there yet, and the type's policy is to let the wallet wait.
+
+    Attributes:
+        seconds: until it may ask again.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("data: not ready")
+        self.seconds = seconds
 
 
 def issue_credentials(
     issuer: Issuer, tenant: Tenant, grant: AccessGrant, request: CredentialRequest
 ) -> CredentialResponse:
     """One credential for each key that the request proves, all of one configuration and dataset.
+
+    The same request sent again with the same token is answered again, out of the same record; a
+    request whose data is not ready gets a transaction_id instead.
 
     Raises:
         ProtocolError: a refusal of section 8.3.1; the nonce is consumed only by success.
@@ -91,91 +83,119 @@ def issue_credentials(
     Specification: OpenID4VCI 1.0, section 8; PROFILE I-65 to I-74.
     """
     now = issuer.clock()
-    # 1. Nothing asks for encryption, which is not offered (I-81).
-    check_encryption(request, offered=None, response=None, encrypted=False)
-    # 2. Which configuration, and whether the token covers it (I-66).
+    # 1. Which configuration, and whether the token covers it (I-66).
     configuration = _requested(tenant, grant, request)
-    # 3. The keys, each proven for this issuer with a good c_nonce (I-67 to I-70).
-    proven = _proven(issuer, tenant, grant, request, now)
+    # 2. The keys, each proven for this issuer with a good c_nonce (I-67 to I-70).
+    proven = prove(issuer, tenant, grant, configuration, request, now=now)
     keys = proven.keys[: configuration.file.batch_size]
-    # 4. The claims; this may leave the process.
-    data = _claims(issuer, tenant, grant, configuration, now)
-    # 5. Places in a Status List, one for each copy (ST-31).
-    expires_at = start_of_day(now) + configuration.validity
-    ttl = min(configuration.file.status.ttl, issuer.settings.status_ttl_max)
-    taken = issuer.indexes.take(
-        tenant.name,
-        ttl=ttl,
-        count=len(keys),
-        now=now,
-        needed_until=now + tenant.longest_validity,
-        first_token=lambda number: sign_list(
-            tenant, number, StatusList.empty(BITS, issuer.indexes.size), ttl=ttl, now=now
-        ),
-    )
-    # 6. One transaction: proof and nonce used, the grant still good, the issuance recorded.
-    issuance_id = issuer.new_id("iss")
-    notification_id = issuer.new_code(issuance_id)
-    row = {
-        "tenant": tenant.name,
-        "id": issuance_id,
-        "grant_id": grant.id,
-        "offer_id": grant.offer_id,
-        "configuration_id": configuration.id,
-        "subject": grant.subject,
-        "holder": grant.holder,
-        "recipient": grant.client_id if grant.attested else None,
-        "issued_at": now,
-        "expires_at": expires_at,
-        "claims_fingerprint": issuer.secrets.claims(
-            tenant.name, orjson.dumps(data.claims, option=orjson.OPT_SORT_KEYS)
-        ),
-        "register_version": data.version,
-        "refresh_after": data.refresh_after,
-        "state": "valid",
-        "reason": None,
-        "changed_at": None,
-        "notification_hash": hashed(notification_id),
-        "notified": None,
-    }
-    places = [
-        {"tenant": tenant.name, "list": taken.number, "idx": index, "issuance_id": issuance_id}
-        for index in taken.indexes
-    ]
+    delivery_id = _delivery_id(issuer, tenant, grant, configuration, request)
+
+    def use_nonces(connection: Connection) -> None:
+        for use in proven.nonce_uses:
+            use_once(connection, tenant, use, now + NONCE_LIFE, InvalidNonce)
+
+    # 3. The claims; this may leave the process.
     try:
+        data = _claims(issuer, tenant, grant, configuration, now)
+    except Later as later:
         with issuer.database.transaction() as connection:
             use_proof(connection, tenant, grant, now)
-            for use in proven.nonce_uses:
-                use_once(connection, tenant, use, now + NONCE_LIFE, InvalidNonce)
-            _count(connection, tenant, grant, len(places), now)
-            _RECORD.changed(connection, row)
-            for place in places:
-                _COPY.changed(connection, place)
-            auditing.record(
-                issuer, connection, tenant, actor="wallet", act="credential_issued", on=issuance_id
-            )
-    except ProtocolError:  # refused, so rolled back; after anything else nobody knows
-        issuer.indexes.give_back(taken)
-        raise
-    # 7. Sign. What is lost from here on exists as a record and can be revoked.
-    uri = tenant.status_uri(taken.number)
-    credentials = tuple(
-        IssuedCredential(
-            credential=sd_jwt_vc.issue(
-                data.claims,
-                vct=configuration.vct,
-                conceal=data.conceal,
-                holder=key,
-                status=StatusReference(index, uri),
-                issued_at=now,
-                expires_at=expires_at,
-                signer=tenant.credential_key,
-                random_bytes=issuer.random_bytes,
-            )
-        )
-        for key, index in zip(keys, taken.indexes, strict=True)
+            if _defer(
+                issuer,
+                connection,
+                tenant,
+                grant,
+                configuration,
+                delivery_id=delivery_id,
+                keys=keys,
+                now=now,
+            ):
+                use_nonces(connection)
+        return _wait(issuer, tenant, delivery_id, later)
+    # 4. One transaction: proof and nonce used, the grant still good, the delivery recorded.
+    recorded = recording.record(
+        issuer,
+        tenant,
+        grant,
+        configuration,
+        data,
+        delivery_id=delivery_id,
+        count=len(keys),
+        claim=use_nonces,
+        repeatable=True,
+        now=now,
     )
-    return CredentialResponse(credentials=credentials, notification_id=notification_id)
+    # 5. Sign. What is lost from here on exists as a record and can be revoked.
+    return CredentialResponse(
+        credentials=signing.sign(issuer, tenant, configuration, data, keys=keys, recorded=recorded),
+        notification_id=issuer.secrets.answer_code("notification", tenant.name, delivery_id),
+    )
+
+
+def collect(
+    issuer: Issuer, tenant: Tenant, grant: AccessGrant, request: DeferredRequest
+) -> CredentialResponse:
+    """The credentials of a deferred request, once its data is ready; until then, to wait on.
+
+    They are for the keys of the first request. Collected once, the transaction is over.
+
+    Raises:
+        InvalidTransactionId: unknown, over, or of another wallet or person.
+        CredentialRequestDenied: it can never be issued; the transaction is over.
+        Unavailable: as `issue_credentials`.
+
+    Specification: OpenID4VCI 1.0, section 9; PROFILE I-85, I-86.
+    """
+    now = issuer.clock()
+    # 1. The transaction, of this wallet and this person (a refreshed token works).
+    delivery_id = f"dlv_{request.transaction_id[:ID_LENGTH]}"
+    expected = issuer.secrets.answer_code("transaction", tenant.name, delivery_id)
+    if not hmac.compare_digest(expected.encode(), request.transaction_id.encode()):
+        raise InvalidTransactionId("deferred request: not a transaction of ours")
+    by_id = {"of_tenant": tenant.name, "of": delivery_id}
+    row = _DEFERRED.row(issuer.database, by_id)
+    if row is None or row.expires_at <= now:
+        raise InvalidTransactionId("deferred request: over")
+    if (row.offer_id, row.client_id) != (grant.offer_id, grant.client_id):
+        raise InvalidTransactionId("deferred request: of another wallet or person")
+    configuration = tenant.configurations.get(row.configuration_id)
+    if configuration is None or configuration.id not in grant.configuration_ids:
+        raise InsufficientScope("deferred request: the token does not cover it")
+
+    def claim(connection: Connection) -> None:
+        if not _ANSWERED.changed(connection, by_id):
+            raise InvalidTransactionId("deferred request: answered already")
+
+    # 2. The claims, as the register has them now.
+    try:
+        data = _claims(issuer, tenant, grant, configuration, now)
+    except Later as later:
+        with issuer.database.transaction() as connection:
+            use_proof(connection, tenant, grant, now)
+        return _wait(issuer, tenant, delivery_id, later)
+    except CredentialRequestDenied:
+        with issuer.database.transaction() as connection:
+            use_proof(connection, tenant, grant, now)
+            claim(connection)
+        raise
+    # 3. One transaction, of two at once one; then the signatures, for the keys of the first proofs.
+    keys = _keys(issuer, tenant, delivery_id, row.keys)
+    recorded = recording.record(
+        issuer,
+        tenant,
+        grant,
+        configuration,
+        data,
+        delivery_id=delivery_id,
+        count=len(keys),
+        claim=claim,
+        repeatable=False,
+        now=now,
+    )
+    return CredentialResponse(
+        credentials=signing.sign(issuer, tenant, configuration, data, keys=keys, recorded=recorded),
+        notification_id=issuer.secrets.answer_code("notification", tenant.name, delivery_id),
+    )
 
 
 def _requested(tenant: Tenant, grant: AccessGrant, request: CredentialRequest) -> Configuration:
@@ -195,28 +215,16 @@ def _requested(tenant: Tenant, grant: AccessGrant, request: CredentialRequest) -
     return configuration
 
 
-def _proven(
+def _delivery_id(
     issuer: Issuer,
     tenant: Tenant,
     grant: AccessGrant,
+    configuration: Configuration,
     request: CredentialRequest,
-    now: datetime,
-) -> Proven:
-    trusted, revoked = frozenset[bytes](), frozenset[str]()
-    if grant.attested:
-        trust = issuer.trust.current()
-        trusted, revoked = trust.anchors(Role.WALLET_PROVIDER, now=now), trust.revoked
-    return proofs.verify(
-        request.proofs,
-        audience=tenant.identifier,
-        client_id=grant.client_id,
-        check_nonce=lambda value: tenant.c_nonces.check(value, now),
-        accept=PROOF_TYPES,
-        max_keys=BATCH_SIZE,
-        anchors=trusted,
-        now=now,
-        revoked=revoked,
-    )
+) -> str:
+    """The same for the same request under the same grant (I-74)."""
+    proofs = b"" if request.proofs is None else request.proofs.to_json()
+    return f"dlv_{issuer.secrets.record(tenant.name, grant.id, configuration.id, proofs)}"
 
 
 def _claims(
@@ -234,44 +242,67 @@ def _claims(
         return dataset(
             tenant, configuration, subject=content.subject, given=content.claims, now=now
         )
+    except EntryNotReady as error:
+        if configuration.file.deferral_days:
+            raise Later(error.retry_after) from error
+        raise CredentialRequestDenied(f"credential request: {error}") from error
     except (NotFound, SubjectRefused, InvalidInput, VerificationError) as error:
         raise CredentialRequestDenied(f"credential request: {error}") from error
 
 
-def _count(
-    connection: Connection, tenant: Tenant, grant: AccessGrant, count: int, now: datetime
-) -> None:
-    """Count *count* copies; who cancels the offer at this moment comes before or after."""
-    values = {
-        "of_tenant": tenant.name,
-        "of_offer": grant.offer_id,
-        "of_grant": grant.id,
-        "count": count,
-        "now": now,
+def _wait(issuer: Issuer, tenant: Tenant, delivery_id: str, later: Later) -> CredentialResponse:
+    return CredentialResponse(
+        transaction_id=issuer.secrets.answer_code("transaction", tenant.name, delivery_id),
+        interval=later.seconds,
+    )
+
+
+def _defer(
+    issuer: Issuer,
+    connection: Connection,
+    tenant: Tenant,
+    grant: AccessGrant,
+    configuration: Configuration,
+    *,
+    delivery_id: str,
+    keys: Sequence[PublicKey],
+    now: datetime,
+) -> bool:
+    """Keep the proven keys until the data is ready; False if they are kept already."""
+    jwks: list[JsonValue] = [key.to_jwk() for key in keys]
+    sealed = seal_row(
+        issuer.secrets.deferrals,
+        dump_json(jwks),
+        table="deferrals",
+        row=delivery_id,
+        owner=tenant.name,
+        schema=_SCHEMA,
+        random_bytes=issuer.random_bytes,
+    )
+    row = {
+        "tenant": tenant.name,
+        "id": delivery_id,
+        "offer_id": grant.offer_id,
+        "client_id": grant.client_id,
+        "configuration_id": configuration.id,
+        "keys": sealed,
+        "expires_at": now + timedelta(days=configuration.file.deferral_days),
     }
-    if not _COUNT.changed(connection, values):
-        raise InvalidToken("access token: revoked, expired or used up meanwhile")
+    if not _DEFER.once(connection, row):
+        return False
+    auditing.record(
+        issuer, connection, tenant, actor="wallet", act="credential_deferred", on=delivery_id
+    )
+    return True
 
 
-def notify(
-    issuer: Issuer, tenant: Tenant, grant: AccessGrant, request: NotificationRequest
-) -> None:
-    """Note what the wallet says became of the credentials; nothing depends on it (I-90).
-
-    Raises:
-        InvalidNotificationId: not an id that was given with this token.
-
-    Specification: OpenID4VCI 1.0, section 11; PROFILE I-90.
-    """
-    now = issuer.clock()
-    values: Mapping[str, Any] = {
-        "of_tenant": tenant.name,
-        "of_issuance": f"iss_{request.notification_id[:ID_LENGTH]}",
-        "by_id": hashed(request.notification_id),
-        "of_grant": grant.id,
-        "event": request.event,
-    }
-    with issuer.database.transaction() as connection:
-        use_proof(connection, tenant, grant, now)
-        if not _NOTIFY.changed(connection, values):
-            raise InvalidNotificationId("notification: not an id of this token")
+def _keys(issuer: Issuer, tenant: Tenant, delivery_id: str, sealed: bytes) -> tuple[PublicKey, ...]:
+    plain = open_row(
+        issuer.secrets.deferrals,
+        sealed,
+        table="deferrals",
+        row=delivery_id,
+        owner=tenant.name,
+        schema=_SCHEMA,
+    )
+    return tuple(PublicKey.from_jwk(each) for each in json.loads(plain))

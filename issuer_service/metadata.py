@@ -1,16 +1,19 @@
 """What this issuer says about itself: Credential Issuer and Authorization Server metadata.
 
-Built once for each tenant at start, from its file and its configurations; the bytes and their ETag
-never change while the process lives. OpenID4VCI 1.0, section 12.2; RFC 8414; PROFILE I-01 to I-11.
+Built from the tenant's file and its configurations, at start; the issuer's changes when the key for
+encrypted requests does. Served from memory with an ETag. OpenID4VCI 1.0, section 12.2; RFC 8414;
+PROFILE I-01 to I-11.
 """
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.crypto.keys import Signer
+from shared.crypto.keys import Decrypter, Signer
+from shared.formats import credential
 from shared.formats.type_metadata import Image, TypeMetadata
+from shared.oauth.encryption import EncryptionKey, Jwks
 from shared.oauth.messages import PRE_AUTHORIZED_CODE
 from shared.oauth.metadata import AuthorizationServerMetadata
 from shared.oid4vci.metadata import (
@@ -23,7 +26,8 @@ from shared.oid4vci.metadata import (
     IssuerDisplay,
     Localised,
     Logo,
-    ProofType,
+    RequestEncryption,
+    ResponseEncryption,
 )
 
 from .catalogue import Configuration
@@ -31,31 +35,79 @@ from .tenants import TenantFile
 
 BATCH_SIZE = 20
 """Keys that one request may bring (I-67, S-21); a configuration may give fewer copies."""
-PROOF_TYPES: Mapping[str, ProofType] = {
-    "jwt": ProofType(proof_signing_alg_values_supported=("ES256",))
-}
-
-
-_signed: dict[str, tuple[datetime, str]] = {}  # by issuer
+ENC_VALUES = ("A128GCM", "A256GCM")  # C-04
+_SIGNED_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """A document as it is sent."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+@dataclass(slots=True)
 class Documents:
-    """The two metadata documents of one tenant as they are served."""
+    """The two metadata documents of one tenant.
+
+    Attributes:
+        issuer: the part of the issuer's that stays the same while the process lives.
+    """
 
     issuer: CredentialIssuerMetadata
-    issuer_json: bytes
+    file: TenantFile
     server_json: bytes
+    _held: dict[str, tuple[object, Served]] = field(default_factory=dict, repr=False)
+
+    def current(self, key: Decrypter) -> CredentialIssuerMetadata:
+        """The issuer metadata while *key* is the one to encrypt requests to."""
+        return self.issuer.model_copy(
+            update={
+                "credential_request_encryption": request_encryption(self.file, key),
+                "credential_response_encryption": response_encryption(self.file),
+            }
+        )
+
+    def plain(self, key: Decrypter) -> Served:
+        """The issuer metadata as JSON (I-02)."""
+        held = self._held.get("plain")
+        if held is None or held[0] != key.kid:
+            content = self.current(key).to_json()
+            held = key.kid, Served(content, "application/json", etag(content))
+            self._held["plain"] = held
+        return held[1]
+
+    def signed(self, key: Decrypter, signer: Signer, now: datetime) -> Served:
+        """The issuer metadata as a JWT, signed once an hour (I-07)."""
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        held = self._held.get("signed")
+        if held is None or held[0] != (key.kid, hour):
+            metadata = self.current(key)
+            token = metadata.sign(signer=signer, now=hour, lifetime=_SIGNED_FOR).encode()
+            held = (key.kid, hour), Served(token, "application/jwt", etag(token))
+            self._held["signed"] = held
+        return held[1]
 
 
-def signed_metadata(found: Documents, signer: Signer, now: datetime) -> str:
-    """The issuer metadata as a JWT, signed once an hour (I-07)."""
-    hour = now.replace(minute=0, second=0, microsecond=0)
-    held = _signed.get(found.issuer.credential_issuer)
-    if held is None or held[0] != hour:
-        token = found.issuer.sign(signer=signer, now=hour, lifetime=timedelta(days=1))
-        held = _signed[found.issuer.credential_issuer] = hour, token
-    return held[1]
+def request_encryption(tenant: TenantFile, key: Decrypter) -> RequestEncryption:
+    """`credential_request_encryption` (I-03); nothing is compressed, so no `zip` (S-21)."""
+    published = EncryptionKey(key.public, key.kid).to_jwk()
+    return RequestEncryption(
+        jwks=Jwks(keys=(published,)),
+        enc_values_supported=ENC_VALUES,
+        encryption_required=tenant.encryption_required,
+    )
+
+
+def response_encryption(tenant: TenantFile) -> ResponseEncryption:
+    """`credential_response_encryption` (I-03)."""
+    return ResponseEncryption(
+        alg_values_supported=("ECDH-ES",),
+        enc_values_supported=ENC_VALUES,
+        encryption_required=tenant.encryption_required,
+    )
 
 
 def etag(content: bytes) -> str:
@@ -69,7 +121,7 @@ def documents(
     """Both documents of the issuer *identifier*."""
     issuer = issuer_metadata(identifier, tenant, configurations)
     server = server_metadata(identifier, tenant, configurations)
-    return Documents(issuer, issuer.to_json(), server.to_json())
+    return Documents(issuer, tenant, server.to_json())
 
 
 def issuer_metadata(
@@ -80,6 +132,7 @@ def issuer_metadata(
         credential_issuer=identifier,
         credential_endpoint=f"{identifier}/credential",
         nonce_endpoint=f"{identifier}/nonce",
+        deferred_credential_endpoint=f"{identifier}/deferred_credential",
         notification_endpoint=f"{identifier}/notification",
         batch_credential_issuance=BatchIssuance(batch_size=BATCH_SIZE),
         display=tuple(
@@ -92,13 +145,14 @@ def issuer_metadata(
 
 
 def _described(configuration: Configuration) -> CredentialConfiguration:
+    words = credential.words(configuration.file.format)
     return CredentialConfiguration(
         format=configuration.file.format,
         scope=configuration.file.scope,
-        vct=configuration.vct,
-        credential_signing_alg_values_supported=("ES256",),
-        cryptographic_binding_methods_supported=("jwk",),
-        proof_types_supported=dict(PROOF_TYPES),
+        **{words.type_member: configuration.vct},
+        credential_signing_alg_values_supported=words.signing_algorithms,
+        cryptographic_binding_methods_supported=(words.binding_method,),
+        proof_types_supported=dict(configuration.proof_types),
         credential_metadata=CredentialMetadata(
             display=_display(configuration.type), claims=_claims(configuration.type)
         ),
@@ -148,11 +202,25 @@ def server_metadata(
     methods = ("attest_jwt_client_auth", "none") if anonymous else ("attest_jwt_client_auth",)
     return AuthorizationServerMetadata(
         issuer=identifier,
+        authorization_endpoint=f"{identifier}/authorize",
         token_endpoint=f"{identifier}/token",
+        pushed_authorization_request_endpoint=f"{identifier}/par",
+        require_pushed_authorization_requests=True,
         challenge_endpoint=f"{identifier}/challenge",
-        grant_types_supported=(PRE_AUTHORIZED_CODE,),
+        revocation_endpoint=f"{identifier}/revoke",
+        revocation_endpoint_auth_methods_supported=methods,
+        jwks_uri=f"{identifier}/jwks",
+        response_types_supported=("code",),
+        response_modes_supported=("query",),
+        grant_types_supported=(
+            "authorization_code",
+            PRE_AUTHORIZED_CODE,
+            *(("refresh_token",) if tenant.refresh_token_days else ()),
+        ),
         scopes_supported=tuple(sorted({each.file.scope for each in configurations.values()})),
         authorization_details_types_supported=("openid_credential",),
+        code_challenge_methods_supported=("S256",),
+        authorization_response_iss_parameter_supported=True,
         dpop_signing_alg_values_supported=("ES256",),
         token_endpoint_auth_methods_supported=methods,
         client_attestation_signing_alg_values_supported=("ES256",),

@@ -23,8 +23,9 @@ from shared.runtime.prepared import Prepared
 from . import auditing
 from .context import Issuer, Tenant
 from .datasets import dataset
-from .offers import Content, OfferEnded, OfferView, Row, content_of, get, hashed, read_row, view
+from .offers import Content, OfferEnded, OfferView, Row, content_of, get, read_row, view
 from .tables import grants, metadata, offers
+from .tokens import stop_refreshing
 
 _INSERT = Prepared(insert(offers))
 Reference = Annotated[str, Field(min_length=1, max_length=200)]
@@ -60,6 +61,8 @@ class NewOffer(_Body):
         subject: the register's reference of the person the claims are about.
         holder: the reference of the person who is to hold the credential, if another one.
         claims: by configuration, given instead of asking the register.
+        grant: how the wallet gets its token: with the code in the offer and a Transaction Code, or
+            after this person has logged in at the authorization endpoint.
         expires_in: seconds.
     """
 
@@ -67,8 +70,15 @@ class NewOffer(_Body):
     subject: Reference | None = None
     holder: Reference | None = None
     claims: dict[str, dict[str, JsonMember]] = Field(default_factory=dict)
+    grant: Literal["pre-authorized_code", "authorization_code"] = "pre-authorized_code"
     tx_code: WantedTxCode = WantedTxCode()
     expires_in: Annotated[int, Field(ge=30)] | None = None
+
+    @model_validator(mode="after")
+    def _for_somebody(self) -> Self:
+        if self.grant == "authorization_code" and self.subject is None:
+            raise ValueError("who logs in has to be the subject, so there must be one")
+        return self
 
 
 class Renewal(_Body):
@@ -88,16 +98,6 @@ class UnknownConfiguration(InvalidInput):
 
 def _numeric_code(issuer: Issuer, length: int) -> str:
     return str(int.from_bytes(issuer.random_bytes(16), "big") % 10**length).zfill(length)
-
-
-def _secret_columns(issuer: Issuer, content: Content) -> dict[str, object]:
-    code_hash = hashed(content.code)
-    return {
-        "reference_hash": hashed(content.reference),
-        "code_hash": code_hash,
-        "tx_code": issuer.secrets.tx_code(code_hash, content.tx_code),
-        "tries": 0,
-    }
 
 
 def _lifetime(issuer: Issuer, wanted: int | None) -> timedelta:
@@ -132,7 +132,9 @@ def create(
     content = Content(
         code=issuer.new_code(offer_id),
         reference=issuer.new_code(offer_id),
-        tx_code=wanted.tx_code.value or _numeric_code(issuer, wanted.tx_code.length),
+        tx_code=None
+        if wanted.grant == "authorization_code"
+        else wanted.tx_code.value or _numeric_code(issuer, wanted.tx_code.length),
         input_mode=wanted.tx_code.input_mode,
         description=wanted.tx_code.description,
         subject=wanted.subject,
@@ -151,7 +153,7 @@ def create(
         "subject": subject and issuer.secrets.person(tenant.name, subject),
         "holder": holder and issuer.secrets.person(tenant.name, holder),
         "content": content.seal(issuer, tenant.name, offer_id),
-        **_secret_columns(issuer, content),
+        **content.secret_columns(issuer),
     }
 
     def act(connection: Connection) -> str:
@@ -215,14 +217,14 @@ def renew(
         if old is None:
             raise OfferEnded("erased")
         content = replace(old, code=issuer.new_code(offer_id), reference=issuer.new_code(offer_id))
-        if wanted.new_tx_code:
+        if wanted.new_tx_code and old.tx_code is not None:
             fresh = _numeric_code(issuer, max(6, len(old.tx_code)))
             content = replace(content, tx_code=fresh, input_mode="numeric")
         changes = {
             "state": "open",
             "expires_at": now + _lifetime(issuer, wanted.expires_in),
             "content": content.seal(issuer, tenant.name, offer_id),
-            **_secret_columns(issuer, content),
+            **content.secret_columns(issuer),
         }
         _change(connection, tenant, row, now, changes)
         auditing.record(
@@ -272,6 +274,7 @@ def _change(
         .values(generation=row["generation"] + 1, **changes),
     )
     of_offer = (grants.c.tenant == tenant.name) & (grants.c.offer_id == row["id"])
+    stop_refreshing(connection, tenant, row["id"], now)
     connection.execute(
         update(grants)
         .where(of_offer, grants.c.issued == 0, grants.c.revoked_at.is_(None))

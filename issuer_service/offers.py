@@ -17,7 +17,14 @@ from sqlalchemy import Connection, RowMapping, select
 from shared.crypto.sealing import open_row, seal_row
 from shared.encoding import JsonValue, dump_json
 from shared.errors import Conflict, NotFound
-from shared.oid4vci.offer import CredentialOffer, Grants, PreAuthorizedGrant, TxCode, offer_link
+from shared.oid4vci.offer import (
+    AuthorizationCodeGrant,
+    CredentialOffer,
+    Grants,
+    PreAuthorizedGrant,
+    TxCode,
+    offer_link,
+)
 
 from .context import ID_LENGTH, Issuer, Tenant
 from .paging import before, cursor
@@ -62,11 +69,16 @@ class OfferEnded(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a row holds sealed."""
+    """What a row holds sealed.
+
+    Attributes:
+        code: the Pre-Authorized Code; without a *tx_code* the `issuer_state` instead, and the
+            person has to log in.
+    """
 
     code: str
     reference: str
-    tx_code: str
+    tx_code: str | None
     input_mode: Literal["numeric", "text"]
     description: str | None
     subject: str | None
@@ -108,20 +120,41 @@ class Content:
 
     def offer(self, tenant: Tenant, configuration_ids: Sequence[str]) -> CredentialOffer:
         """The Credential Offer itself (section 4.1.1)."""
+        return CredentialOffer(
+            credential_issuer=tenant.identifier,
+            credential_configuration_ids=tuple(configuration_ids),
+            grants=self._grants(),
+        )
+
+    def _grants(self) -> Grants:
+        if self.tx_code is None:
+            return Grants(authorization_code=AuthorizationCodeGrant(issuer_state=self.code))
         shape = TxCode(
             input_mode=self.input_mode, length=len(self.tx_code), description=self.description
         )
         grant = PreAuthorizedGrant(pre_authorized_code=self.code, tx_code=shape)
-        return CredentialOffer(
-            credential_issuer=tenant.identifier,
-            credential_configuration_ids=tuple(configuration_ids),
-            grants=Grants(pre_authorized=grant),
-        )
+        return Grants(pre_authorized=grant)
+
+    def secret_columns(self, issuer: Issuer) -> dict[str, object]:
+        """What of it a row is found and judged by, hashed."""
+        by_login = self.tx_code is None
+        code_hash = issuer_state_hash(self.code) if by_login else hashed(self.code)
+        return {
+            "reference_hash": hashed(self.reference),
+            "code_hash": code_hash,
+            "tx_code": issuer.secrets.tx_code(code_hash, self.tx_code or ""),
+            "tries": 0,
+        }
 
 
 def hashed(secret: str) -> bytes:
     """A code or token as it is stored (S-01)."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+def issuer_state_hash(issuer_state: str) -> bytes:
+    """An `issuer_state` as it is stored; never that of a Pre-Authorized Code."""
+    return hashed(f"issuer_state {issuer_state}")
 
 
 def read_row(connection: Connection, tenant: Tenant, offer_id: str) -> RowMapping:

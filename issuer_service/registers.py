@@ -7,25 +7,22 @@ answer is `RegisterUnavailable`: the two are never merged.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from sqlalchemy import ColumnClause, bindparam, column, inspect, select, table
-from sqlalchemy.exc import SQLAlchemyError
+from typing import Protocol
 
 from shared.errors import Conflict, NotFound, Unavailable
-from shared.runtime.database import Database
-from shared.runtime.prepared import Prepared
+from shared.runtime.languages import mark
 
-_EMPTY = frozenset({None, ""})
+
+PENDING = "pending"
+"""The mark of an entry that is not finished: nothing is issued for it yet."""
 
 
 class SubjectUnknown(NotFound):
     """The register has no entry under this reference."""
 
     code = "subject_unknown"
-    public = "The register has no entry under this reference."
+    public = mark("The register has no entry under this reference.")
     next_step = "Check the reference, or give the claims yourself."
 
 
@@ -35,7 +32,7 @@ class RegisterUnavailable(Unavailable):
     What then happens is the Credential Configuration's policy: ask again later, or deferral.
     """
 
-    public = "The register does not answer. Try again later."
+    public = mark("The register does not answer. Try again later.")
 
 
 class EntryNotReady(Conflict):
@@ -73,59 +70,18 @@ class Register(Protocol):
         """
         ...
 
+    def find(self, fields: Mapping[str, str]) -> str:
+        """The reference of the only entry whose *fields* have exactly these values.
+
+        Raises:
+            SubjectUnknown: there is none, or there are several.
+            RegisterUnavailable: the register does not answer.
+        """
+        ...
+
     def check(self) -> None:
         """Raises RegisterUnavailable if the register cannot be read now."""
         ...
-
-
-class SqlRegister:
-    """A table in any database that SQLAlchemy reaches, one row a person, read only.
-
-    The columns `reference`, `version` and `marks` (separated by spaces) have their meaning; every
-    other column is a field. The sample register is such a table.
-    """
-
-    def __init__(self, url: str, *, table_name: str) -> None:
-        self._database = Database(url)
-        self._table_name = table_name
-        self._names: tuple[str, ...] = ()
-        self._statement: Prepared | None = None
-
-    def entry(self, reference: str) -> Entry:
-        """See `Register.entry`."""
-        try:
-            statement = self._statement or self._prepare()
-            row = statement.row(self._database, {"of": reference})
-        except SQLAlchemyError as error:
-            raise RegisterUnavailable("register: not readable") from error
-        if row is None:
-            raise SubjectUnknown("register: no entry under this reference")
-        found = zip(self._names, row, strict=True)
-        fields = {name: str(value) for name, value in found if value not in _EMPTY}
-        return Entry(
-            reference=reference,
-            fields=fields,
-            marks=frozenset(fields.pop("marks", "").split()),
-            version=fields.get("version", ""),
-        )
-
-    def _prepare(self) -> Prepared:
-        """The statement; the columns of the table are looked up once."""
-        found = inspect(self._database.engine).get_columns(self._table_name)
-        self._names = tuple(each["name"] for each in found)
-        columns: list[ColumnClause[Any]] = [column(name) for name in self._names]
-        wanted = [each.label(f"column_{at}") for at, each in enumerate(columns)]
-        self._statement = Prepared(
-            select(*wanted)
-            .select_from(table(self._table_name, *columns))
-            .where(column("reference") == bindparam("of"))
-        )
-        return self._statement
-
-    def check(self) -> None:
-        """See `Register.check`."""
-        with suppress(SubjectUnknown):
-            self.entry("")
 
 
 class NoRegister:
@@ -134,6 +90,11 @@ class NoRegister:
     def entry(self, reference: str) -> Entry:
         """Nobody is known here."""
         del reference
+        raise SubjectUnknown("register: this tenant has none")
+
+    def find(self, fields: Mapping[str, str]) -> str:
+        """Nobody is known here."""
+        del fields
         raise SubjectUnknown("register: this tenant has none")
 
     def check(self) -> None:

@@ -34,6 +34,19 @@ class IssuerSettings(ServiceSettings):
         le=600,
         description="How long an access token of a wallet is good (I-53).",
     )
+    request_key_hours: int = Field(
+        default=24,
+        ge=1,
+        le=24 * 31,
+        description="For how long each key for encrypted requests is published; it is good for an "
+        "hour more, then erased (I-80).",
+    )
+    attestation_max_age_seconds: int | None = Field(
+        default=None,
+        ge=60,
+        description="How old a Wallet Attestation may be, whatever end its provider gave it; "
+        "unset, its own end decides (I-32).",
+    )
     status_list_size: int = Field(
         default=2**20, ge=2**17, description="Entries of each new status list (ST-32)."
     )

@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     func,
     literal_column,
 )
@@ -66,6 +67,7 @@ grants = Table(
     Column("attested", Boolean, nullable=False),  # whether its provider says so too
     Column("configuration_ids", Text, nullable=False),
     Column("identified", Boolean, nullable=False),  # credential_identifiers were given
+    Column("refreshed", Boolean, nullable=False, server_default=false()),  # by a refresh token
     Column("expires_at", UtcDateTime, nullable=False),
     Column("issued", Integer, nullable=False),  # copies
     Column("revoked_at", UtcDateTime),
@@ -127,6 +129,7 @@ refresh_tokens = Table(
     Column("instance_jkt", String(43), nullable=False),  # the attested key it is bound to
     Column("configuration_ids", Text, nullable=False),
     Column("identified", Boolean, nullable=False),
+    Column("used_at", UtcDateTime),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
     ForeignKeyConstraint(["tenant", "offer_id"], ["offers.tenant", "offers.id"]),
@@ -145,6 +148,7 @@ issuances = Table(
     Column("offer_id", _ID, nullable=False),
     Column("configuration_id", String(100), nullable=False),  # the first
     Column("configuration_ids", Text),  # all, separated by spaces; null: the first alone
+    Column("scope", String(100)),  # of all of them; null: made by a release that knew none
     Column("subject", LargeBinary(32)),
     Column("holder", LargeBinary(32)),
     Column("recipient", String(200)),  # the attested wallet it went to

@@ -6,13 +6,13 @@ change. API clients are not in the file: `python -m issuer_service client` regis
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic import JsonValue as JsonMember
 
 from shared.encoding import parse_json_object
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, Unavailable
 
 from .catalogue import Configuration
 
@@ -31,6 +31,64 @@ class RegisterFile(_Part):
     table: str = "people"
 
 
+class OpenIdFile(_Part):
+    """The OpenID Provider at which the agency's citizens sign in, and what a sign-in means here.
+
+    Attributes:
+        issuer: the provider's identifier; its metadata stands below it.
+        names: what the button says, by language tag.
+        client_secret_file: a file with the secret; a client without one proves itself by PKCE.
+        match: register field -> claim: these lead to exactly one entry of the register.
+        require: claims with the value that they must have, such as `"email_verified": true`.
+        acr: levels of authentication, one of which is demanded.
+        algorithms: that an ID token may be signed with.
+    """
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
+    names: Annotated[Mapping[str, str], Field(min_length=1)]
+    client_id: str
+    client_secret_file: Path | None = None
+    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post", "none"]
+    scope: str = "openid"
+    match: Annotated[Mapping[str, str], Field(min_length=1)]
+    require: Mapping[str, JsonMember] = Field(default_factory=dict)
+    acr: tuple[str, ...] = ()
+    algorithms: tuple[Literal["ES256", "PS256", "RS256"], ...] = ("ES256", "PS256", "RS256")
+
+    @model_validator(mode="after")
+    def _secret_fits(self) -> Self:
+        if (self.token_endpoint_auth_method == "none") != (self.client_secret_file is None):
+            raise ValueError("client_secret_file: needed, unless the method is none")
+        return self
+
+    def client_secret(self) -> str | None:
+        """The secret, read anew each time: it may be replaced while the service runs."""
+        if self.client_secret_file is None:
+            return None
+        try:
+            return self.client_secret_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise Unavailable("OpenID: the client secret's file cannot be read") from error
+
+
+class LoginFile(_Part):
+    """How the agency's citizens say who they are.
+
+    Attributes:
+        desk: by a one-time code that a clerk hands out.
+        openid: at an OpenID Provider.
+    """
+
+    desk: bool = True
+    openid: OpenIdFile | None = None
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> Self:
+        if not self.desk and self.openid is None:
+            raise ValueError("neither desk nor openid")
+        return self
+
+
 class TenantFile(_Part):
     """One agency.
 
@@ -40,10 +98,16 @@ class TenantFile(_Part):
         contacts: for the trust list: `support`, `data_protection`, `supervisory_authority`.
         credentials: ids of the configurations it offers; none means all in the catalogue.
         register: where claims come from; without one every caller gives them.
+        login: how citizens sign in when their wallet sends them here.
         wallets_without_attestation: accept wallets that prove nothing about themselves. Outside
             HAIP
             (4.4.1), so it is off by default and warned of at start.
+        encryption_required: refuse credential requests in the clear, or for an answer in the clear.
         dpop_nonce: demand a nonce of ours in DPoP proofs (I-34).
+        redirect_uris: by `client_id`: the only ones that this wallet may use. An attested wallet
+            that is not named here may use any; one without attestation none (ADR 0011).
+        refresh_token_days: for how long a wallet may renew what it holds by itself; 0 for not at
+            all (I-54).
     """
 
     tenant: Name
@@ -52,8 +116,12 @@ class TenantFile(_Part):
     credentials: tuple[str, ...] = ()
     contacts: Mapping[str, JsonMember] = Field(default_factory=dict)
     register_: RegisterFile | None = Field(default=None, alias="register")
+    login: LoginFile = LoginFile()
     wallets_without_attestation: bool = False
+    encryption_required: bool = False
     dpop_nonce: bool = False
+    redirect_uris: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    refresh_token_days: Annotated[int, Field(ge=0, le=365)] = 180
 
     @model_validator(mode="after")
     def _not_a_route(self) -> Self:
@@ -80,7 +148,7 @@ class TenantFile(_Part):
         return offered
 
 
-_TAKEN = frozenset({"api", "health", "metrics", "docs", "static"})
+_TAKEN = frozenset({"api", "health", "metrics", "docs", "static", "language"})
 
 
 def read_tenants(directory: Path) -> dict[str, TenantFile]:

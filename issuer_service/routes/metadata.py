@@ -10,35 +10,45 @@ from shared.oauth.errors import InvalidRequest
 from shared.runtime.routes import Call, ProtocolRouter, protocol_router
 
 from ..context import Issuer
-from ..metadata import etag, signed_metadata
+from ..metadata import Served, etag
+from ..negotiating import matches, preferred
 
 router: ProtocolRouter[Issuer] = protocol_router(InvalidRequest)
 _CACHE = "public, max-age=300"
 
 
-def _document(call: Call, content: bytes, *, media_type: str = "application/json") -> Response:
-    tag = etag(content)
-    headers = {"ETag": tag, "Cache-Control": _CACHE, "Vary": "Accept"}
-    if call.header("if-none-match") == tag:
+def _document(call: Call, served: Served) -> Response:
+    headers = {"ETag": served.etag, "Cache-Control": _CACHE, "Vary": "Accept"}
+    if matches(served.etag, call.headers("if-none-match")):
         return Response(None, 304, headers)
-    return Response(content, 200, headers, media_type)
+    return Response(served.content, 200, headers, served.media_type)
+
+
+def _json(call: Call, content: bytes) -> Response:
+    return _document(call, Served(content, "application/json", etag(content)))
 
 
 @router.get("/.well-known/openid-credential-issuer/{tenant}", cors=True)
 def credential_issuer_metadata(call: Call, issuer: Issuer) -> Response:
-    """Credential Issuer Metadata, signed if asked for (OpenID4VCI 1.0, 12.2; I-02, I-07)."""
-    tenant = issuer.tenant(call.path["tenant"])
-    wanted = (call.header("accept") or "").partition(",")[0].partition(";")[0].strip().lower()
-    if wanted == "application/jwt" and tenant.metadata_key is not None:
-        token = signed_metadata(tenant.documents, tenant.metadata_key, issuer.clock())
-        return _document(call, token.encode(), media_type="application/jwt")
-    return _document(call, tenant.documents.issuer_json)
+    """Credential Issuer Metadata, signed for who prefers that (OpenID4VCI 1.0, 12.2; I-02, I-07).
+
+    The unsigned form is always there, also for who asks for neither.
+    """
+    tenant, now = issuer.tenant(call.path["tenant"]), issuer.clock()
+    key = issuer.request_keys.current(tenant.name, now)
+    offered = ("application/json", "application/jwt")
+    if (
+        tenant.metadata_key is not None
+        and preferred(call.headers("accept"), offered) == "application/jwt"
+    ):
+        return _document(call, tenant.documents.signed(key, tenant.metadata_key, now))
+    return _document(call, tenant.documents.plain(key))
 
 
 @router.get("/.well-known/oauth-authorization-server/{tenant}", cors=True)
 def authorization_server_metadata(call: Call, issuer: Issuer) -> Response:
     """Authorization Server Metadata (RFC 8414; I-10, I-11)."""
-    return _document(call, issuer.tenant(call.path["tenant"]).documents.server_json)
+    return _json(call, issuer.tenant(call.path["tenant"]).documents.server_json)
 
 
 @router.get("/{tenant}/types/{vct}", cors=True)
@@ -47,5 +57,5 @@ def type_metadata(call: Call, issuer: Issuer) -> Response:
     tenant = issuer.tenant(call.path["tenant"])
     for configuration in tenant.configurations.values():
         if configuration.vct == call.path["vct"]:
-            return _document(call, configuration.document)
+            return _json(call, configuration.document)
     raise NotFound("type metadata: not a type of this tenant")

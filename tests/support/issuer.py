@@ -26,12 +26,14 @@ from shared.crypto.software import SoftwareKey
 from shared.oauth import dpop
 from shared.oid4vci import proofs
 from shared.runtime.database import Database
+from shared.runtime.documents import DocumentCache
+from shared.runtime.fetch import Fetcher, FetchPolicy
 from shared.runtime.jobs import Jobs
 from shared.runtime.keys import KeyDirectory
 from shared.runtime.migrations import migrate
 from shared.trust import Role
 
-from .asgi import Answer, AsgiClient
+from .asgi import Answer, AsgiClient, neighbours
 from .clock import NOW, CountingBytes, FixedClock
 from .trust import DemoTrust, demo_trust
 
@@ -125,6 +127,11 @@ class IssuerWorld:
             database=Database(database_url),
             keys=_Keys(folder, b"unused"),
             trust=trust,
+            documents=DocumentCache(
+                Fetcher(FetchPolicy(), transport=neighbours({})),
+                clock=clock,
+                random_bytes=CountingBytes("documents"),
+            ),
             clock=clock,
             random_bytes=CountingBytes(str(folder)),
         )

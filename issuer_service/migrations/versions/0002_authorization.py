@@ -13,6 +13,10 @@ depends_on = None
 
 def upgrade() -> None:
     """Pushed authorization requests and refresh tokens."""
+    op.add_column(
+        "grants",
+        sa.Column("refreshed", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
     op.create_table(
         "authorizations",
         sa.Column("tenant", sa.String(length=64), nullable=False),
@@ -52,6 +56,7 @@ def upgrade() -> None:
         sa.Column("instance_jkt", sa.String(length=43), nullable=False),
         sa.Column("configuration_ids", sa.Text(), nullable=False),
         sa.Column("identified", sa.Boolean(), nullable=False),
+        sa.Column("used_at", UtcDateTime(), nullable=True),
         sa.Column("expires_at", UtcDateTime(), nullable=False),
         sa.Column("revoked_at", UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -72,3 +77,5 @@ def downgrade() -> None:
     """Back to offers alone."""
     op.drop_table("refresh_tokens")
     op.drop_table("authorizations")
+    with op.batch_alter_table("grants", schema=None) as batch_op:
+        batch_op.drop_column("refreshed")
