@@ -1,4 +1,4 @@
-"""`python -m verifier_service serve | migrate | doctor | client | entry`."""
+"""`python -m verifier_service serve | migrate | doctor | client | webhook | entry`."""
 
 import os
 from collections.abc import Iterator
@@ -19,9 +19,10 @@ from shared.runtime.trust_list import TrustListClient
 from . import tables
 from .app import SECRETS, queries_of, read_tenants, refused_queries
 from .queries import ask
-from .routes.asking import ROLE
+from .routes.asking import ROLE, ROLES
 from .settings import VerifierSettings
 from .tenants import tenant_queries
+from .webhooks import secret
 
 
 def _entitlement(settings: VerifierSettings) -> Iterator[Finding]:
@@ -67,8 +68,11 @@ cli = make_cli(service)
 def client(
     tenant: Annotated[str, typer.Argument(help="The tenant it asks for.")],
     client_id: Annotated[str, typer.Argument(help="Its name, as it will stand in audit rows.")],
+    role: Annotated[list[str], typer.Option(help=f"Any of: {', '.join(ROLES)}.")] = [ROLE],  # noqa: B006  # typer copies it
 ) -> None:
     """Register a system of an agency; prints its secret, this once."""
+    if unknown := set(role) - set(ROLES):
+        raise typer.BadParameter(f"not a role: {', '.join(sorted(unknown))}")
     settings = service.load()
     database = Database(settings.database_url.get_secret_value())
     clients = ApiClients(
@@ -78,8 +82,14 @@ def client(
         clock=utc_now,
         random_bytes=os.urandom,
     )
-    Console(soft_wrap=True, highlight=False).print(clients.register(tenant, client_id, [ROLE]))
+    Console(soft_wrap=True, highlight=False).print(clients.register(tenant, client_id, role))
     database.close()
+
+
+@cli.command()
+def webhook(tenant: Annotated[str, typer.Argument(help="The tenant that is told.")]) -> None:
+    """Print the secret that the tenant's system verifies webhook messages with."""
+    typer.echo(secret(service.keys(service.load()).keyring("webhooks"), tenant))
 
 
 @cli.command()

@@ -1,12 +1,14 @@
 """What `/api/v1` takes and answers: closed models, so that OpenAPI says all of it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from .queries import DataFile, Flow, Shown, Text
 from .transactions import State
 from .verdicts import Verdict
+
+Code = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 
 
 class Answer(BaseModel):
@@ -19,10 +21,12 @@ class StartRequest(DataFile):
     """What the asker says. `return_url` is where the browser comes back to (same device)."""
 
     query: str = Field(max_length=64)
-    flow: Flow = "cross_device"
+    flow: Flow | Literal["dc_api"] = "cross_device"
     return_url: str | None = Field(default=None, max_length=2000)
     wallet_endpoint: str | None = Field(default=None, max_length=2000)
     request_uri_method: Literal["get", "post"] = "get"
+    transaction_data: list[dict[str, JsonValue]] = Field(default_factory=list, max_length=20)
+    """What the citizen confirms beside the claims; types as the query's file allows."""
 
 
 class Started(Answer):
@@ -31,10 +35,12 @@ class Started(Answer):
     transaction_id: str
     secret: str
     query: str
-    flow: Flow
+    flow: Flow | Literal["dc_api"]
     link: str
     """What to open, or to draw as QR code."""
     links: dict[Literal["openid4vp", "haip-vp"], str]
+    page: str | None = None
+    """Flow `dc_api`: the page that asks the browser's wallet, or leads to another one."""
     expires_at: str
 
 
@@ -43,7 +49,7 @@ class TransactionAnswer(Answer):
 
     transaction_id: str
     query: str
-    flow: Flow
+    flow: Flow | Literal["dc_api"]
     state: State
     created_at: str
     expires_at: str
@@ -60,6 +66,60 @@ class Return(Answer):
     """What the browser brought back."""
 
     response_code: str
+
+
+class Reason(DataFile):
+    """Why a clerk does what the rules alone would not: a code, never a name or a sentence."""
+
+    reason: Code
+
+
+class Receipt(Answer):
+    """A JWT that says what was erased, and when."""
+
+    receipt: str
+
+
+class HoldRequest(DataFile):
+    """Nothing of the transaction is erased before *until*; by whose order, and who agreed."""
+
+    until: str = Field(max_length=40)
+    reason: Code
+    legal_basis: str = Field(min_length=1, max_length=200)
+    second_approver: str | None = Field(default=None, min_length=1, max_length=64)
+
+
+class HoldAnswer(Answer):
+    """Until when a transaction is held; None if it is not."""
+
+    transaction_id: str
+    held_until: str | None = None
+
+
+class AuditAnswer(Answer):
+    """Rows of the tenant's chain, and its newest signed head."""
+
+    rows: tuple[dict[str, JsonValue], ...]
+    head: str | None = None
+    next_after: int | None = None
+
+
+class Message(Answer):
+    """What a webhook was told, or is to be told."""
+
+    id: str
+    transaction_id: str
+    state: str
+    at: str
+    attempts: int
+    next_attempt: str | None = None
+    delivered_at: str | None = None
+
+
+class Messages(Answer):
+    """The newest first."""
+
+    messages: tuple[Message, ...]
 
 
 class QueryAnswer(Answer):

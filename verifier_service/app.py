@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from shared.encoding import Clock, RandomBytes
 from shared.errors import ExpectedError, InvalidInput, Unavailable
@@ -15,6 +17,7 @@ from shared.runtime.documents import CacheBounds, DatabaseDocuments, DocumentCac
 from shared.runtime.fetch import Fetcher
 from shared.runtime.jobs import Jobs
 from shared.runtime.keys import KeyDirectory
+from shared.runtime.pages import Pages
 from shared.runtime.settings import load_settings
 from shared.runtime.trust_list import TrustListClient, TrustSource
 
@@ -22,17 +25,31 @@ from . import tables
 from .context import Verifier
 from .events import Poller
 from .queries import BUILT_IN, Query, check_entitled, load_queries
+from .records import chain_all
 from .retention import erase_due
-from .routes import done, events, requests, responses, token, transactions
+from .routes import (
+    done,
+    events,
+    present,
+    records,
+    requests,
+    responses,
+    token,
+    transactions,
+    webhooks,
+)
 from .settings import VerifierSettings
 from .statuses import StatusLists
 from .tenants import Tenant, load_tenants
+from .webhooks import Sender
 
 log = logs.get_log(__name__)
 
-SECRETS = ("api_tokens", "transactions", "idempotency")
+SECRETS = ("api_tokens", "transactions", "idempotency", "records", "webhooks")
 """Symmetric keys that `migrate` makes."""
 _ERASE_SECONDS = 10
+_CHAIN_SECONDS = 30
+_SEND_SECONDS = 2
 
 
 def queries_of(settings: VerifierSettings) -> dict[str, Query]:
@@ -46,7 +63,8 @@ def queries_of(settings: VerifierSettings) -> dict[str, Query]:
 def read_tenants(settings: VerifierSettings, keys: KeyDirectory) -> dict[str, Tenant]:
     """Queries and tenants from their files; raises InvalidInput with all that is wrong."""
     queries = queries_of(settings)
-    tenants = load_tenants(settings.tenants_directory, keys=keys, queries=queries)
+    host = urlsplit(settings.public_url).hostname or ""
+    tenants = load_tenants(settings.tenants_directory, keys=keys, queries=queries, host=host)
     if not tenants:
         raise InvalidInput("tenants: there is none in the directory")
     return tenants
@@ -99,6 +117,8 @@ def make_verifier(
         ),
         keys=keys.keyring("transactions"),
         idempotency_key=keys.secret("idempotency"),
+        records=keys.secret("records"),
+        webhooks=keys.keyring("webhooks"),
         tenants=read_tenants(settings, keys),
         trust=trust,
         statuses=StatusLists(documents, trust),
@@ -108,8 +128,8 @@ def make_verifier(
     )
 
 
-def make_jobs(verifier: Verifier) -> Jobs:
-    """The work that one replica at a time does."""
+def make_jobs(verifier: Verifier, fetcher: Fetcher) -> Jobs:
+    """The work that one replica at a time does; *fetcher* carries messages to webhooks."""
     jobs = Jobs(
         verifier.database,
         tables.metadata,
@@ -121,7 +141,19 @@ def make_jobs(verifier: Verifier) -> Jobs:
         if touched := erase_due(verifier, now):
             log.info("transactions_ended_or_erased", count=touched)
 
+    def chain(now: datetime) -> None:
+        chain_all(verifier, now)
+
     jobs.every("erase", _ERASE_SECONDS, erase)
+    jobs.every("chain_audit", _CHAIN_SECONDS, chain)
+    if any(map(verifier.has_webhook, verifier.tenants)):
+        sender = Sender(verifier.database, fetcher, verifier.tenants, verifier.webhooks)
+
+        def send(now: datetime) -> None:
+            if delivered := sender.send_due(now):
+                log.info("webhooks_delivered", count=delivered)
+
+        jobs.every("webhooks", _SEND_SECONDS, send)
     return jobs
 
 
@@ -152,8 +184,14 @@ def create_app(
             token.router,
             transactions.router,
             events.router,
+            records.router,
+            records.keys,
+            webhooks.router,
+            present.answers,
+            present.pages,
             done.router,
         ],
+        pages=Pages(Path(__file__).parent),
         ready=ready,
         on_start=on_start,
         on_stop=on_stop,
@@ -206,7 +244,7 @@ def serve() -> ServiceApp:
         clock=utc_now,
         random_bytes=os.urandom,
     )
-    jobs = make_jobs(verifier)
+    jobs = make_jobs(verifier, fetcher)
     return create_app(
         verifier,
         on_start=[

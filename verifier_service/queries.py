@@ -17,14 +17,18 @@ from shared.encoding import JsonValue, parse_json_object
 from shared.errors import Forbidden, InvalidInput
 from shared.formats.claims_path import ClaimPath, parse_path
 from shared.oid4vp import dcql
+from shared.oid4vp.transaction_types import TYPES
 from shared.trust import Entity, Wanted, entitled
 
 Flow: TypeAlias = Literal["same_device", "cross_device"]
+StatusPolicy: TypeAlias = Literal["refuse", "override", "accept"]
+"""Where nothing is known about a status: refused; refused until a clerk overrides; accepted."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 BUILT_IN = Path(__file__).parent / "queries"
 _MAX_FILE = 64 * 1024
+_LANGUAGES = 2
 
 
 class NotEntitled(Forbidden):
@@ -64,7 +68,8 @@ class _QueryFile(DataFile):
     flows: Annotated[list[Flow], Field(min_length=1)]
     lifetime_seconds: Annotated[int, Field(ge=30, le=600)]
     retention_seconds: Annotated[int, Field(ge=30, le=86_400)]
-    status_unknown: Literal["refuse", "accept"]
+    status_unknown: StatusPolicy
+    transaction_data: list[str] = Field(default_factory=list)
     show: list[Shown]
 
 
@@ -81,7 +86,8 @@ class Query:
     flows: tuple[Flow, ...]
     lifetime: timedelta
     retention: timedelta
-    status_unknown_accepted: bool
+    status_unknown: StatusPolicy
+    transaction_types: frozenset[str]
     show: tuple[Shown, ...]
 
 
@@ -103,6 +109,11 @@ def parse_query(data: bytes) -> Query:
         raise InvalidInput(f"query file: {place}: {first['msg']}") from error
     query = dcql.parse(file.dcql)
     dcql.check_authored(query)
+    if unknown := sorted(set(file.transaction_data).difference(TYPES)):
+        raise InvalidInput(f"query file: transaction_data: unknown: {', '.join(unknown)}")
+    languages = [len(file.texts), *(len(line.label) for line in file.show)]
+    if min(languages) < _LANGUAGES:
+        raise InvalidInput("query file: texts and labels are needed in two languages")
     for line in file.show:
         asked = query.credential(line.credential).claims or ()
         if parse_path(line.path) not in {claim.path for claim in asked}:
@@ -120,7 +131,8 @@ def parse_query(data: bytes) -> Query:
         flows=tuple(file.flows),
         lifetime=timedelta(seconds=file.lifetime_seconds),
         retention=timedelta(seconds=file.retention_seconds),
-        status_unknown_accepted=file.status_unknown == "accept",
+        status_unknown=file.status_unknown,
+        transaction_types=frozenset(file.transaction_data),
         show=tuple(file.show),
     )
 
@@ -167,8 +179,10 @@ def load_queries(directories: Iterable[Path]) -> dict[str, Query]:
     return found
 
 
-def check_entitled(query: Query, entity: Entity, *, flow: Flow, now: datetime) -> None:
+def check_entitled(query: Query, entity: Entity, *, flow: str, now: datetime) -> None:
     """Hold *query* against what the trust list lets *entity* ask.
+
+    The flow `dc_api` binds the answer to the browser, so it is allowed where `same_device` is.
 
     Raises:
         NotEntitled: another flow, an unregistered purpose, type or claim, or claims kept for
@@ -176,7 +190,7 @@ def check_entitled(query: Query, entity: Entity, *, flow: Flow, now: datetime) -
 
     Specification: DESIGN section 4; PROFILE V-30, V-31, V-51.
     """
-    if flow not in query.flows:
+    if (flow if flow == "cross_device" else "same_device") not in query.flows:
         raise NotEntitled(f"query {query.id}: not in the {flow} flow")
     found = entitled(
         query.wanted,

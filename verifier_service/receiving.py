@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 from shared.encoding import JsonValue, b64url_encode, dump_json
 from shared.errors import NotFound, Unavailable
+from shared.formats.values import Session
 from shared.oauth.errors import InvalidRequest
 from shared.oid4vp import response
 from shared.oid4vp.response import AuthorizationResponse, MalformedResponse, WalletError
 
+from . import webhooks
 from .context import Verifier
 from .queries import Query
-from .requesting import RequestKeys, open_keys
+from .request_keys import RequestKeys
+from .requesting import page_url
 from .secrets import response_code_hash, seal_claims
 from .tenants import Tenant
 from .transactions import ANSWER, FOR_WALLET, OPEN, State, TransactionRow
@@ -87,8 +90,34 @@ def receive(
     # 1. The transaction, by path; it must be open.
     row = _find(verifier, tenant_id, request_id)
     # 2. Either an error sent plain, or a JWE that this transaction's key opens.
-    posted = response.parse_posted(body)
-    keys = open_keys(verifier, tenant_id, request_id, row.sealed_request)
+    keys = RequestKeys.open(verifier, row.sealed_request, tenant=tenant_id, request_id=request_id)
+    posted = response.parse_posted(body, encrypted=keys.encrypted)
+    code = settle(verifier, tenant, row, keys, posted, browser=row.browser_hash)
+    return {"redirect_uri": _redirect(verifier, tenant, row, code)}
+
+
+def settle(
+    verifier: Verifier,
+    tenant: Tenant,
+    row: TransactionRow,
+    keys: RequestKeys,
+    posted: str | AuthorizationResponse,
+    *,
+    browser: bytes | None,
+) -> str:
+    """Open and verify what was posted, then end the transaction; its response code.
+
+    Args:
+        verifier: this service.
+        tenant: whose transaction.
+        row: the transaction, open.
+        keys: of the request that is answered.
+        posted: a JWE, or what came plain.
+        browser: the start cookie's hash that has to come back before the asker's code counts.
+
+    Raises:
+        InvalidRequest, Unavailable: as `receive`.
+    """
     try:
         opened = _open(posted, keys)
         # 3. From here on the transaction ends, also by what nobody foresaw.
@@ -97,13 +126,13 @@ def receive(
         raise
     except Exception as error:
         with suppress(AlreadyEnded):
-            _settle(verifier, tenant, row, _rejected(_reason(error)), key=keys.result_key)
+            _end(verifier, tenant, row, _rejected(_reason(error)), keys.result_key, browser)
         raise
     # 4. One guarded UPDATE decides.
-    code = _settle(verifier, tenant, row, ending, key=keys.result_key)
+    code = _end(verifier, tenant, row, ending, keys.result_key, browser)
     if ending.state is State.REJECTED and ending.verdict.wallet_error is None:
         raise NotVerified(f"response: not accepted: {ending.verdict.reason}")
-    return {"redirect_uri": _redirect(verifier, tenant, row, code)}
+    return code
 
 
 def _open(posted: str | AuthorizationResponse, keys: RequestKeys) -> AuthorizationResponse:
@@ -115,9 +144,16 @@ def _open(posted: str | AuthorizationResponse, keys: RequestKeys) -> Authorizati
             raise
         except InvalidRequest as error:
             raise _NotOurs(str(error)) from error
-    if not hmac.compare_digest((posted.state or "").encode(), keys.state.encode()):
+    if not _is_state(posted.state, keys):
         raise _NotOurs("response: state is missing or another one")
     return posted
+
+
+def _is_state(state: str | None, keys: RequestKeys) -> bool:
+    """V-41; over the Digital Credentials API there is none, its page has a session (V-71)."""
+    if keys.response_uri is None:
+        return state is None
+    return hmac.compare_digest((state or "").encode(), keys.state.encode())
 
 
 def _find(verifier: Verifier, tenant_id: str, request_id: str) -> TransactionRow:
@@ -136,20 +172,25 @@ def _judge(
     keys: RequestKeys,
     posted: AuthorizationResponse,
 ) -> _Ending:
-    accepted = response.accept(posted, state=keys.state, query=query.dcql)
+    state = None if keys.response_uri is None else keys.state
+    accepted = response.accept(posted, state=state, query=query.dcql)
     if isinstance(accepted, WalletError):
         return _refused(accepted)
-    now = verifier.clock()
     expected = Expected(
         query=query,
-        nonce=keys.nonce,
-        audience=keys.client_id,
+        session=Session(
+            keys.audience,
+            keys.nonce,
+            keys.response_uri,
+            keys.decrypter.public.thumbprint() if keys.encrypted else None,
+        ),
+        transaction_data=keys.transaction_data,
         trust_list=verifier.trust.current(),
-        now=now,
+        now=verifier.clock(),
     )
     verified: Verified = verify(accepted, expected, verifier.statuses)
-    state = State.VERIFIED if verified.verdict.accepted else State.REJECTED
-    return _Ending(state, verified.verdict, dict(verified.claims))
+    ended = State.VERIFIED if verified.verdict.accepted else State.REJECTED
+    return _Ending(ended, verified.verdict, dict(verified.claims))
 
 
 def _refused(error: WalletError) -> _Ending:
@@ -173,14 +214,18 @@ def _reason(error: Exception) -> str:
     return "internal_error"
 
 
-def _settle(
-    verifier: Verifier, tenant: Tenant, row: TransactionRow, ending: _Ending, *, key: bytes
+def _end(  # noqa: PLR0917  # private
+    verifier: Verifier,
+    tenant: Tenant,
+    row: TransactionRow,
+    ending: _Ending,
+    key: bytes,
+    browser: bytes | None,
 ) -> str:
     """End the transaction, if nobody was faster; returns the response code."""
     now = verifier.clock()
     code = b64url_encode(verifier.random_bytes(_CODE_BYTES))
-    verified = ending.state is State.VERIFIED
-    waits = verified and row.flow == "same_device"
+    waits = ending.state is State.VERIFIED and row.flow != "cross_device"
     values: dict[str, object] = {
         "tenant_": tenant.id,
         "id_": row.id,
@@ -193,8 +238,9 @@ def _settle(
         "sealed_claims_": None,
         "claims_until_": None,
         "response_code_hash_": response_code_hash(code) if waits else None,
+        "browser_hash_": browser if waits else None,
     }
-    if verified:
+    if ending.state is State.VERIFIED or ending.verdict.overridable:
         values["sealed_claims_"] = seal_claims(
             key,
             dump_json(ending.claims),
@@ -203,12 +249,40 @@ def _settle(
             random_bytes=verifier.random_bytes,
         )
         values["claims_until_"] = now + tenant.queries[row.query].retention
-    if not ANSWER.changed(verifier.database, values):
+    if not _moved(verifier, tenant, row, values, told=None if waits else ending.state):
         raise AlreadyEnded("response: another answer was first, or the request expired meanwhile")
     return code
 
 
+def _moved(
+    verifier: Verifier,
+    tenant: Tenant,
+    row: TransactionRow,
+    values: dict[str, object],
+    *,
+    told: State | None,
+) -> bool:
+    """Whether this answer was the first; if so, the tenant's webhook will be told."""
+    if told is None or tenant.webhook_url is None:
+        return ANSWER.changed(verifier.database, values)
+    with verifier.database.transaction() as connection:
+        if not ANSWER.changed(connection, values):
+            return False
+        webhooks.tell(connection, tenant, row.id, told, now=verifier.clock())
+    return True
+
+
 def _redirect(verifier: Verifier, tenant: Tenant, row: TransactionRow, code: str) -> str:
-    """Where the wallet sends its user: to the asker, or to a page that says where to go on."""
+    """Where the wallet sends its user: to the asker, or to a page of ours that goes on from there.
+
+    The page knows the start cookie; what the asker gets as its code is the page's to give.
+    """
     base = row.return_url or f"{verifier.settings.public_url}/{tenant.id}/done"
-    return f"{base}{'&' if '?' in base else '?'}response_code={code}"
+    if row.flow == "dc_api":
+        base = f"{page_url(verifier, tenant.id, row.id)}/return"
+    return with_code(base, code)
+
+
+def with_code(url: str, code: str) -> str:
+    """*url* with a response code (V-43)."""
+    return f"{url}{'&' if '?' in url else '?'}response_code={code}"

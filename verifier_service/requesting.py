@@ -3,25 +3,27 @@
 Each transaction has its own encryption key, nonce and state; they lie sealed until the answer is in
 and are gone with it (V-21). The object is signed once and kept, so that fetching again gives the
 same (V-13); with a `wallet_nonce` it is signed anew. Links carry client_id and request_uri, nothing
-else (V-10).
+else (V-10); only a tenant set to the prefix `redirect_uri` sends unsigned requests in the link.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 from urllib.parse import urlsplit
 
-from shared.crypto.software import SoftwareKey
-from shared.encoding import b64url_encode
+from shared.encoding import JsonValue
 from shared.errors import Conflict, Forbidden, InvalidInput, NotFound, ProtocolError
 from shared.jose import jws
-from shared.oauth.encryption import EncryptionKey
-from shared.oid4vp import invocation, request
+from shared.oid4vp import invocation, request, transaction_data
+from shared.oid4vp.transaction_types import TYPES
 from shared.runtime.client_credentials import ApiCaller
+from shared.trust import Entity
 
 from .answers import Started, StartRequest
 from .context import Verifier
+from .queries import Query
+from .request_keys import RequestKeys
 from .secrets import Names, derive, draw, result_key, secret_hash
 from .tenants import Tenant
 from .transactions import (
@@ -35,7 +37,6 @@ from .transactions import (
     timestamp,
 )
 
-_VALUE = 32  # bytes of nonce and state: 43 characters (V-12)
 _MAX_OBJECT = request.MAX_BYTES
 
 
@@ -68,28 +69,12 @@ class Gone(ProtocolError):
     public = "This request has expired or was already answered."
 
 
-@dataclass(frozen=True, slots=True)
-class RequestKeys:
-    """What the answer will be opened and checked with."""
+class TransactionDataNotAllowed(Forbidden):
+    """HB-30: the query's file does not name this type."""
 
-    decrypter: SoftwareKey
-    result_key: bytes
-    """Claims are sealed under it; afterwards it follows from the asker's secret alone."""
-    nonce: str
-    state: str
-    client_id: str
-
-    def pack(self) -> bytes:
-        """The bytes to seal."""
-        values = self.nonce, self.state, self.client_id
-        return self.decrypter.scalar() + self.result_key + "\n".join(values).encode()
-
-    @classmethod
-    def unpack(cls, opened: bytes, *, kid: str) -> "RequestKeys":
-        """What `pack` made."""
-        nonce, state, client_id = opened[64:].decode().split("\n")
-        key = SoftwareKey.from_scalar(opened[:32], kid=kid)
-        return cls(key, opened[32:64], nonce, state, client_id)
+    code = "transaction_data_not_allowed"
+    public = "This query may not be asked with this type of transaction data."
+    next_step = "Name the type under transaction_data in the query's file."
 
 
 def start(
@@ -114,9 +99,10 @@ def start(
     if query is None:
         raise UnknownQuery("query: not offered by this tenant")
     entity = tenant.entitled(query, verifier.trust.current(), flow=asked.flow, now=now)
-    # 2. Addresses.
+    # 2. Addresses, and what is to be confirmed.
     _check_return(tenant, asked)
-    _check_endpoint(asked.wallet_endpoint)
+    _check_endpoint(tenant, asked.wallet_endpoint)
+    entries = _transaction_data(query, asked.transaction_data)
     # 3. Names and keys of its own.
     if idempotency_key is None:
         names = draw(verifier.random_bytes)
@@ -127,25 +113,21 @@ def start(
             client=caller.client_id,
             idempotency_key=idempotency_key,
         )
-    keys = RequestKeys(
-        SoftwareKey.generate(kid=names.request_id[:16]),
+    response_uri = f"{verifier.settings.public_url}/{tenant.id}/response/{names.request_id}"
+    keys = RequestKeys.make(
+        verifier.random_bytes,
+        mode=tenant.response_mode,
+        kid=names.request_id[:16],
         result_key=result_key(names.secret),
-        nonce=b64url_encode(verifier.random_bytes(_VALUE)),
-        state=b64url_encode(verifier.random_bytes(_VALUE)),
-        client_id=tenant.client_id,
+        audience=tenant.client_id_for(response_uri),
+        response_uri=response_uri,
+        transaction_data=entries,
     )
-    signed = request.make(
-        signer=tenant.signer,
-        client_id=tenant.client_id,
-        response_uri=f"{verifier.settings.public_url}/{tenant.id}/response/{names.request_id}",
-        nonce=keys.nonce,
-        state=keys.state,
-        query=query.dcql,
-        encryption_key=EncryptionKey(keys.decrypter.public, keys.decrypter.kid),
-        now=now,
-        lifetime=query.lifetime,
-        purpose=request.Purpose(entity.id, query.purpose),
-    )
+    claims = parameters(keys, query, entity)
+    if tenant.signs:
+        carried = request.sign(claims, signer=tenant.signer, now=now, lifetime=query.lifetime)
+    else:
+        carried = invocation.value_link(endpoint="", parameters=claims)
     # 4. One row; the same Idempotency-Key finds the one that is there.
     fingerprint = None if idempotency_key is None else _fingerprint(asked)
     expires_at = now + query.lifetime
@@ -164,15 +146,38 @@ def start(
         "expires_at": expires_at,
         "due_at": expires_at,
         "return_url": asked.return_url,
-        "request_object": signed,
-        "sealed_request": verifier.keys.seal(
-            keys.pack(), aad=_aad(tenant.id, names.request_id), random_bytes=verifier.random_bytes
-        ),
+        "request_object": carried,
+        "sealed_request": keys.seal(verifier, tenant=tenant.id, request_id=names.request_id),
         "audited": False,
     }
     if not BEGIN.once(verifier.database, row):
-        expires_at = _repeated(verifier, tenant, names, fingerprint)
-    return _started(verifier, tenant, asked, names, expires_at=expires_at)
+        expires_at, carried = _repeated(verifier, tenant, names, fingerprint)
+    link = "" if tenant.signs else carried
+    return _started(verifier, tenant, asked, names, expires_at=expires_at, by_value=link)
+
+
+def parameters(
+    keys: RequestKeys,
+    query: Query,
+    entity: Entity,
+    *,
+    signed: bool = True,
+    origins: Sequence[str] = (),
+) -> dict[str, JsonValue]:
+    """What is asked, before anybody signs it; *origins* for the Digital Credentials API."""
+    over_redirects = keys.response_uri is not None
+    return request.parameters(
+        client_id=keys.audience if over_redirects else None,
+        response_mode=keys.mode,
+        response_uri=keys.response_uri,
+        nonce=keys.nonce,
+        state=keys.state if over_redirects else None,
+        query=query.dcql,
+        encryption_key=keys.encryption_key,
+        purpose=request.Purpose(entity.id, query.purpose),
+        transaction_data=keys.transaction_data,
+        expected_origins=origins if signed else (),
+    )
 
 
 def fetch(verifier: Verifier, tenant_id: str, request_id: str) -> str:
@@ -185,6 +190,8 @@ def fetch(verifier: Verifier, tenant_id: str, request_id: str) -> str:
     Specification: OpenID4VP 1.0, section 5.10; PROFILE V-13.
     """
     values = {"tenant_": tenant_id, "request_id_": request_id, "now_": verifier.clock()}
+    if not verifier.tenant(tenant_id).signs:
+        raise NotFound("request: this verifier sends its requests in the link")
     first = FETCH.returned(verifier.database, values)
     if first is not None:
         return str(first.request_object)
@@ -210,12 +217,6 @@ def fetch_for(verifier: Verifier, tenant_id: str, request_id: str, form: dict[st
     return jws.sign_jwt(claims | {"wallet_nonce": nonce}, typ=request.TYP, signer=tenant.signer)
 
 
-def open_keys(verifier: Verifier, tenant_id: str, request_id: str, sealed: bytes) -> RequestKeys:
-    """The keys of a transaction that is still open."""
-    opened = verifier.keys.open(sealed, aad=_aad(tenant_id, request_id))
-    return RequestKeys.unpack(opened, kid=request_id[:16])
-
-
 def _open_row(verifier: Verifier, tenant_id: str, request_id: str) -> TransactionRow:
     values = {"tenant_": tenant_id, "request_id_": request_id}
     row = REQUEST_OBJECT.row(verifier.database, values)
@@ -230,47 +231,65 @@ def _fingerprint(asked: StartRequest) -> bytes:
     return hashlib.sha256(asked.model_dump_json().encode()).digest()
 
 
-def _aad(tenant_id: str, request_id: str) -> bytes:
-    return f"transaction keys 1:{tenant_id}:{request_id}".encode()
-
-
 def _check_return(tenant: Tenant, asked: StartRequest) -> None:
     if asked.return_url is None:
-        if asked.flow == "same_device":
-            raise InvalidInput("return_url: required in the same-device flow")
+        if asked.flow != "cross_device":
+            raise InvalidInput("return_url: required where the browser comes back")
         return
     parts = urlsplit(asked.return_url)
     if f"{parts.scheme}://{parts.netloc}" not in tenant.return_origins or parts.fragment:
         raise ReturnNotAllowed("return_url: at another origin, or with a fragment")
 
 
-def _check_endpoint(endpoint: str | None) -> None:
+def _check_endpoint(tenant: Tenant, endpoint: str | None) -> None:
+    """A web address, or a scheme that this tenant names: never `javascript:` and its kind."""
     if endpoint is None:
         return
     parts = urlsplit(endpoint)
+    if parts.scheme in {*invocation.SCHEMES, *tenant.wallet_schemes}:
+        if parts.fragment:
+            raise InvalidInput("wallet_endpoint: with a fragment")
+        return
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.fragment:
-        raise InvalidInput("wallet_endpoint: not a web address")
+        raise InvalidInput("wallet_endpoint: not a web address, nor a scheme of this tenant")
+
+
+def _transaction_data(query: Query, asked: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """The strings to send, each of a type that the query's file allows and this system knows."""
+    if not asked:
+        return ()
+    entries = tuple(transaction_data.make(each) for each in asked)  # type: ignore[arg-type]  # JSON by its model
+    allowed = {name: check for name, check in TYPES.items() if name in query.transaction_types}
+    if any(each.get("type") not in allowed for each in asked):
+        raise TransactionDataNotAllowed("transaction data: a type that the query does not name")
+    transaction_data.parse(entries, query=query.dcql, types=allowed)
+    return entries
 
 
 def _repeated(
     verifier: Verifier, tenant: Tenant, names: Names, fingerprint: bytes | None
-) -> datetime:
+) -> tuple[datetime, str]:
+    """End and request of the transaction that is there; the request is empty once answered."""
     values = {"tenant_": tenant.id, "id_": names.transaction_id}
     row = FOR_CALLER.row(verifier.database, values)
     if row.fingerprint != fingerprint:
         raise ReusedIdempotencyKey("Idempotency-Key: used for another request")
-    expires_at: datetime = row.expires_at
-    return expires_at
+    values = {"tenant_": tenant.id, "request_id_": names.request_id}
+    found = REQUEST_OBJECT.row(verifier.database, values)
+    return row.expires_at, found.request_object or ""
 
 
 def _started(
-    verifier: Verifier, tenant: Tenant, asked: StartRequest, names: Names, *, expires_at: datetime
+    verifier: Verifier,
+    tenant: Tenant,
+    asked: StartRequest,
+    names: Names,
+    *,
+    expires_at: datetime,
+    by_value: str,
 ) -> Started:
-    carried = invocation.request_link(
-        endpoint="",
-        client_id=tenant.client_id,
-        request_uri=f"{verifier.settings.public_url}/{tenant.id}/request/{names.request_id}",
-        method="post" if asked.request_uri_method == "post" else None,
+    carried = by_value or request_link(
+        verifier, tenant, names.request_id, post=asked.request_uri_method == "post"
     )
     links: dict[Literal["openid4vp", "haip-vp"], str] = {
         "openid4vp": f"openid4vp://{carried}",
@@ -280,6 +299,9 @@ def _started(
     if asked.wallet_endpoint is not None:
         joint = "&" if "?" in asked.wallet_endpoint else "?"
         link = f"{asked.wallet_endpoint}{joint}{carried[1:]}"
+    page = None
+    if asked.flow == "dc_api":
+        page = page_url(verifier, tenant.id, names.transaction_id)
     return Started(
         transaction_id=names.transaction_id,
         secret=names.secret,
@@ -287,5 +309,21 @@ def _started(
         flow=asked.flow,
         link=link,
         links=links,
+        page=page,
         expires_at=timestamp(expires_at),
     )
+
+
+def request_link(verifier: Verifier, tenant: Tenant, request_id: str, *, post: bool) -> str:
+    """The query of a link that leads to the Request Object."""
+    return invocation.request_link(
+        endpoint="",
+        client_id=tenant.client_id,
+        request_uri=f"{verifier.settings.public_url}/{tenant.id}/request/{request_id}",
+        method="post" if post else None,
+    )
+
+
+def page_url(verifier: Verifier, tenant_id: str, transaction_id: str) -> str:
+    """The page of one transaction, for the browser that started it."""
+    return f"{verifier.settings.public_url}/{tenant_id}/present/{transaction_id}"

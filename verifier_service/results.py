@@ -13,14 +13,18 @@ from typing import TypeAlias
 
 from orjson import Fragment
 
+from shared.encoding import to_numeric_date
 from shared.errors import Conflict, Forbidden, NotFound
+from shared.jose import jws
 
+from . import webhooks
 from .context import Verifier
 from .secrets import open_claims, response_code_hash, secret_hash
 from .transactions import (
     DELETE,
     ENDED,
     FOR_CALLER,
+    OVERRIDE,
     REJECT_RETURN,
     RELEASE,
     State,
@@ -30,8 +34,9 @@ from .transactions import (
     state_now,
     timestamp,
 )
-from .verdicts import Verdict
+from .verdicts import Override, Verdict
 
+RECEIPT_TYP = "deletion-receipt+jwt"
 Content: TypeAlias = dict[str, object]
 """An `answers.TransactionAnswer`; verdict and claims as the JSON that was stored."""
 
@@ -49,6 +54,22 @@ class WrongReturn(Forbidden):
     code = "wrong_response_code"
     public = "This return does not belong to the transaction. The presentation was rejected."
     next_step = "Start a new transaction in the same browser session."
+
+
+class Held(Conflict):
+    """Somebody with the right to do so said that this must not be erased yet."""
+
+    code = "under_legal_hold"
+    public = "This transaction is under a legal hold and cannot be erased."
+    next_step = "Ask whoever placed the hold."
+
+
+class NotOverridable(Conflict):
+    """There is nothing a clerk may accept."""
+
+    code = "nothing_to_override"
+    public = "This answer cannot be accepted by hand."
+    next_step = "Ask again; verdict.overridable says where a clerk may decide."
 
 
 class NotReturnable(Conflict):
@@ -97,8 +118,8 @@ def release(verifier: Verifier, asker: Asker, transaction_id: str, response_code
     """
     now = verifier.clock()
     row = _find(verifier, asker, transaction_id)
-    if row.flow != "same_device":
-        raise NotReturnable("transaction: not of the same-device flow")
+    if row.flow == "cross_device":
+        raise NotReturnable("transaction: not of a flow in which a browser comes back")
     here = {"tenant_": asker.tenant, "id_": transaction_id, "now_": now}
     with verifier.database.transaction() as connection:
         released = move(
@@ -119,6 +140,8 @@ def release(verifier: Verifier, asker: Asker, transaction_id: str, response_code
                 reason=None if released else "wrong_return",
                 now=now,
             )
+            state = State.VERIFIED if released else State.REJECTED
+            webhooks.tell(connection, verifier.tenant(asker.tenant), row.id, state, now=now)
     if released:
         return read(verifier, asker, transaction_id)
     if rejected:
@@ -126,11 +149,60 @@ def release(verifier: Verifier, asker: Asker, transaction_id: str, response_code
     raise NotReturnable(f"transaction: nothing to release in state {state_now(row, now)}")
 
 
-def delete(verifier: Verifier, asker: Asker, transaction_id: str) -> None:
+def override(verifier: Verifier, asker: Asker, transaction_id: str, *, reason: str) -> Content:
+    """Accept an answer that failed only because nothing is known about a status.
+
+    It is a clerk's decision: who made it, when and why stays in the verdict and the audit trail.
+
+    Raises:
+        NotFound, WrongSecret: as `read`.
+        NotOverridable: the query does not allow it, something else was wrong, or it was done.
+    """
+    now = verifier.clock()
+    row = _find(verifier, asker, transaction_id)
+    verdict = None if row.outcome is None else Verdict.model_validate_json(row.outcome)
+    if verdict is None or not verdict.overridable:
+        raise NotOverridable("transaction: nothing to override")
+    accepted = verdict.model_copy(
+        update={
+            "accepted": True,
+            "reason": None,
+            "overridable": False,
+            "override": Override(actor=asker.client, at=timestamp(now), reason=reason),
+        }
+    )
+    values = {
+        "tenant_": asker.tenant,
+        "id_": transaction_id,
+        "now_": now,
+        "outcome_": accepted.model_dump_json(exclude_none=True),
+    }
+    with verifier.database.transaction() as connection:
+        if not move(connection, OVERRIDE, values):
+            raise NotOverridable("transaction: overridden before, or its claims are gone")
+        record(
+            connection,
+            row,
+            tenant=asker.tenant,
+            actor=asker.client,
+            act="override",
+            reason=reason,
+            now=now,
+        )
+        tenant = verifier.tenant(asker.tenant)
+        webhooks.tell(connection, tenant, row.id, State.VERIFIED, now=now)
+    return read(verifier, asker, transaction_id)
+
+
+def delete(verifier: Verifier, asker: Asker, transaction_id: str) -> str:
     """Erase keys, verdict and claims now; what stays is that there was something, and who did it.
+
+    Returns:
+        A receipt: a JWT of this tenant that says what was erased and when, and no more.
 
     Raises:
         NotFound, WrongSecret: as `read`; a deleted transaction is not found.
+        Held: it is under a legal hold.
     """
     now = verifier.clock()
     row = _find(verifier, asker, transaction_id)
@@ -142,16 +214,30 @@ def delete(verifier: Verifier, asker: Asker, transaction_id: str) -> None:
         "outcome_": None,
     }
     with verifier.database.transaction() as connection:
-        if move(connection, DELETE, values):
-            record(
-                connection,
-                row,
-                tenant=asker.tenant,
-                actor=asker.client,
-                act="delete",
-                reason=None,
-                now=now,
-            )
+        if not move(connection, DELETE, values):
+            if row.held_until is not None and now < row.held_until:
+                raise Held("transaction: under a legal hold")
+            raise NotFound("transaction: deleted meanwhile")
+        record(
+            connection,
+            row,
+            tenant=asker.tenant,
+            actor=asker.client,
+            act="delete",
+            reason=None,
+            now=now,
+        )
+    return jws.sign_jwt(
+        {
+            "iss": f"{verifier.settings.public_url}/{asker.tenant}",
+            "iat": to_numeric_date(now),
+            "sub": transaction_id,
+            "query": row.query,
+            "erased": ["keys", "verdict", "claims"],
+        },
+        typ=RECEIPT_TYP,
+        signer=verifier.records_key(asker.tenant),
+    )
 
 
 def rejection(reason: str) -> str:
@@ -188,7 +274,7 @@ def _answer(
     if state not in ENDED:
         return content
     content["ended_at"] = timestamp(row.ended_at or row.expires_at)
-    content["session_bound"] = row.flow == "same_device"
+    content["session_bound"] = row.flow != "cross_device"
     if row.state == State.RESPONDED.value:  # nobody came back, and the job was not here yet
         content["verdict"] = Fragment(rejection("not_returned"))
     elif row.outcome is not None:

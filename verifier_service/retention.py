@@ -2,7 +2,8 @@
 
 Nothing waits for this job to be true: what has run out is treated as over from that moment on. The
 job makes it so in the database, in small portions found by `due_at` alone (S-03, V-03, DESIGN
-section 6). A transaction's start and end reach the audit trail before anything of it is erased.
+section 6). A transaction's start and end reach the audit trail before anything of it is erased, and
+nothing is erased that is under a legal hold.
 """
 
 from datetime import datetime
@@ -18,12 +19,14 @@ from sqlalchemy import (
     insert,
     literal,
     null,
+    or_,
     select,
     tuple_,
     union_all,
     update,
 )
 
+from . import webhooks
 from .context import Verifier
 from .results import rejection
 from .tables import audit, transactions
@@ -40,7 +43,9 @@ _ENDING = {
     "sealed_claims": null(),
     "claims_until": null(),
     "response_code_hash": null(),
+    "sealed_dc": null(),
 }
+_NOT_HELD = or_(_t.held_until.is_(None), _t.held_until <= bindparam("now_"))
 
 
 def _due(statement: Update | Delete, *which: ColumnElement[bool]) -> Update | Delete:
@@ -73,9 +78,10 @@ _FORGET = (
         ),
         _t.audited,
         _t.sealed_claims.is_not(None),
+        _NOT_HELD,
     ),
     # 5. The result's retention has ended as well.
-    _due(delete(transactions), _t.audited, _t.sealed_claims.is_(None)),
+    _due(delete(transactions), _t.audited, _t.sealed_claims.is_(None), _NOT_HELD),
 )
 
 # 3. What ended is recorded, once.
@@ -128,6 +134,7 @@ def erase_due(verifier: Verifier, now: datetime) -> int:
     times = {"now_": now, "later_": now + verifier.settings.result_retention}
     touched = sum(_all(verifier, statement, times) for statement in _END)
     touched += _record(verifier, times)
+    webhooks.forget(verifier.database, before=now - verifier.settings.result_retention)
     return touched + sum(_all(verifier, statement, times) for statement in _FORGET)
 
 
@@ -147,9 +154,12 @@ def _record(verifier: Verifier, times: dict[str, datetime]) -> int:
         with verifier.database.transaction() as connection:
             found = connection.execute(_ENDED, times).all()
             if found:
-                keys = {"keys_": [tuple(each) for each in found]}
+                keys = {"keys_": [(each.tenant, each.id) for each in found]}
                 connection.execute(_RECORD, keys)
                 connection.execute(_RECORDED, times | keys)
+                told = [key for key in keys["keys_"] if verifier.has_webhook(key[0])]
+                if told:
+                    webhooks.tell_ended(connection, told, now=times["now_"])
         touched += len(found)
         if len(found) < _PORTION:
             return touched

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from cryptography import x509
+from pydantic import Field, ValidationError, model_validator
 
 from shared.crypto.keys import Signer
 from shared.crypto.x509 import Profile, verify_chain
@@ -20,10 +21,12 @@ from shared.oid4vp import client_id
 from shared.runtime.keys import KeyDirectory
 from shared.trust import Entity, Role, TrustList
 
-from .queries import DataFile, Flow, Name, Query, check_entitled
+from .queries import DataFile, Name, Query, check_entitled
 
 _MAX_FILE = 64 * 1024
 _REMEMBERED = timedelta(minutes=1)
+_SCHEME = r"^[a-z][a-z0-9+.-]{1,40}$"
+_NEVER = frozenset({"javascript", "data", "vbscript", "blob", "file", "about", "view-source"})
 
 
 class NotTrusted(Unavailable):
@@ -39,6 +42,16 @@ class _TenantFile(DataFile):
     return_origins: list[Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]] = Field(
         default_factory=list
     )
+    client_id_prefix: Literal["x509_hash", "x509_san_dns", "redirect_uri"] = "x509_hash"
+    response_mode: Literal["direct_post.jwt", "direct_post"] = "direct_post.jwt"
+    wallet_schemes: list[Annotated[str, Field(pattern=_SCHEME)]] = Field(default_factory=list)
+    webhook_url: Annotated[str, Field(pattern=r"^https?://[^\s#]+$", max_length=2000)] | None = None
+
+    @model_validator(mode="after")
+    def _not_dangerous(self) -> Self:
+        if _NEVER.intersection(self.wallet_schemes):
+            raise ValueError("wallet_schemes: one that runs or shows content")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +63,33 @@ class _Entitled:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One verifier. `client_id` is what wallets know it by, as long as its certificate lives."""
+    """One verifier.
+
+    Attributes:
+        client_id: what wallets know it by, as long as its certificate lives; with the prefix
+            `redirect_uri` every request has another one (`client_id_for`).
+        signs: whether requests are signed; HAIP knows nothing else.
+        response_mode: of requests over redirects.
+        wallet_schemes: which wallets a caller may name beside those of web addresses.
+        webhook_url: who is told when a transaction has ended.
+    """
 
     id: str
     signer: Signer
     client_id: str
     queries: Mapping[str, Query]
     return_origins: frozenset[str]
-    _entitled: dict[tuple[str, Flow], "_Entitled"] = field(default_factory=dict, repr=False)
+    signs: bool = True
+    response_mode: Literal["direct_post.jwt", "direct_post"] = "direct_post.jwt"
+    wallet_schemes: frozenset[str] = frozenset()
+    webhook_url: str | None = None
+    _entitled: dict[tuple[str, str], "_Entitled"] = field(default_factory=dict, repr=False)
 
-    def entitled(self, query: Query, trust_list: TrustList, *, flow: Flow, now: datetime) -> Entity:
+    def client_id_for(self, response_uri: str) -> str:
+        """The Client Identifier of one request."""
+        return self.client_id if self.signs else client_id.redirect_uri(response_uri)
+
+    def entitled(self, query: Query, trust_list: TrustList, *, flow: str, now: datetime) -> Entity:
         """As `entity`, and it may ask *query*; remembered for a minute under the same list.
 
         Raises:
@@ -95,9 +125,15 @@ class Tenant:
 
 
 def load_tenants(
-    directory: Path, *, keys: KeyDirectory, queries: Mapping[str, Query]
+    directory: Path, *, keys: KeyDirectory, queries: Mapping[str, Query], host: str
 ) -> dict[str, Tenant]:
     """All tenants of *directory* by id; everything wrong is reported at once.
+
+    Args:
+        directory: of their files.
+        keys: with the access key of each.
+        queries: what there is to ask.
+        host: of the public URL, for the prefix `x509_san_dns`.
 
     Raises:
         InvalidInput: with a line for each tenant whose file or key is not usable.
@@ -106,7 +142,7 @@ def load_tenants(
     wrong: list[str] = []
     for path in sorted(directory.glob("*.json")):
         try:
-            found[path.stem] = _load(path, keys=keys, queries=queries)
+            found[path.stem] = _load(path, keys=keys, queries=queries, host=host)
         except (InvalidInput, NotFound) as error:
             wrong.append(f"{path.name}: {error}")
     if wrong:
@@ -133,17 +169,36 @@ def _read(path: Path) -> _TenantFile:
         raise InvalidInput(f"{place}: {first['msg']}") from error
 
 
-def _load(path: Path, *, keys: KeyDirectory, queries: Mapping[str, Query]) -> Tenant:
+def _load(path: Path, *, keys: KeyDirectory, queries: Mapping[str, Query], host: str) -> Tenant:
     file = _read(path)
     if unknown := sorted(set(file.queries).difference(queries)):
         raise InvalidInput(f"queries: unknown: {', '.join(unknown)}")
     signer = keys.signer(path.stem, "access")
     if not signer.certificates:
         raise InvalidInput("the access key has no certificate yet")
+    identifier = client_id.x509_hash(signer.certificates[0])
+    if file.client_id_prefix == "x509_san_dns":
+        if not _is_for(signer.certificates[0], host):
+            raise InvalidInput("client_id_prefix: the access certificate is not for this host")
+        identifier = client_id.x509_san_dns(host)
     return Tenant(
         id=path.stem,
         signer=signer,
-        client_id=client_id.x509_hash(signer.certificates[0]),
+        client_id=identifier,
         queries={each: queries[each] for each in file.queries},
         return_origins=frozenset(file.return_origins),
+        signs=file.client_id_prefix != "redirect_uri",
+        response_mode=file.response_mode,
+        wallet_schemes=frozenset(file.wallet_schemes),
+        webhook_url=file.webhook_url,
     )
+
+
+def _is_for(certificate: bytes, host: str) -> bool:
+    try:
+        names = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except x509.ExtensionNotFound:
+        return False
+    return host in names.value.get_values_for_type(x509.DNSName)

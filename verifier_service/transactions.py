@@ -1,10 +1,10 @@
 """The life of a transaction: its states, and the statements that move it (V-03).
 
 created → requested → verified | rejected | refused | expired, with `responded` before the end in
-the same-device flow, where an answer is released only to the browser that comes back with it
-(V-50); deleted may follow anything. Every move is one UPDATE whose WHERE names the states it may
-leave: of two that race, the row count says who was first (S-02). Whatever leaves the open states
-loses its keys in the same statement.
+the flows of one device, where an answer is released only to the browser that comes back with it
+(V-50); a clerk's override may follow rejected, deleted may follow anything. Every move is one
+UPDATE whose WHERE names the states it may leave: of two that race, the row count says who was first
+(S-02). Whatever leaves the open states loses its keys in the same statement.
 """
 
 from collections.abc import Iterable, Mapping
@@ -94,6 +94,7 @@ FOR_CALLER = Prepared(
         _t.sealed_claims,
         _t.claims_until,
         _t.fingerprint,
+        _t.held_until,
     ).where(*_HERE)
 )
 
@@ -109,8 +110,63 @@ FOR_WALLET = Prepared(
         _t.expires_at,
         _t.return_url,
         _t.sealed_request,
+        _t.browser_hash,
     ).where(*_BY_REQUEST)
 )
+
+FOR_BROWSER = Prepared(
+    select(
+        _t.id,
+        _t.request_id,
+        _t.client,
+        _t.query,
+        _t.purpose,
+        _t.flow,
+        _t.state,
+        _t.reason,
+        _t.expires_at,
+        _t.return_url,
+        _t.browser_hash,
+        _t.sealed_request,
+        _t.sealed_dc,
+    ).where(*_HERE)
+)
+
+BIND_BROWSER = Prepared(
+    update(transactions)
+    .where(
+        *_HERE,
+        _t.browser_hash.is_(None),
+        _t.state == State.CREATED.value,
+        _t.expires_at > bindparam("now_"),
+    )
+    .values(browser_hash=bindparam("browser_hash_"))
+)
+"""The first browser that opens the page is the one that started; of two that race, one is."""
+
+ASK_BROWSER = Prepared(
+    update(transactions)
+    .where(
+        *_HERE,
+        _t.browser_hash == bindparam("browser_hash_"),
+        or_(_t.state == State.CREATED.value, _t.state == State.REQUESTED.value),
+        _t.expires_at > bindparam("now_"),
+    )
+    .values(state=State.REQUESTED.value, sealed_dc=bindparam("sealed_dc_"))
+)
+
+COME_BACK = Prepared(
+    update(transactions)
+    .where(
+        *_HERE,
+        _t.browser_hash == bindparam("browser_hash_"),
+        _t.response_code_hash == bindparam("response_code_hash_"),
+        _t.state == State.RESPONDED.value,
+        _t.expires_at > bindparam("now_"),
+    )
+    .values(browser_hash=null(), response_code_hash=bindparam("next_hash_"))
+)
+"""The start cookie and the response code together, once; the asker gets a code of its own."""
 
 REQUEST_OBJECT = Prepared(
     select(_t.request_object, _t.query, _t.state, _t.expires_at).where(*_BY_REQUEST)
@@ -129,7 +185,7 @@ BEGIN = PreparedInsert(
     [*_REQUIRED, "fingerprint", "return_url", "request_object", "sealed_request"],
 )
 
-_NO_KEYS = {"request_object": null(), "sealed_request": null()}
+_NO_KEYS = {"request_object": null(), "sealed_request": null(), "sealed_dc": null()}
 _NO_CLAIMS = {
     "sealed_claims": null(),
     "claims_until": null(),
@@ -152,6 +208,7 @@ ANSWER = Prepared(
         sealed_claims=bindparam("sealed_claims_"),
         claims_until=bindparam("claims_until_"),
         response_code_hash=bindparam("response_code_hash_"),
+        browser_hash=bindparam("browser_hash_"),
         **_NO_KEYS,
     )
 )
@@ -163,15 +220,32 @@ RELEASE = (
         _t.state == State.RESPONDED.value,
         _t.expires_at > bindparam("now_"),
         _t.response_code_hash == bindparam("response_code_hash_"),
+        _t.browser_hash.is_(None),  # a page of ours saw its cookie first
     )
     .values(state=State.VERIFIED.value, ended_at=bindparam("now_"), due_at=bindparam("now_"))
 )
 
 
-def _end(state: State, *leaving: State) -> Update:
+OVERRIDE = (
+    update(transactions)
+    .where(
+        *_HERE,
+        _t.state == State.REJECTED.value,
+        _t.sealed_claims.is_not(None),
+        _t.claims_until > bindparam("now_"),
+    )
+    .values(state=State.VERIFIED.value, reason=null(), outcome=bindparam("outcome_"))
+)
+"""Claims of a rejected answer are there only where a clerk may still accept it."""
+
+HOLD = update(transactions).where(*_HERE).values(held_until=bindparam("until_"))
+
+
+def _end(state: State, *leaving: State, unheld: bool = False) -> Update:
+    free = or_(_t.held_until.is_(None), _t.held_until <= bindparam("now_"))
     return (
         update(transactions)
-        .where(*_HERE, _t.state.in_(values(leaving)))
+        .where(*_HERE, _t.state.in_(values(leaving)), *([free] if unheld else []))
         .values(
             state=state.value,
             ended_at=func.coalesce(_t.ended_at, bindparam("now_")),
@@ -185,7 +259,7 @@ def _end(state: State, *leaving: State) -> Update:
 
 
 REJECT_RETURN = _end(State.REJECTED, State.RESPONDED, State.VERIFIED)
-DELETE = _end(State.DELETED, *(each for each in State if each is not State.DELETED))
+DELETE = _end(State.DELETED, *(each for each in State if each is not State.DELETED), unheld=True)
 
 _AUDIT = insert(audit)
 
@@ -199,19 +273,39 @@ def record(
     act: str,
     reason: str | None,
     now: datetime,
+    number: str = "",
+    legal_basis: str | None = None,
+    second_approver: str | None = None,
 ) -> None:
-    """Write the audit row of an act other than start and end, in the transaction of the act."""
+    """Write the audit row of an act other than start and end, in the transaction of the act.
+
+    Args:
+        connection: in the transaction of the act.
+        row: the transaction, with `id` and `purpose`.
+        tenant: whose trail.
+        actor: an API client, or "browser".
+        act: what was done; with *number*, of something that may be done several times.
+        reason: a reason code.
+        now: when.
+        number: makes the row's id unique beside the act.
+        legal_basis: as the actor states it.
+        second_approver: as the actor states it.
+    """
     connection.execute(
         _AUDIT,
         {
             "tenant": tenant,
-            "id": f"{row.id}:{act}",
+            "id": f"{row.id}:{act}{number}",
             "at": now,
             "actor": actor,
             "act": act,
             "subject": row.id,
             "purpose": row.purpose,
             "reason": reason,
+            "legal_basis": legal_basis,
+            "second_approver": second_approver,
+            "sequence": None,
+            "hash": None,
         },
     )
 

@@ -85,7 +85,17 @@ class CredentialVerdict(_Answer):
     holder_bound: bool
     """False where the query asks for no binding: it may be a replay (V-64)."""
     valid_until: str | None = None
+    dropped: int = 0
+    """How many claims were shown that nobody had asked for; none of them is kept (V-61)."""
     checks: tuple[CheckResult, ...]
+
+
+class Override(_Answer):
+    """Who accepted an answer of unknown status, when and why; the reason is a code."""
+
+    actor: str
+    at: str
+    reason: str
 
 
 class Verdict(_Answer):
@@ -96,13 +106,20 @@ class Verdict(_Answer):
     test: bool = False
     """Reached with a test trust list."""
     credentials: tuple[CredentialVerdict, ...] = ()
+    query_satisfied: bool | None = None
+    """None: it was not reached."""
+    transaction_data_confirmed: bool | None = None
+    """None: nothing was to be confirmed, or it was not reached."""
+    overridable: bool = False
+    """Everything passed but a status of which nothing is known: a clerk may accept it."""
+    override: Override | None = None
     wallet_error: str | None = None
     """The registered code a wallet refused with."""
 
 
 @lru_cache(maxsize=256)
 def results(
-    *, failed: Check | None, reason: str | None, status: Status, holder_bound: bool
+    *, failed: Check | None, reason: str | None, status: Status, holder_bound: bool, sd_hash: bool
 ) -> tuple[CheckResult, ...]:
     """Every check with its result, given the first that failed.
 
@@ -111,6 +128,7 @@ def results(
         reason: of *failed*.
         status: decides whether the last check says "unknown".
         holder_bound: False if the query asked for no holder binding and none came.
+        sd_hash: whether the format has one; in an mdoc the signature of the device covers all.
     """
     found: list[CheckResult] = []
     for check in Check:
@@ -118,7 +136,7 @@ def results(
             found.append(_NOT_REACHED[check])
         elif check is failed:
             found.append(CheckResult(check=check, result="failed", reason=reason))
-        elif check in _OF_HOLDER and not holder_bound:
+        elif (check in _OF_HOLDER and not holder_bound) or (check is Check.SD_HASH and not sd_hash):
             found.append(CheckResult(check=check, result="not_asked"))
         elif check is Check.STATUS and status in UNKNOWN:
             found.append(CheckResult(check=check, result="unknown"))

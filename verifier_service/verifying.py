@@ -27,12 +27,14 @@ from shared.errors import (
     WrongHolder,
     WrongNonce,
     WrongSdHash,
+    WrongTransactionData,
     WrongType,
 )
-from shared.formats import credential
+from shared.formats import credential, sd_jwt_vc
 from shared.formats.credential import Presented, Session, Trusted
-from shared.oid4vp import dcql_matching
+from shared.oid4vp import dcql_matching, transaction_data
 from shared.oid4vp.dcql import CredentialQuery
+from shared.oid4vp.transaction_types import TYPES
 from shared.runtime.logs import get_log
 from shared.trust import Entity, Role, TrustList, may_issue
 
@@ -67,15 +69,18 @@ class Expected:
     """What an answer is held against: our question, our request, the trust of this moment."""
 
     query: Query
-    nonce: str
-    audience: str
+    session: Session
+    transaction_data: tuple[str, ...]
     trust_list: TrustList
     now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The outcome: a verdict, and the claims of an accepted answer by Credential Query id."""
+    """The outcome: a verdict, and claims by Credential Query id.
+
+    There are none unless the answer was accepted, or a clerk may still accept it.
+    """
 
     verdict: Verdict
     claims: Mapping[str, JsonValue]
@@ -89,6 +94,7 @@ class _Progress:
     presented: Presented | None = None
     issuer: Issuer | None = None
     status: Status = Status.NOT_CHECKED
+    dropped: int = 0
 
     def verdict(self, failed: Check | None, reason: str | None) -> CredentialVerdict:
         shown = self.presented
@@ -105,17 +111,28 @@ class _Progress:
             status=self.status,
             holder_bound=bound,
             valid_until=None if end is None else timestamp(end),
-            checks=results(failed=failed, reason=reason, status=self.status, holder_bound=bound),
+            dropped=self.dropped,
+            checks=results(
+                failed=failed,
+                reason=reason,
+                status=self.status,
+                holder_bound=bound,
+                sd_hash=self.query.format == sd_jwt_vc.FORMAT,
+            ),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """One presentation: what became of it, and if it is good, what it says."""
+    """One presentation: what became of it, and unless something is wrong, what it says.
+
+    With a reason and a match, nothing is known about its status, and nothing else is wrong.
+    """
 
     verdict: CredentialVerdict
     match: dcql_matching.Match | None = None
     claims: JsonValue = None
+    presented: Presented | None = None
 
 
 def verify(
@@ -140,25 +157,79 @@ def verify(
     # 3. A wrong nonce: this answer was not made for us, so nothing of it counts.
     if any(each.reason == WrongNonce.reason for each in verdicts):
         return _rejected(WrongNonce.reason, verdicts, expected)
-    # 4. What passed answers the query.
-    good: dict[str, list[_Checked]] = {}
-    for each in checked:
-        if each.match is not None:
-            good.setdefault(each.verdict.query_id, []).append(each)
+    # 4. What passed answers the query, and confirms what was to be confirmed.
+    good = [each for each in checked if each.verdict.reason is None]
+    verdict, claims = _answered(good, verdicts, expected)
+    if verdict.accepted or expected.query.status_unknown != "override":
+        return Verified(verdict, claims)
+    # 5. A clerk may accept it, if that would be so with those of unknown status.
+    possible = [each for each in checked if each.match is not None]
+    if len(possible) > len(good):
+        if_accepted, claims = _answered(possible, verdicts, expected)
+        if if_accepted.accepted:
+            reason = StatusUnavailable.reason
+            return Verified(
+                verdict.model_copy(update={"overridable": True, "reason": reason}), claims
+            )
+    return Verified(verdict, {})
+
+
+def _answered(
+    good: Sequence[_Checked], verdicts: tuple[CredentialVerdict, ...], expected: Expected
+) -> tuple[Verdict, Mapping[str, JsonValue]]:
+    """What *good* presentations are worth together, and the claims asked for, no others."""
+    by_query: dict[str, list[_Checked]] = {}
+    for each in good:
+        by_query.setdefault(each.verdict.query_id, []).append(each)
+    test = expected.trust_list.is_test
     try:
         dcql_matching.check_answered(
             expected.query.dcql,
-            {name: [one.match for one in found if one.match] for name, found in good.items()},
+            {name: [one.match for one in found if one.match] for name, found in by_query.items()},
         )
     except QueryUnsatisfied as error:
         first = next((each.reason for each in verdicts if each.reason), error.reason)
-        return _rejected(first, verdicts, expected)
-    # 5. The claims asked for, and no others.
+        rejected = Verdict(accepted=False, reason=first, test=test, credentials=verdicts)
+        return rejected.model_copy(update={"query_satisfied": False}), {}
+    confirmed = None
+    if expected.transaction_data:
+        try:
+            _check_confirmed(by_query, expected)
+        except WrongTransactionData as error:
+            return Verdict(
+                accepted=False,
+                reason=error.reason,
+                test=test,
+                credentials=verdicts,
+                query_satisfied=True,
+                transaction_data_confirmed=False,
+            ), {}
+        confirmed = True
     claims = {
-        name: _together(expected.query.dcql.credential(name), found) for name, found in good.items()
+        name: _together(expected.query.dcql.credential(name), found)
+        for name, found in by_query.items()
     }
-    verdict = Verdict(accepted=True, test=expected.trust_list.is_test, credentials=verdicts)
-    return Verified(verdict, claims)
+    return Verdict(
+        accepted=True,
+        test=test,
+        credentials=verdicts,
+        query_satisfied=True,
+        transaction_data_confirmed=confirmed,
+    ), claims
+
+
+def _check_confirmed(by_query: Mapping[str, Sequence[_Checked]], expected: Expected) -> None:
+    """HB-34: each entry that we sent is in one of the presentations it names."""
+    entries = transaction_data.parse(
+        expected.transaction_data, query=expected.query.dcql, types=TYPES
+    )
+    transaction_data.check_confirmed(
+        entries,
+        {
+            name: [one.presented for one in found if one.presented is not None]
+            for name, found in by_query.items()
+        },
+    )
 
 
 def _rejected(reason: str, verdicts: tuple[CredentialVerdict, ...], expected: Expected) -> Verified:
@@ -181,7 +252,7 @@ def _check(
         progress.presented = presented = credential.verify(
             query.format,
             text,
-            session=Session(expected.audience, expected.nonce),
+            session=expected.session,
             holder_binding=query.require_cryptographic_holder_binding,
             trusted=_trusted(query, expected),
             now=expected.now,
@@ -208,16 +279,20 @@ def _check(
         return _failed(progress, Check.ISSUER, error.reason, error)
     except VerificationError as error:
         return _failed(progress, _CHECKS.get(type(error), Check.CLAIMS), error.reason, error)
-    # 2.13 Its status, now that it is worth asking (ST-50).
+    # 2.13 Only what the query selected is kept (V-61).
+    progress.dropped = presented.unasked(match.paths)
+    if progress.dropped:
+        log.info("more_disclosed_than_asked", query=expected.query.id, disclosures=progress.dropped)
+    answer = presented.answer(match.paths) if match.paths else {}
+    # 2.14 Its status, now that it is worth asking (ST-50). Unknown is not wrong: others decide.
     progress.status = statuses.check(presented.status, issuer=entity, now=expected.now)
-    if not _status_passes(progress.status, expected.query):
+    if progress.status in UNKNOWN and expected.query.status_unknown != "accept":
+        failed = _failed(progress, Check.STATUS, StatusUnavailable.reason, progress.status)
+        return _Checked(failed.verdict, match, answer, presented)
+    if progress.status not in {*UNKNOWN, Status.VALID, Status.NONE}:
         reason = _STATUS_REASONS.get(progress.status, StatusUnavailable.reason)
         return _failed(progress, Check.STATUS, reason, progress.status)
-    # 2.14 Only what the query selected is kept (V-61).
-    if unasked := presented.unasked(match.paths):
-        log.info("more_disclosed_than_asked", query=expected.query.id, disclosures=unasked)
-    answer = presented.answer(match.paths) if match.paths else {}
-    return _Checked(progress.verdict(None, None), match, answer)
+    return _Checked(progress.verdict(None, None), match, answer, presented)
 
 
 def _failed(progress: _Progress, check: Check, reason: str, cause: object) -> _Checked:
@@ -250,9 +325,3 @@ def _issuer(presented: Presented, expected: Expected) -> Entity:
         now=now,
     )
     return entity
-
-
-def _status_passes(status: Status, query: Query) -> bool:
-    if status in UNKNOWN:
-        return query.status_unknown_accepted
-    return status in {Status.VALID, Status.NONE}

@@ -183,9 +183,11 @@ class ApiRouter(Generic[Context]):
             "POST", path, body=body, answer=answer, status=status, max_bytes=max_bytes
         )
 
-    def delete(self, path: str) -> Callable[[Act[Context]], Act[Context]]:
+    def delete(
+        self, path: str, *, answer: type[BaseModel] | None = None
+    ) -> Callable[[Act[Context]], Act[Context]]:
         """Decorate the act that answers DELETE at *path*; None is answered as 204."""
-        return self._route("DELETE", path, status=204)
+        return self._route("DELETE", path, answer=answer, status=204 if answer is None else 200)
 
     def _route(
         self,

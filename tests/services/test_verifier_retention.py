@@ -7,13 +7,35 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from shared.crypto.keys import PublicKey
 from shared.errors import VerificationError
+from shared.jose import jws
+from shared.runtime.fetch import Fetcher, FetchPolicy
 from tests.support.clock import NOW
-from tests.support.verifier import RETURN_URL, HolderWallet, VerifierWorld, response_code
+from tests.support.verifier import (
+    PUBLIC_URL,
+    RETURN_URL,
+    HolderWallet,
+    VerifierWorld,
+    response_code,
+)
 from verifier_service import tables
 from verifier_service.app import make_jobs
+from verifier_service.results import RECEIPT_TYP
 from verifier_service.retention import erase_due
 from verifier_service.secrets import open_claims
+
+
+def receipt(world: VerifierWorld, token: str) -> object:
+    """What a deletion receipt is about, verified with the published key."""
+    jwk = world.client.get("/counter/jwks").json()["keys"][0]
+    claims = jws.verify_jwt(
+        token, key=PublicKey.from_jwk(jwk), typ=RECEIPT_TYP, algorithms=("ES256",)
+    ).claims
+    assert claims["iss"] == f"{PUBLIC_URL}/counter"
+    assert claims["erased"] == ["keys", "verdict", "claims"]
+    return claims["sub"]
+
 
 PRIVATE = ("Möbius", "Erika", "1964-08-12", "Köln")
 
@@ -119,7 +141,7 @@ def test_each_act_reaches_the_audit_trail_without_personal_data(world: VerifierW
     wallet.post(asked, f"error=access_denied&state={asked.request.state}".encode())
     unanswered = world.start("over_18")
     world.clock.advance(minutes=6)
-    assert world.call("DELETE", bound).status == 204
+    assert world.call("DELETE", bound).status == 200
     erase_due(world.verifier, world.clock())
     erase_due(world.verifier, world.clock())
     rows = {(each.subject, each.act): each for each in audit(world)}
@@ -151,7 +173,9 @@ def test_deletion_erases_at_once(world: VerifierWorld) -> None:
     asked = wallet.open(opened["link"])
     body = wallet.encrypt(asked, wallet.present(asked))
     for each in (ended, opened):
-        assert world.call("DELETE", each).status == 204
+        deleted = world.call("DELETE", each)
+        assert deleted.status == 200
+        assert receipt(world, deleted.json()["receipt"]) == each["transaction_id"]
         assert world.call("GET", each).status == 404
         assert world.call("DELETE", each).status == 404
         row = world.row(each)
@@ -166,7 +190,7 @@ def test_an_unanswered_request_loses_its_keys(world: VerifierWorld) -> None:
     started = world.start("over_18")
     assert world.row(started).sealed_request is not None
     world.clock.advance(minutes=5)
-    jobs = make_jobs(world.verifier)
+    jobs = make_jobs(world.verifier, Fetcher(FetchPolicy()))
     jobs.prepare()
     jobs.run_due()
     row = world.row(started)

@@ -8,6 +8,10 @@ from ..context import Verifier
 from ..results import Asker
 
 ROLE = "verifier"
+SUPERVISOR = "supervisor"  # accepts what nothing is known about; places and lifts legal holds
+AUDITOR = "auditor"  # reads the audit trail
+OPERATOR = "operator"  # sees and replays webhook messages
+ROLES = (ROLE, SUPERVISOR, AUDITOR, OPERATOR)
 
 
 class MissingSecret(Unauthenticated):
@@ -18,16 +22,16 @@ class MissingSecret(Unauthenticated):
     next_step = "Use the secret that was answered when the transaction was started."
 
 
-def caller(call: Call, verifier: Verifier) -> ApiCaller:
+def caller(call: Call, verifier: Verifier, role: str = ROLE) -> ApiCaller:
     """The API client, for the tenant of the path. Raises Unauthenticated, Forbidden."""
     return verifier.clients.verify(
-        call.header("authorization"), tenant=call.path["tenant"], role=ROLE
+        call.header("authorization"), tenant=call.path["tenant"], role=role
     )
 
 
-def asker(call: Call, verifier: Verifier) -> Asker:
+def asker(call: Call, verifier: Verifier, role: str = ROLE) -> Asker:
     """The API client with the secret it shows. Raises MissingSecret beside those of `caller`."""
-    known = caller(call, verifier)
+    known = caller(call, verifier, role)
     secret = call.header("transaction-secret")
     if secret is None:
         raise MissingSecret("transaction: no secret")

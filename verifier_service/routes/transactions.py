@@ -10,6 +10,8 @@ from shared.runtime.routes import ApiRouter, hot_api_router
 from ..answers import (
     Queries,
     QueryAnswer,
+    Reason,
+    Receipt,
     Return,
     Started,
     StartRequest,
@@ -17,8 +19,8 @@ from ..answers import (
 )
 from ..context import Verifier
 from ..requesting import start
-from ..results import Content, delete, read, release
-from .asking import asker, caller
+from ..results import Content, delete, override, read, release
+from .asking import SUPERVISOR, asker, caller
 
 router: ApiRouter[Verifier] = hot_api_router("/api/v1")
 
@@ -67,10 +69,19 @@ def return_transaction(call: Call, verifier: Verifier) -> Response:
     return _json(release(verifier, asker(call, verifier), call.path["transaction_id"], code))
 
 
-@router.delete(_HERE)
-def delete_transaction(call: Call, verifier: Verifier) -> None:
-    """Erase everything about it now."""
-    delete(verifier, asker(call, verifier), call.path["transaction_id"])
+@router.post(_HERE + "/override", body=Reason, answer=TransactionAnswer)
+def override_transaction(call: Call, verifier: Verifier) -> Response:
+    """A clerk accepts an answer of which only the status is unknown; it is recorded who and why."""
+    reason = call.message(Reason).reason
+    who = asker(call, verifier, SUPERVISOR)
+    return _json(override(verifier, who, call.path["transaction_id"], reason=reason))
+
+
+@router.delete(_HERE, answer=Receipt)
+def delete_transaction(call: Call, verifier: Verifier) -> Receipt:
+    """Erase everything about it now; the receipt is signed with a key of `/{tenant}/jwks`."""
+    who = asker(call, verifier)
+    return Receipt(receipt=delete(verifier, who, call.path["transaction_id"]))
 
 
 def _json(content: Content) -> Response:

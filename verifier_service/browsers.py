@@ -1,0 +1,254 @@
+"""The page of one transaction: the browser that starts is the one that gets the result (V-50).
+
+The first browser to open the page gets the start cookie; no other may go on. It is asked over the
+Digital Credentials API where it has one (V-70), and led to a wallet where it has none. Either way
+the result is released by two things together: the start cookie here, and then the response code at
+the asker, in the session in which it was started. Our Origin is configured, never read (V-71).
+
+Specification: OpenID4VP 1.0, sections 13.3 and 14.2, appendix A; HAIP 1.0, sections 5.1 and 5.2.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from shared.encoding import JsonValue, b64url_encode
+from shared.errors import Forbidden, NotFound
+from shared.oid4vp import request
+
+from .context import Verifier
+from .queries import Query
+from .receiving import AlreadyEnded, settle, with_code
+from .request_keys import RequestKeys
+from .requesting import parameters, request_link
+from .results import rejection
+from .secrets import response_code_hash
+from .transactions import (
+    ASK_BROWSER,
+    BIND_BROWSER,
+    COME_BACK,
+    FOR_BROWSER,
+    OPEN,
+    REJECT_RETURN,
+    State,
+    TransactionRow,
+    move,
+    record,
+    state_now,
+)
+
+SIGNED, UNSIGNED = "openid4vp-v1-signed", "openid4vp-v1-unsigned"
+_COOKIE_BYTES = 32
+_CODE_BYTES = 32
+
+
+class OtherBrowser(Forbidden):
+    """V-50."""
+
+    code = "other_browser"
+    public = "This request was opened in another browser."
+    next_step = "Go back to the service that asked, and start again there."
+
+
+class ReturnRejected(Forbidden):
+    """V-50: rejected, not merely hidden."""
+
+    code = "return_rejected"
+    public = "This return does not belong to the request that this browser started."
+    next_step = "Go back to the service that asked, and start again there."
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the page shows. `cookie` is the start cookie, to be set if it is new."""
+
+    query: Query
+    state: State
+    link: str
+    cookie: str | None
+
+
+def open_page(
+    verifier: Verifier, tenant_id: str, transaction_id: str, cookie: str | None
+) -> Opened:
+    """Open the page; the first browser that does is bound to the transaction.
+
+    Raises:
+        NotFound: no such page.
+        OtherBrowser: another one was first.
+    """
+    tenant = verifier.tenant(tenant_id)
+    row = _find(verifier, tenant_id, transaction_id)
+    state = state_now(row, verifier.clock())
+    fresh = None
+    if row.browser_hash is None and state is State.CREATED:
+        fresh = cookie or b64url_encode(verifier.random_bytes(_COOKIE_BYTES))
+        values = {
+            "tenant_": tenant_id,
+            "id_": transaction_id,
+            "now_": verifier.clock(),
+            "browser_hash_": _hash(fresh),
+        }
+        if not BIND_BROWSER.changed(verifier.database, values):
+            raise OtherBrowser("page: another browser was first")
+    elif state in OPEN and not _is_bound(row, cookie):
+        raise OtherBrowser("page: another browser")
+    link = ""
+    if state in OPEN and tenant.signs:
+        link = f"openid4vp://{request_link(verifier, tenant, row.request_id, post=False)}"
+    return Opened(tenant.queries[row.query], state, link, fresh)
+
+
+def ask_browser(
+    verifier: Verifier, tenant_id: str, transaction_id: str, cookie: str | None
+) -> dict[str, JsonValue]:
+    """A request over the Digital Credentials API, with a key and a nonce of its own.
+
+    Returns:
+        The value of `digital` for `navigator.credentials.get`: signed first, unsigned beside it.
+
+    Raises:
+        NotFound: no such page.
+        OtherBrowser: not the start cookie.
+        AlreadyEnded: answered or expired.
+
+    Specification: OpenID4VP 1.0, appendices A.1 to A.3; HAIP 1.0, section 5.2; PROFILE V-70.
+    """
+    now = verifier.clock()
+    tenant = verifier.tenant(tenant_id)
+    row = _open_row(verifier, tenant_id, transaction_id, cookie)
+    first = RequestKeys.open(
+        verifier, row.sealed_request, tenant=tenant_id, request_id=row.request_id
+    )
+    keys = RequestKeys.make(
+        verifier.random_bytes,
+        mode="dc_api.jwt",
+        kid=row.request_id[:16],
+        result_key=first.result_key,
+        audience=f"origin:{verifier.origin}",
+        response_uri=None,
+        transaction_data=first.transaction_data,
+    )
+    query = tenant.queries[row.query]
+    entity = tenant.entitled(query, verifier.trust.current(), flow=row.flow, now=now)
+    requests: list[JsonValue] = []
+    if tenant.signs:
+        claims = parameters(keys, query, entity, origins=[verifier.origin])
+        signed = request.sign(
+            {"client_id": tenant.client_id, **claims},
+            signer=tenant.signer,
+            now=now,
+            lifetime=query.lifetime,
+        )
+        requests.append({"protocol": SIGNED, "data": {"request": signed}})
+    requests.append({"protocol": UNSIGNED, "data": parameters(keys, query, entity, signed=False)})
+    values = {
+        "tenant_": tenant_id,
+        "id_": transaction_id,
+        "now_": now,
+        "browser_hash_": row.browser_hash,
+        "sealed_dc_": keys.seal(verifier, tenant=tenant_id, request_id=row.request_id),
+    }
+    if not ASK_BROWSER.changed(verifier.database, values):
+        raise AlreadyEnded("page: answered or expired meanwhile")
+    return {"requests": requests}
+
+
+def answer_browser(
+    verifier: Verifier, tenant_id: str, transaction_id: str, cookie: str | None, token: str
+) -> dict[str, JsonValue]:
+    """Take what the browser's wallet answered.
+
+    Args:
+        verifier: this service.
+        tenant_id: of the page.
+        transaction_id: of the page.
+        cookie: the start cookie.
+        token: the JWE in `data.response`.
+
+    Returns:
+        `{"redirect_uri": …}`: back to the asker, with a response code.
+
+    Raises:
+        NotFound, OtherBrowser, AlreadyEnded: as `ask_browser`.
+        InvalidRequest: it does not open, or does not verify.
+        Unavailable: it cannot be verified now.
+
+    Specification: OpenID4VP 1.0, appendix A.4 and section 8.3; PROFILE V-41, V-71.
+    """
+    tenant = verifier.tenant(tenant_id)
+    row = _open_row(verifier, tenant_id, transaction_id, cookie)
+    if row.sealed_dc is None:
+        raise AlreadyEnded("page: nothing was asked over the Digital Credentials API")
+    keys = RequestKeys.open(verifier, row.sealed_dc, tenant=tenant_id, request_id=row.request_id)
+    code = settle(verifier, tenant, row, keys, token, browser=None)
+    return {"redirect_uri": with_code(row.return_url, code)}
+
+
+def come_back(
+    verifier: Verifier, tenant_id: str, transaction_id: str, cookie: str | None, code: str
+) -> str:
+    """The browser is back from its wallet: where it goes on, with a code for the asker.
+
+    Raises:
+        NotFound: no such page.
+        ReturnRejected: not the start cookie, not the code, or not the first time; the presentation
+            is rejected.
+
+    Specification: HAIP 1.0, section 5.1; OpenID4VP 1.0, section 14.2; PROFILE V-43, V-50.
+    """
+    now = verifier.clock()
+    row = _find(verifier, tenant_id, transaction_id)
+    onward = b64url_encode(verifier.random_bytes(_CODE_BYTES))
+    here = {"tenant_": tenant_id, "id_": transaction_id, "now_": now}
+    values = here | {
+        "browser_hash_": _hash(cookie or ""),
+        "response_code_hash_": response_code_hash(code),
+        "next_hash_": response_code_hash(onward),
+    }
+    if COME_BACK.changed(verifier.database, values):
+        return with_code(row.return_url, onward)
+    if row.state in {State.REFUSED.value, State.REJECTED.value, State.EXPIRED.value}:
+        return str(row.return_url)  # nothing to release: the asker reads how it ended
+    with verifier.database.transaction() as connection:
+        reason = "wrong_return"
+        if move(
+            connection, REJECT_RETURN, here | {"reason_": reason, "outcome_": rejection(reason)}
+        ):
+            record(
+                connection,
+                row,
+                tenant=tenant_id,
+                actor="browser",
+                act="reject",
+                reason=reason,
+                now=now,
+            )
+    raise ReturnRejected("page: another browser, another code, or used before")
+
+
+def _find(verifier: Verifier, tenant_id: str, transaction_id: str) -> TransactionRow:
+    values = {"tenant_": tenant_id, "id_": transaction_id}
+    row = FOR_BROWSER.row(verifier.database, values)
+    if row is None or row.flow != "dc_api" or row.state == State.DELETED.value:
+        raise NotFound("page: unknown")
+    return row
+
+
+def _open_row(
+    verifier: Verifier, tenant_id: str, transaction_id: str, cookie: str | None
+) -> TransactionRow:
+    row = _find(verifier, tenant_id, transaction_id)
+    if not _is_bound(row, cookie):
+        raise OtherBrowser("page: not the start cookie")
+    if state_now(row, verifier.clock()) not in OPEN:
+        raise AlreadyEnded("page: answered or expired")
+    return row
+
+
+def _is_bound(row: Any, cookie: str | None) -> bool:
+    return row.browser_hash is not None and row.browser_hash == _hash(cookie or "")
+
+
+def _hash(cookie: str) -> bytes:
+    return hashlib.sha256(b"start cookie:" + cookie.encode()).digest()

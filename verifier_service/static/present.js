@@ -1,0 +1,36 @@
+// Asks the browser's wallet (W3C Digital Credentials API), where there is one. Without it, or
+// without scripts, the link below the button leads to a wallet.
+const button = document.getElementById("ask-browser");
+const status = document.getElementById("present-status");
+const here = location.pathname;
+
+async function post(path, content) {
+  const answer = await fetch(`${here}/${path}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Accept: "application/json" },
+    body: JSON.stringify(content),
+  });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return answer.json();
+}
+
+async function ask() {
+  button.disabled = true;
+  status.textContent = button.dataset.waiting;
+  try {
+    const digital = await post("request", {});
+    const credential = await navigator.credentials.get({ mediation: "required", digital });
+    const data = typeof credential.data === "string" ? JSON.parse(credential.data) : credential.data;
+    const answer = await post("answer", { protocol: credential.protocol, data });
+    location.assign(answer.redirect_uri);
+  } catch (error) {
+    console.warn(error.name);
+    status.textContent = button.dataset.failed;
+    button.disabled = false;
+  }
+}
+
+if ("DigitalCredential" in window && navigator.credentials) {
+  button.hidden = false;
+  button.addEventListener("click", ask);
+}
