@@ -7,10 +7,10 @@ Specification: Token Status List draft 14; PROFILE ST-01 to ST-57.
 """
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import deflate
 
@@ -218,20 +218,27 @@ def sign_token(
 
     Specification: Token Status List, section 5.1; HAIP 1.0, section 6.1; PROFILE ST-10, ST-42.
     """
+    claims = token_claims(uri=uri, signer=signer, now=now, ttl=ttl, expires_in=expires_in)
+    entry = status_list.to_json(aggregation_uri=aggregation_uri)
+    return jws.sign_jwt({**claims, "status_list": entry}, typ=TYP, signer=signer)
+
+
+def token_claims(
+    *, uri: str, signer: Signer, now: datetime, ttl: timedelta, expires_in: timedelta
+) -> dict[str, JsonValue]:
+    """What a token says beside its list; raises InvalidInput as `sign_token` does."""
     seconds = int(ttl.total_seconds())
     if seconds < 1:
         raise InvalidInput("status list: ttl is not positive")
     if not signer.certificates:
         raise InvalidInput("status list: the signer has no certificate")
     issued_at = to_numeric_date(now)
-    claims: dict[str, JsonValue] = {
+    return {
         "sub": uri,
         "iat": issued_at,
         "exp": issued_at + int(expires_in.total_seconds()),
         "ttl": seconds,
-        "status_list": status_list.to_json(aggregation_uri=aggregation_uri),
     }
-    return jws.sign_jwt(claims, typ=TYP, signer=signer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,19 +317,43 @@ def verify_token(
             max_bytes=MAX_TOKEN,
             max_string=MAX_TOKEN,
         )
-        claims = jwt.claims
-        # 3b. The required claims; 4a. it is the list the credential names.
-        if claims.get("sub") != uri:
-            raise InvalidInput("status list: sub is another list")
-        # 4b., 4c. Its times.
-        jws.check_times(claims, now=now, leeway=LEEWAY, require=("iat", "sub", "status_list"))
-        issued_at = from_numeric_date(claims["iat"])
-        # 5. Decompress, with a cap.
-        entry = claims["status_list"]
-        status_list = StatusList.from_json(entry)
-        ttl = _ttl(claims.get("ttl"))
+        return believe(jwt.claims, StatusList.from_json, uri=uri, now=now, newest=newest)
+    except StatusUnavailable:
+        raise
     except (InvalidInput, VerificationError) as error:
         raise StatusUnavailable(f"status list: {error}") from error
+
+
+def believe(
+    claims: Mapping[str, Any],
+    read: Callable[[Any], StatusList],
+    *,
+    uri: str,
+    now: datetime,
+    newest: datetime | None,
+) -> VerifiedStatusList:
+    """The rest of verifying a token, whose signature was verified, by its claims' names in JSON.
+
+    Args:
+        claims: of the token.
+        read: gives the list in the claim `status_list`.
+        uri: as in `verify_token`, with *now* and *newest*.
+        now: see *uri*.
+        newest: see *uri*.
+
+    Raises:
+        InvalidInput, VerificationError: it makes no statement.
+    """
+    # 3b. The required claims; 4a. it is the list the credential names.
+    if claims.get("sub") != uri:
+        raise InvalidInput("status list: sub is another list")
+    # 4b., 4c. Its times.
+    jws.check_times(claims, now=now, leeway=LEEWAY, require=("iat", "sub", "status_list"))
+    issued_at = from_numeric_date(claims["iat"])
+    # 5. Decompress, with a cap.
+    entry = claims["status_list"]
+    status_list = read(entry)
+    ttl = _ttl(claims.get("ttl"))
     # 4b. No older list than one already seen.
     if newest is not None and issued_at < newest:
         raise StatusUnavailable("status list: older than one already seen")
@@ -343,40 +374,6 @@ def _ttl(value: JsonValue) -> timedelta | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10**9:
         raise InvalidInput("status list: ttl is not a positive number")
     return timedelta(seconds=value)
-
-
-SHORTEST = timedelta(seconds=60)  # ST-52
-LONGEST = timedelta(hours=24)  # ST-52
-UNSAID = timedelta(minutes=15)  # ST-56
-
-
-def fresh_until(
-    verified: VerifiedStatusList,
-    *,
-    fetched_at: datetime,
-    shortest: timedelta = SHORTEST,
-    longest: timedelta = LONGEST,
-) -> datetime:
-    """Until when a copy fetched at *fetched_at* may be used without asking again.
-
-    `ttl` counts from the fetch and is clamped to *shortest* … *longest*; without it `exp` is the
-    end, with neither it is a quarter of an hour; never past `exp`, whatever HTTP headers say.
-
-    Specification: Token Status List, sections 8.2 and 13.7; PROFILE ST-52, ST-56.
-    """
-    if verified.ttl is not None:
-        wait = min(max(verified.ttl, shortest), longest)
-    else:
-        wait = UNSAID if verified.expires_at is None else longest
-    end = fetched_at + wait
-    return end if verified.expires_at is None else min(end, verified.expires_at)
-
-
-def usable_for(verified: VerifiedStatusList, moment: datetime) -> bool:
-    """Whether the list says something about *moment*, a time in the past (section 8.4; ST-57)."""
-    return verified.issued_at <= moment and (
-        verified.expires_at is None or moment < verified.expires_at
-    )
 
 
 def aggregation(uris: Iterable[str]) -> dict[str, JsonValue]:

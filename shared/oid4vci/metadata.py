@@ -148,6 +148,11 @@ class CredentialConfiguration(ProtocolModel):
         return self
 
     @property
+    def type(self) -> str | None:
+        """The credential type, where one name says it: the `vct` or the doctype."""
+        return self.doctype if self.vct is None else self.vct
+
+    @property
     def key_bound(self) -> bool:
         """Whether credentials of this configuration are bound to a key."""
         return self.cryptographic_binding_methods_supported is not None

@@ -18,6 +18,7 @@ from shared.errors import (
     Suspended,
     VerificationError,
 )
+from shared.formats.status_caching import fresh_until, usable_for
 from shared.formats.status_list import (
     DEFAULT_SIZE,
     IndexOutOfRange,
@@ -26,11 +27,9 @@ from shared.formats.status_list import (
     VerifiedStatusList,
     aggregation,
     expand,
-    fresh_until,
     parse_aggregation,
     sign_token,
     status_reference,
-    usable_for,
     verify_token,
 )
 from shared.formats.status_states import (
