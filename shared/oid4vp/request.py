@@ -15,6 +15,7 @@ from ..crypto.keys import Signer
 from ..crypto.x509 import Profile, VerifiedChain
 from ..encoding import JsonValue, from_numeric_date, to_numeric_date
 from ..errors import InvalidInput, VerificationError
+from ..formats.credential import FORMATS
 from ..jose import jws
 from ..oauth.encryption import EncryptionKey, choose_enc, choose_encryption_key
 from . import client_id as client_ids
@@ -33,11 +34,11 @@ LIFETIME = timedelta(minutes=5)  # V-11
 MAX_BYTES = 128 * 1024  # S-20
 ENC_VALUES = ("A128GCM", "A256GCM")  # V-21
 PURPOSE_FORMAT = "citizen-wallet-registration"
-VP_FORMATS: Mapping[str, JsonValue] = {
-    "dc+sd-jwt": {"sd-jwt_alg_values": ["ES256"], "kb-jwt_alg_values": ["ES256"]}
+VP_FORMATS: Mapping[str, Mapping[str, JsonValue]] = {
+    name: {member: list(values) for member, values in each.words.vp_formats.items()}
+    for name, each in FORMATS.items()
 }
-"""What this system can present and check (V-20, V-22); one line for each format."""
-_ALGORITHM_MEMBERS = {"dc+sd-jwt": ("sd-jwt_alg_values", "kb-jwt_alg_values")}
+"""What this system can present and check (V-20, V-22)."""
 _LEEWAY = timedelta(seconds=30)  # C-40
 _URL_SAFE = re.compile(r"[A-Za-z0-9\-._~]{1,1024}")
 
@@ -369,10 +370,14 @@ def _check_formats(metadata: ClientMetadata, query: DcqlQuery, ours: Collection[
     asked = {each.format for each in query.credentials}
     for name in asked.intersection(ours, metadata.vp_formats_supported):
         theirs = metadata.vp_formats_supported[name]
-        lists = [theirs.get(member, ["ES256"]) for member in _ALGORITHM_MEMBERS.get(name, ())]
-        if all(isinstance(each, list) and "ES256" in each for each in lists):
+        known = [(theirs.get(member, can), can) for member, can in VP_FORMATS.get(name, {}).items()]
+        if all(isinstance(each, list) and _common(each, can) for each, can in known):
             return
     raise VpFormatsNotSupported("request object: no common format or algorithm")
+
+
+def _common(theirs: list[Any], ours: JsonValue) -> bool:
+    return isinstance(ours, list) and any(each in ours for each in theirs)
 
 
 def _purpose(entries: Sequence[VerifierInfo]) -> Purpose | None:
