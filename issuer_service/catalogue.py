@@ -25,6 +25,7 @@ from .claims import Reader, Rule
 
 BUILT_IN = Path(__file__).with_name("credentials")
 _MAX_FILE = 512 * 1024
+ProofName = Literal["jwt", "attestation"]
 
 
 class _File(BaseModel):
@@ -73,9 +74,10 @@ class ConfigurationFile(_File):
     validity_days: Annotated[int, Field(ge=1, le=3_650)]
     batch_size: Annotated[int, Field(ge=1, le=20)] = 10  # S-21
     status: StatusPolicy = StatusPolicy()
-    proofs: Annotated[
-        Mapping[Literal["jwt", "attestation"], KeyAttestations | None], Field(min_length=1)
-    ] = Field(default_factory=lambda: {"jwt": None, "attestation": KeyAttestations()})
+    proofs: Annotated[Mapping[ProofName, KeyAttestations | None], Field(min_length=1)] = {
+        "jwt": None,
+        "attestation": KeyAttestations(),
+    }
     deferral_days: Annotated[int, Field(ge=0, le=365)] = 30
     on_change: Literal["keep", "revoke"] = "keep"
     tenants: tuple[str, ...] = ()

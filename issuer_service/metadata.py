@@ -93,9 +93,8 @@ class Documents:
 
 def request_encryption(tenant: TenantFile, key: Decrypter) -> RequestEncryption:
     """`credential_request_encryption` (I-03); nothing is compressed, so no `zip` (S-21)."""
-    published = EncryptionKey(key.public, key.kid).to_jwk()
     return RequestEncryption(
-        jwks=Jwks(keys=(published,)),
+        jwks=Jwks.model_validate({"keys": [EncryptionKey(key.public, key.kid).to_jwk()]}),
         enc_values_supported=ENC_VALUES,
         encryption_required=tenant.encryption_required,
     )
@@ -149,7 +148,8 @@ def _described(configuration: Configuration) -> CredentialConfiguration:
     return CredentialConfiguration(
         format=configuration.file.format,
         scope=configuration.file.scope,
-        **{words.type_member: configuration.vct},
+        vct=configuration.vct if words.type_member == "vct" else None,
+        doctype=configuration.vct if words.type_member == "doctype" else None,
         credential_signing_alg_values_supported=words.signing_algorithms,
         cryptographic_binding_methods_supported=(words.binding_method,),
         proof_types_supported=dict(configuration.proof_types),

@@ -1,6 +1,7 @@
 """Revoke, suspend, reinstate: by credential or by person, with a reason, audited (I-113).
 
-One issuance is all copies of one credential response, and its state is the state of every copy.
+One issuance is the same data given to one person in every format and copy, and its state is the
+state of each of them.
 Moves are one guarded UPDATE; a move that the state does not allow is refused with those that it
 does. Lists show the change within five seconds; nobody is told it happened before it is in the
 database.
@@ -81,6 +82,7 @@ class IssuanceView(BaseModel):
     """An issuance as its agency sees it: no place in a list, no reference to a person.
 
     Attributes:
+        credentials: the configurations it went out as; *credential* is the first of them.
         published_by: when every list shows the last change.
         refresh_after: when a claim that was derived from a date becomes stale.
     """
@@ -88,6 +90,7 @@ class IssuanceView(BaseModel):
     issuance_id: str
     offer_id: str
     credential: str
+    credentials: list[str]
     state: str
     allowed: list[Move]
     reason: str | None
@@ -207,20 +210,24 @@ def _found(
     elif order.subject is not None:
         person = issuer.secrets.person(tenant.name, order.subject)
         statement = statement.where(issuances.c.subject == person)
-        if order.credential is not None:
-            statement = statement.where(issuances.c.configuration_id == order.credential)
     else:
         raise InvalidInput("order: neither an issuance nor a subject")
     rows = connection.execute(statement.order_by(issuances.c.id)).mappings().all()
+    if order.credential is not None:
+        rows = [row for row in rows if order.credential in _configurations(row)]
     if not rows:
         raise NotFound("issuance: unknown")
     return rows
 
 
+def _configurations(row: RowMapping) -> list[str]:
+    return str(row["configuration_ids"] or row["configuration_id"]).split()
+
+
 def _moves(tenant: Tenant, row: RowMapping) -> list[Move]:
     """What may be done with an issuance now; nothing once it is revoked (ST-04)."""
-    configuration = tenant.configurations.get(row["configuration_id"])
-    suspendable = configuration is None or configuration.file.status.suspension
+    known = (tenant.configurations.get(each) for each in _configurations(row))
+    suspendable = all(each is None or each.file.status.suspension for each in known)
     moves = allowed_moves(STATES[row["state"]], suspendable=suspendable)
     return sorted(_NAMES[each] for each in moves)
 
@@ -285,6 +292,7 @@ def _view(tenant: Tenant, row: RowMapping) -> IssuanceView:
         issuance_id=row["id"],
         offer_id=row["offer_id"],
         credential=row["configuration_id"],
+        credentials=_configurations(row),
         state=row["state"],
         allowed=_moves(tenant, row),
         reason=row["reason"],

@@ -168,7 +168,7 @@ def find_issuances(call: Call, issuer: Issuer) -> IssuancePage:
 
 @api.get("/{tenant}/issuances/{issuance_id}", answer=IssuanceView)
 def get_issuance(call: Call, issuer: Issuer) -> IssuanceView:
-    """One issuance: all copies of one credential response."""
+    """One issuance: the same data in every format and copy."""
     tenant, _ = _caller(call, issuer, "read")
     return revoking.get(issuer, tenant, call.path["issuance_id"])
 

@@ -63,7 +63,7 @@ def test_the_issuer_metadata_is_complete_and_ours(world: IssuerWorld) -> None:
     assert parsed.nonce_endpoint == f"{ISSUER}/nonce"
     assert parsed.batch_size == 20
     assert "authorization_servers" not in body
-    assert "credential_response_encryption" not in body
+    assert parsed.deferred_credential_endpoint == f"{ISSUER}/deferred_credential"
     assert [each["locale"] for each in body["display"]] == ["en", "fr"]
 
 
