@@ -3,10 +3,12 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from shared.crypto.keys import Signer
 from shared.encoding import Clock, RandomBytes
 from shared.errors import InvalidInput
+from shared.formats import credential as formats
 from shared.runtime import logs
 from shared.runtime.app import ServiceApp, make_app
 from shared.runtime.client_credentials import ApiClients
@@ -16,6 +18,7 @@ from shared.runtime.documents import DatabaseDocuments, DocumentCache
 from shared.runtime.fetch import Fetcher
 from shared.runtime.jobs import Jobs
 from shared.runtime.keys import KeyDirectory
+from shared.runtime.pages import Pages
 from shared.runtime.settings import load_settings
 from shared.runtime.trust_list import TrustListClient, TrustSource
 
@@ -25,11 +28,11 @@ from .cleaning import clean
 from .context import CHALLENGE_LIFE, Issuer, Secrets, Tenant
 from .indexes import Indexes
 from .metadata import documents
-from .registers import NoRegister
+from .openid import OpenIdProvider
+from .register_file import open_register
 from .request_keys import RequestKeys
-from .routes import agency, authorization, credential, metadata, protocol, status
+from .routes import agency, authorization, credential, login, metadata, protocol, status
 from .settings import IssuerSettings
-from .sql_register import SqlRegister
 from .status_tokens import ListBuilder, PublishedLists
 from .tenants import TenantFile, read_tenants
 
@@ -37,6 +40,8 @@ SECRETS = ("api_tokens", "issuer")
 """Symmetric keys that `migrate` makes."""
 PURPOSES = ("credential", "status", "metadata")
 """Keys that each tenant has, with certificates; without the last one metadata is not signed."""
+
+HERE = Path(__file__).parent
 
 log = logs.get_log(__name__)
 
@@ -48,25 +53,39 @@ def make_tenant(
     settings: IssuerSettings,
     keys: KeyDirectory,
     secrets: Secrets,
+    fetcher: Fetcher | None = None,
 ) -> Tenant:
-    """One tenant, complete.
+    """One tenant, complete; its OpenID Provider is asked through *fetcher*.
 
     Raises:
         InvalidInput: it offers what is not in the catalogue, or a key has no certificate.
+        Untrusted: the credential key's certificate is not for a format that is offered.
         NotFound: a key is missing.
     """
     configurations = file.offered(catalogue)
     identifier = f"{settings.public_url}/{file.tenant}"
-    register = file.register_
+    openid = file.login.openid
+    credential_key = _certified(keys, file.tenant, "credential")
+    for each in {each.file.format for each in configurations.values()}:
+        formats.check_signer(each, credential_key.certificates[0])
     return Tenant(
         identifier=identifier,
         file=file,
         configurations=configurations,
         documents=documents(identifier, file, configurations),
-        register=SqlRegister(register.database_url, table_name=register.table)
-        if register
-        else NoRegister(),
-        credential_key=_certified(keys, file.tenant, "credential"),
+        register=open_register(
+            file.register_,
+            directory=settings.tenants_directory,
+            fetcher=lambda seconds: Fetcher.from_settings(settings, seconds=seconds),
+        ),
+        provider=OpenIdProvider(
+            openid,
+            fetcher or Fetcher.from_settings(settings),
+            redirect_uri=f"{identifier}/login-return",
+        )
+        if openid
+        else None,
+        credential_key=credential_key,
         status_key=_certified(keys, file.tenant, "status"),
         metadata_key=_certified(keys, file.tenant, "metadata")
         if "metadata" in keys.purposes(file.tenant)
@@ -92,6 +111,7 @@ def make_issuer(
     keys: KeyDirectory,
     trust: TrustSource,
     documents: DocumentCache,
+    fetcher: Fetcher | None = None,
     clock: Clock,
     random_bytes: RandomBytes,
 ) -> Issuer:
@@ -103,7 +123,9 @@ def make_issuer(
         settings=settings,
         database=database,
         tenants={
-            name: make_tenant(file, catalogue, settings=settings, keys=keys, secrets=secrets)
+            name: make_tenant(
+                file, catalogue, settings=settings, keys=keys, secrets=secrets, fetcher=fetcher
+            )
             for name, file in read_tenants(settings.tenants_directory).items()
         },
         secrets=secrets,
@@ -179,6 +201,7 @@ def create_app(
         routers=[
             metadata.router,
             authorization.router,
+            login.router,
             protocol.oauth,
             credential.credentials,
             credential.notifications,
@@ -187,6 +210,7 @@ def create_app(
             agency.api,
         ],
         ready=ready,
+        pages=Pages(HERE),
         on_start=on_start,
         on_stop=on_stop,
     )
@@ -219,6 +243,7 @@ def serve() -> ServiceApp:
         keys=KeyDirectory(settings.key_directory, password),
         trust=trust,
         documents=documents,
+        fetcher=fetcher,
         clock=utc_now,
         random_bytes=os.urandom,
     )

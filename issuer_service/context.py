@@ -19,6 +19,7 @@ from shared.runtime.trust_list import TrustSource
 from .catalogue import Configuration
 from .indexes import Indexes
 from .metadata import Documents
+from .openid import OpenIdProvider
 from .registers import Register
 from .request_keys import RequestKeys
 from .settings import IssuerSettings
@@ -106,6 +107,7 @@ class Tenant:
     configurations: Mapping[str, Configuration]
     documents: Documents
     register: Register
+    provider: OpenIdProvider | None
     credential_key: Signer
     status_key: Signer
     metadata_key: Signer | None

@@ -13,7 +13,6 @@ from typing import Protocol
 from shared.errors import Conflict, NotFound, Unavailable
 from shared.runtime.languages import mark
 
-
 PENDING = "pending"
 """The mark of an entry that is not finished: nothing is issued for it yet."""
 

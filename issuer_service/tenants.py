@@ -15,6 +15,7 @@ from shared.encoding import parse_json_object
 from shared.errors import InvalidInput, Unavailable
 
 from .catalogue import Configuration
+from .register_file import RegisterFile
 
 _MAX_FILE = 64 * 1024
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -22,13 +23,6 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class RegisterFile(_Part):
-    """Where the tenant's register lies: a table reached by an SQLAlchemy URL, read only."""
-
-    database_url: str
-    table: str = "people"
 
 
 class OpenIdFile(_Part):
@@ -48,18 +42,14 @@ class OpenIdFile(_Part):
     names: Annotated[Mapping[str, str], Field(min_length=1)]
     client_id: str
     client_secret_file: Path | None = None
-    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post", "none"]
+    client_authentication: Literal["client_secret_basic", "client_secret_post"] = (
+        "client_secret_basic"
+    )
     scope: str = "openid"
     match: Annotated[Mapping[str, str], Field(min_length=1)]
     require: Mapping[str, JsonMember] = Field(default_factory=dict)
     acr: tuple[str, ...] = ()
     algorithms: tuple[Literal["ES256", "PS256", "RS256"], ...] = ("ES256", "PS256", "RS256")
-
-    @model_validator(mode="after")
-    def _secret_fits(self) -> Self:
-        if (self.token_endpoint_auth_method == "none") != (self.client_secret_file is None):
-            raise ValueError("client_secret_file: needed, unless the method is none")
-        return self
 
     def client_secret(self) -> str | None:
         """The secret, read anew each time: it may be replaced while the service runs."""

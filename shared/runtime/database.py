@@ -8,6 +8,7 @@ whose row count decides (S-02).
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
@@ -77,7 +78,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, read_only_seconds: float | None) -> Engine:
     if url.get_backend_name() == "sqlite":
         engine = create_engine(
             url.set(drivername="sqlite+pysqlite"),
@@ -95,8 +96,13 @@ def _engine(url: URL) -> Engine:
                 "cached_statements": 256,
             },
         )
-        event.listen(engine, "connect", _prepare_sqlite)
+        prepare = _prepare_sqlite if read_only_seconds is None else _reader(read_only_seconds)
+        event.listen(engine, "connect", prepare)
         return engine
+    limit = "-c lock_timeout=5s -c statement_timeout=30s"
+    if read_only_seconds is not None:
+        milliseconds = int(read_only_seconds * 1000)
+        limit = f"-c default_transaction_read_only=on -c statement_timeout={milliseconds}"
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         isolation_level="AUTOCOMMIT",
@@ -109,7 +115,7 @@ def _engine(url: URL) -> Engine:
         connect_args={
             "prepare_threshold": 2,
             "connect_timeout": _BUSY_SECONDS,
-            "options": "-c timezone=UTC -c lock_timeout=5s -c statement_timeout=30s",
+            "options": f"-c timezone=UTC {limit}",
         },
     )
 
@@ -117,6 +123,18 @@ def _engine(url: URL) -> Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _reader(seconds: float) -> Callable[[Any, object], None]:
+    """Prepares connections that write nothing and stop statements after so many *seconds*."""
+
+    def prepare(connection: Any, _record: object) -> None:
+        begun = [time.monotonic()]
+        connection.execute("PRAGMA query_only=ON")
+        connection.set_trace_callback(lambda _: begun.__setitem__(0, time.monotonic()))
+        connection.set_progress_handler(lambda: time.monotonic() - begun[0] > seconds, 10_000)
+
+    return prepare
 
 
 # SQLSTATE classes that waiting or reconnecting can cure: 08 connection, 40 rollback, 53 resources,
@@ -174,15 +192,20 @@ class _Turn:
 
 
 class Database:
-    """A pool of connections. One for each process; made before threads, closed at the end."""
+    """A pool of connections. One for each process; made before threads, closed at the end.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: SQLAlchemy's, of SQLite or PostgreSQL.
+        read_only_seconds: somebody else's database: nothing is written, statements take no longer.
+    """
+
+    def __init__(self, url: str, *, read_only_seconds: float | None = None) -> None:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
         self.dialect: Literal["sqlite", "postgresql"] = (
             "sqlite" if backend == "sqlite" else "postgresql"
         )
-        self.engine = _engine(parsed)
+        self.engine = _engine(parsed, read_only_seconds)
         self._idle: list[Any] = []  # connections for `run`, the warmest last
         self._slots = threading.BoundedSemaphore(_POOL_SIZE)  # of them, in use at once
         self._driver_error: Any = self.engine.dialect.loaded_dbapi.Error

@@ -76,14 +76,16 @@ class Fetcher:
         )
 
     @classmethod
-    def from_settings(cls, settings: ServiceSettings) -> "Fetcher":
-        """As the service's settings permit."""
+    def from_settings(cls, settings: ServiceSettings, *, seconds: float | None = None) -> "Fetcher":
+        """As the service's settings permit; a call takes at most *seconds*, 10 if none are said."""
+        usual = FetchPolicy().timeouts
         return cls(
             FetchPolicy(
                 permitted_private_hosts=frozenset(settings.permitted_private_hosts),
                 permitted_ports=frozenset(settings.permitted_ports),
                 insecure_http_loopback=settings.insecure_http_loopback,
                 ca_bundle=settings.ca_bundle,
+                timeouts=usual if seconds is None else (min(seconds, usual[0]), seconds, seconds),
             )
         )
 

@@ -7,8 +7,9 @@ import pytest
 
 from issuer_service.catalogue import BUILT_IN, read_catalogue
 from issuer_service.claims import Reading, SubjectRefused, latest_birth
-from issuer_service.registers import Entry, NoRegister, SqlRegister, SubjectUnknown
+from issuer_service.registers import Entry, NoRegister, SubjectUnknown
 from issuer_service.sample_register import COLUMNS, generate, load_csv, write_csv
+from issuer_service.sql_register import SqlRegister
 from shared.errors import InvalidInput, Unavailable
 from tests.support.clock import NOW
 from tests.support.issuer import sample_register
