@@ -13,10 +13,11 @@ from typing import Any
 
 from shared.crypto.sealing import open_sealed, seal
 from shared.crypto.software import SoftwareKey
+from shared.encoding import b64url_decode
 from shared.errors import Forbidden
 from shared.formats import credential as formats
-from shared.formats import kb_jwt
-from shared.formats.credential import Held
+from shared.formats import device_response, kb_jwt
+from shared.formats.credential import Held, Session
 from shared.formats.kb_jwt import TransactionDataHashes
 from shared.oid4vci import proofs
 
@@ -109,6 +110,20 @@ class _Proof:
             hash_algorithm=hash_algorithm,
             transaction_data=self._transactions(),
         )
+
+    def device_signature(self, doctype: str) -> bytes:
+        """Over the transcript of the approved session, made here (HB-20, HB-22)."""
+        request = self.approved.payload["request"]
+        if doctype != self.item["type"]:
+            raise Forbidden("signer: approved for another type")
+        key = request["encryption_key"]
+        session = Session(
+            request["audience"],
+            request["nonce"],
+            request["response_uri"],
+            None if key is None else b64url_decode(key),
+        )
+        return device_response.sign(doctype, session=session, signer=self.key)
 
     def _transactions(self) -> TransactionDataHashes | None:
         confirms = self.item.get("transaction_data")
