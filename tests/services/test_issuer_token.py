@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.crypto.software import SoftwareKey
-from shared.oauth import attestation
-from shared.trust import Role
+from tests.support.attested import AttestedWallet
 from tests.support.issuer import GRANT, TENANT, IssuerWorld, Wallet, code_of, sample_register
 
 STRICT: dict[str, Any] = {
@@ -108,7 +106,7 @@ def test_four_wrong_transaction_codes_do_not(world: IssuerWorld, offer: dict[str
         ({"pre-authorized_code": None}, "invalid_request"),
         ({"grant_type": None}, "invalid_request"),
         ({"grant_type": "authorization_code", "code": "x", "redirect_uri": "https://a.example"},
-         "unsupported_grant_type"),
+         "invalid_grant"),
         ({"grant_type": "password"}, "unsupported_grant_type"),
         ({"pre-authorized_code": "0" * 43}, "invalid_grant"),
         ({"authorization_details": "[]"}, "invalid_authorization_details"),
@@ -195,46 +193,6 @@ def _offer(world: IssuerWorld, tenant: str) -> dict[str, Any]:
     )
     made: dict[str, Any] = answer.json()
     return made
-
-
-class AttestedWallet(Wallet):
-    """A wallet whose provider speaks for it."""
-
-    def __init__(self, world: IssuerWorld, *, tenant: str) -> None:
-        super().__init__(world, tenant=tenant)
-        self.provider = world.trust.provider.signer(Role.WALLET_PROVIDER)
-        self.instance = SoftwareKey.generate()
-
-    def attested(self, **changes: Any) -> dict[str, str]:
-        now = self.world.clock()
-        challenge = self.world.client.post(f"/{self.tenant}/challenge")
-        members: dict[str, Any] = {
-            "signer": self.instance,
-            "client_id": "https://wallet.example",
-            "audience": self.identifier,
-            "now": now,
-            "random_bytes": self.random_bytes,
-            "challenge": challenge.json()["attestation_challenge"],
-            **changes,
-        }
-        made = attestation.make_attestation(
-            signer=self.provider,
-            key=self.instance.public,
-            client_id="https://wallet.example",
-            issuer="https://wallet.example",
-            now=now,
-            lifetime=timedelta(hours=1),
-        )
-        return {
-            "OAuth-Client-Attestation": made,
-            "OAuth-Client-Attestation-PoP": attestation.make_pop(**members),
-        }
-
-    def dpop_with_nonce(self, endpoint: str, **members: Any) -> str:
-        nonces = self.world.issuer.tenant(self.tenant)
-        source = nonces.as_nonces if endpoint == "token" else nonces.rs_nonces
-        nonce = source.make(self.world.clock(), self.random_bytes)
-        return self.dpop(endpoint, nonce=nonce, **members)
 
 
 def test_a_tenant_that_demands_attestation_refuses_wallets_without(world: IssuerWorld) -> None:
