@@ -137,7 +137,8 @@ def test_the_request_object_is_what_certification_demands(world: VerifierWorld) 
     }
     assert metadata["encrypted_response_enc_values_supported"] == ["A128GCM", "A256GCM"]
     assert metadata["vp_formats_supported"] == {
-        "dc+sd-jwt": {"sd-jwt_alg_values": ["ES256"], "kb-jwt_alg_values": ["ES256"]}
+        "dc+sd-jwt": {"sd-jwt_alg_values": ["ES256"], "kb-jwt_alg_values": ["ES256"]},
+        "mso_mdoc": {"issuerauth_alg_values": [-7, -9], "deviceauth_alg_values": [-7, -9]},
     }
     (key,) = metadata["jwks"]["keys"]
     assert set(key) == {"kty", "crv", "x", "y", "use", "alg", "kid"}
@@ -307,7 +308,7 @@ def test_the_agency_reads_which_questions_it_may_ask(world: VerifierWorld) -> No
     """V-31: with purpose and texts in two languages."""
     answer = world.client.get("/api/v1/counter/queries", headers=world.headers()).json()
     assert [each["id"] for each in answer["queries"]] == ["over_18", "identity", "address"]
-    assert set(answer["queries"][0]["texts"]) == {"en", "fr"}
+    assert set(answer["queries"][0]["texts"]) == {"en", "de", "fr"}
     assert answer["queries"][0]["purpose"] == "proof_of_age"
 
 

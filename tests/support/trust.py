@@ -24,7 +24,10 @@ from .clock import NOW
 
 PID = "urn:eudi:pid:1"
 RESIDENCE = "urn:citizen-wallet:residence:1"
+PID_MDOC = "eu.europa.ec.eudi.pid.1"
+MDL = "org.iso.18013.5.1.mDL"
 SD_JWT = "dc+sd-jwt"
+MDOC = "mso_mdoc"
 INTEGRITY = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # of nothing
 
 CONTACTS = {
@@ -59,16 +62,45 @@ def ask(
     } | members
 
 
+def with_mdoc(asked: dict[str, Any], doctype: str, namespace: str, *names: str) -> dict[str, Any]:
+    """The same purpose, for an mdoc too."""
+    other = {
+        "format": MDOC,
+        "type": doctype,
+        "claims": [[namespace, name] for name in names],
+    }
+    return asked | {"credentials": [*asked["credentials"], other]}
+
+
 ASKS = [
-    ask("proof_of_age", PID, ["age_equal_or_over", "18"]),
-    ask(
-        "identification",
-        PID,
-        ["family_name"],
-        ["given_name"],
-        ["birthdate"],
-        ["place_of_birth"],
-        ["nationalities"],
+    with_mdoc(
+        with_mdoc(
+            ask("proof_of_age", PID, ["age_equal_or_over", "18"]),
+            PID_MDOC,
+            PID_MDOC,
+            "age_over_18",
+        ),
+        MDL,
+        "org.iso.18013.5.1",
+        "age_over_18",
+    ),
+    with_mdoc(
+        ask(
+            "identification",
+            PID,
+            ["family_name"],
+            ["given_name"],
+            ["birthdate"],
+            ["place_of_birth"],
+            ["nationalities"],
+        ),
+        PID_MDOC,
+        PID_MDOC,
+        "family_name",
+        "given_name",
+        "birth_date",
+        "place_of_birth",
+        "nationality",
     ),
     ask("proof_of_residence", RESIDENCE, ["family_name"], ["given_name"], ["address"]),
 ]
@@ -164,7 +196,7 @@ def demo_trust(
         provider=Agency.make(
             "ent_wallet",
             {"en": "Avelonia Wallet", "fr": "Portefeuille d'Avelonia"},
-            [Role.WALLET_PROVIDER],
+            [Role.WALLET_PROVIDER, Role.STATUS],
             now=now,
         ),
     )
