@@ -63,6 +63,7 @@ def answer(
     for item in payload["items"]:
         copy = choosing.open_copy(wallet, opened, item["copy"], uses=item["uses"])
         shown = signer.present(
+            wallet.holder_keys,
             approved,
             copy=copy.id,
             k_copy=copy_keys[copy.id],

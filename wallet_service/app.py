@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+from shared.crypto.software import SoftwareHolderKeys
 from shared.encoding import Clock, RandomBytes
 from shared.runtime import logs
 from shared.runtime.app import ServiceApp, make_app
@@ -19,12 +20,14 @@ from shared.runtime.settings import load_settings
 from shared.runtime.trust_list import TrustListClient, TrustSource
 
 from . import tables
+from .attesting import PROVIDER, Provider
 from .cleaning import clean
 from .context import Wallet
-from .routes import approvals, citizen, flows, holdings, pages
+from .provider_status import ProviderLists
+from .routes import approvals, citizen, flows, holdings, pages, statuses
 from .settings import WalletSettings
 
-SECRETS = ("shares", "ceremonies", "codes", "challenges")
+SECRETS = ("shares", "ceremonies", "codes", "challenges", "places")
 """Symmetric keys that `migrate` makes."""
 
 
@@ -48,6 +51,23 @@ def make_wallet(
         ceremony_keys=keys.keyring("ceremonies"),
         mac_key=keys.secret("codes"),
         challenge_key=keys.secret("challenges"),
+        holder_keys=SoftwareHolderKeys(),
+        provider=Provider(
+            client_id=settings.client_id or settings.public_url,
+            name=settings.wallet_name,
+            link=settings.public_url,
+            clients=keys.signer(PROVIDER, "wallet_provider"),
+            keys=keys.signer(PROVIDER, "key_attestation"),
+            lists=ProviderLists(
+                database=database,
+                signer=keys.signer(PROVIDER, "status"),
+                places_key=keys.secret("places"),
+                url=f"{settings.public_url}/statuslists",
+                random_bytes=random_bytes,
+            ),
+            keystore=SoftwareHolderKeys.kind,
+            level=None,
+        ),
         fetcher=fetcher,
         documents=DocumentCache(
             fetcher,
@@ -67,6 +87,7 @@ def make_jobs(wallet: Wallet) -> Jobs:
         wallet.database, tables.metadata, clock=wallet.clock, random_bytes=wallet.random_bytes
     )
     jobs.every("clean", 300, lambda now: clean(wallet, now=now))
+    jobs.every("publish", 2, wallet.provider.lists.publish)
     return jobs
 
 
@@ -101,6 +122,7 @@ def create_app(
             approvals.router,
             holdings.router,
             pages.router,
+            statuses.router,
         ],
         pages=Pages(Path(__file__).parent),
         ready=ready,

@@ -52,7 +52,13 @@ def check_received(wallet: Wallet, state: Mapping[str, Any], *, now: datetime) -
         WrongCredential, VerificationError, InvalidInput: one copy is not good: none is kept.
     """
     trust = wallet.trust.current()
-    return [_part(wallet, trust, state, request, now=now) for request in state["requests"]]
+    return [
+        {
+            **_part(wallet, trust, state, request, now=now),
+            "configuration": request["part"]["configuration"],
+        }
+        for request in state["requests"]
+    ]
 
 
 def _part(

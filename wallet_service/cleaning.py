@@ -6,7 +6,16 @@ from sqlalchemy import delete, or_
 
 from . import leaving
 from .context import Wallet
-from .tables import approvals, issuances, presentations, sessions, used_challenges
+from .tables import (
+    approvals,
+    attestation_lists,
+    attestation_status,
+    callbacks,
+    issuances,
+    presentations,
+    sessions,
+    used_challenges,
+)
 
 _KEPT = timedelta(days=1)
 
@@ -18,6 +27,9 @@ def clean(wallet: Wallet, *, now: datetime) -> None:
             delete(sessions).where(or_(sessions.c.ends_at <= now, sessions.c.idle_until <= now))
         )
         connection.execute(delete(used_challenges).where(used_challenges.c.expires_at <= now))
+        connection.execute(delete(callbacks).where(callbacks.c.expires_at <= now))
+        for table in (attestation_status, attestation_lists):
+            connection.execute(delete(table).where(table.c.needed_until <= now))
         connection.execute(delete(approvals).where(approvals.c.expires_at <= now - _KEPT))
         for table in (issuances, presentations):
             connection.execute(delete(table).where(table.c.expires_at <= now - _KEPT))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from shared.crypto.keys import HolderKeys
 from shared.crypto.sealing import Keyring
 from shared.encoding import Clock, RandomBytes
 from shared.runtime.database import Database
@@ -9,6 +10,7 @@ from shared.runtime.documents import DocumentCache
 from shared.runtime.fetch import Fetcher
 from shared.runtime.trust_list import TrustSource
 
+from .attesting import Provider
 from .settings import WalletSettings
 
 
@@ -23,6 +25,8 @@ class Wallet:
     ceremony_keys: Keyring  # around what a browser carries between two calls
     mac_key: bytes  # indexes recovery and revocation codes
     challenge_key: bytes  # sign-in challenges
+    holder_keys: HolderKeys  # makes and opens what is sealed under K_copy
+    provider: Provider  # vouches for client instances and holder keys
     fetcher: Fetcher
     documents: DocumentCache
     trust: TrustSource

@@ -17,6 +17,8 @@ from shared.trust import Entity, Role, TrustList
 
 from .context import Wallet
 
+_GRANTS = ("authorization_code", "implicit")  # RFC 8414, section 2: where nothing is said
+
 
 class UnknownAgency(Untrusted):
     """Nobody in the trust list offers this."""
@@ -64,13 +66,31 @@ def issuer_metadata(
     return metadata
 
 
-def token_endpoint(wallet: Wallet, server: str) -> str:
-    """Where *server* gives tokens, by its own metadata (W-04)."""
+def authorization_server(
+    wallet: Wallet, metadata: CredentialIssuerMetadata, *, grant: str, offered: str | None
+) -> AuthorizationServerMetadata:
+    """The server that gives tokens for *grant*, by its own metadata (W-04).
+
+    The *offered* one, or the first of the listed ones that goes this way. A server whose metadata
+    names another issuer ends it: no second one is tried (CERTIFICATION 2.3.5).
+    """
+    servers = metadata.authorization_servers or (metadata.credential_issuer,)
+    if offered is not None:
+        servers = (metadata.authorization_server(offered),)
+    for server in servers:
+        found = server_metadata(wallet, server)
+        if len(servers) == 1 or grant in (found.grant_types_supported or _GRANTS):
+            return found
+    raise InvalidInput("issuer metadata: no authorization server for this grant")
+
+
+def server_metadata(wallet: Wallet, server: str) -> AuthorizationServerMetadata:
+    """The metadata of the authorization server *server*, which must call itself that (RFC 8414)."""
     url = well_known_url(server, "oauth-authorization-server")
     answer = wallet.fetcher.get(url, accept="application/json", max_bytes=MAX_METADATA_BYTES)
-    metadata = AuthorizationServerMetadata.parse(answer.body, max_bytes=MAX_METADATA_BYTES)
-    metadata.check_issuer(server)
-    return metadata.token_endpoint
+    found = AuthorizationServerMetadata.parse(answer.body, max_bytes=MAX_METADATA_BYTES)
+    found.check_issuer(server)
+    return found
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -8,24 +8,23 @@ issuer's status list said (`refreshing.py`); showing or presenting a card never 
 Specification: WALLET_SECURITY, sections 3, 6 and 7; PROFILE W-44, W-46.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from shared.encoding import JsonValue, b64url_decode, to_numeric_date
 from shared.errors import NotFound
 from shared.formats.credential import Candidate
 
-from . import approving, flows, labelling, logbook, obtaining, wording
+from . import approving, flows, keeping, labelling, logbook, obtaining, wording
 from .approving import Approved
 from .context import Wallet
 from .flows import Flow
 from .labelling import Labels
 from .registering import new_id
-from .tables import copies, credentials, issuances, wallets
+from .tables import copies, credentials, issuances, renewals, spare_keys, wallets
 from .vault import OpenWallet
 
 _CARDS = select(credentials.c.id, credentials.c.sealed).where(
@@ -147,7 +146,8 @@ def details(
 def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
     """The citizen has seen the content and keeps it: stored, logged, issuer told (W-41, W-42)."""
     flows.expect(flow, "review", now=now)
-    ids = [new_id(wallet, "crd") for _ in flow.state["checked"]]
+    replaced = flow.state.get("replaces")
+    ids = [replaced or new_id(wallet, "crd") for _ in flow.state["checked"]]
     kept: list[JsonValue] = [*ids]
     with wallet.database.transaction() as connection:
         # The step first: of two taps at once the second stops here.
@@ -155,14 +155,16 @@ def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Fl
             connection, opened, issuances, flow, to="stored", state={"credentials": kept}
         )
         version = logbook.head(connection, opened.id).version
+        if replaced is not None:
+            _erase(connection, opened, replaced)
         for number, (card_id, data) in enumerate(zip(ids, flow.state["checked"], strict=True)):
-            placed = {**data, "place": [version, number]}
-            _store(connection, opened, card_id, flow.state, placed)
+            placed = {**data, "place": flow.state.get("place") or [version, number]}
+            keeping.store(connection, opened, card_id, flow.state, placed, now=now)
         logbook.append(
             connection,
             opened,
             kind="issuance",
-            result="stored",
+            result="stored" if replaced is None else "renewed",
             body={
                 "issuer": flow.state["entity"],
                 "names": flow.state["entity_names"],
@@ -184,39 +186,6 @@ def discard(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) ->
     return done
 
 
-def _store(
-    connection: Connection,
-    opened: OpenWallet,
-    card_id: str,
-    state: Mapping[str, Any],
-    data: Mapping[str, Any],
-) -> None:
-    kept = {name: value for name, value in data.items() if name not in {"copies", "labels"}}
-    connection.execute(
-        insert(credentials).values(
-            id=card_id,
-            wallet=opened.id,
-            sealed=opened.seal(credentials, card_id, kept),
-            labels=labelling.seal_labels(opened, card_id, data["labels"]),
-        )
-    )
-    connection.execute(
-        insert(copies),
-        [
-            {
-                "id": copy,
-                "wallet": opened.id,
-                "credential": card_id,
-                "state": "fresh",
-                "uses": 0,
-                "sealed": opened.seal(copies, copy, {"held": held, "shown_to": []}),
-                "key_blob": b64url_decode(state["copies"][copy]["key_blob"]),
-            }
-            for copy, held in data["copies"].items()
-        ],
-    )
-
-
 def propose_delete(wallet: Wallet, opened: OpenWallet, card_id: str, *, now: datetime) -> str:
     """Deleting a card is approved like everything else; returns the approval's id."""
     one = card(wallet, opened, card_id)
@@ -235,14 +204,7 @@ def delete_card(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: 
     """Destroy the approved card with all its keys."""
     card_id = approved.payload["credential"]
     with wallet.database.transaction() as connection:
-        connection.execute(
-            delete(copies).where(copies.c.credential == card_id, copies.c.wallet == opened.id)
-        )
-        connection.execute(
-            delete(credentials).where(
-                credentials.c.id == card_id, credentials.c.wallet == opened.id
-            )
-        )
+        _erase(connection, opened, card_id)
         logbook.append(
             connection,
             opened,
@@ -251,3 +213,13 @@ def delete_card(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: 
             body={"credential": card_id, **approved.receipt()},
             now=now,
         )
+
+
+def _erase(connection: Connection, opened: OpenWallet, card_id: str) -> None:
+    for table in (copies, spare_keys, renewals):
+        connection.execute(
+            delete(table).where(table.c.credential == card_id, table.c.wallet == opened.id)
+        )
+    connection.execute(
+        delete(credentials).where(credentials.c.id == card_id, credentials.c.wallet == opened.id)
+    )

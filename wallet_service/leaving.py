@@ -1,4 +1,4 @@
-"""Goodbye: `S` destroyed first, then every row of the wallet.
+"""Goodbye: `S` destroyed first, then every row of the wallet; its attestations are revoked.
 
 From the first statement on nothing opens any more, whatever a backup still holds; the share key
 that sealed `S` there is destroyed within 35 days. Specification: WALLET_SECURITY, sections 2 and
@@ -11,19 +11,22 @@ from sqlalchemy import delete, select, update
 
 from shared.encoding import JsonValue
 
-from . import approving, logbook
+from . import approving, logbook, provider_status
 from .approving import Approved
 from .context import Wallet
 from .logbook import Head
 from .tables import (
     approvals,
+    callbacks,
     codes,
     copies,
     credentials,
     issuances,
     log_entries,
     presentations,
+    renewals,
     sessions,
+    spare_keys,
     unlockers,
     wallets,
     wraps,
@@ -40,6 +43,9 @@ _OF_A_WALLET = (
     credentials,
     issuances,
     presentations,
+    callbacks,
+    renewals,
+    spare_keys,
     log_entries,
     codes,
 )
@@ -84,6 +90,7 @@ def finish(wallet: Wallet) -> None:
 def _erase(wallet: Wallet, wallet_id: str) -> None:
     destroy_share(wallet, wallet_id)
     with wallet.database.transaction() as connection:
+        provider_status.revoke(connection, wallet_id)
         for table in _OF_A_WALLET:
             connection.execute(delete(table).where(table.c.wallet == wallet_id))
         connection.execute(delete(wallets).where(wallets.c.id == wallet_id))

@@ -2,53 +2,30 @@
 
 Keys and step are recorded, sealed, before each call, and the credential request is resent byte for
 byte, so a crash resumes. The holder keys live in memory for one request only: whatever needs them
-again needs a new gesture. DPoP nonces are remembered per server (W-20).
+again needs a new gesture. What an issuer defers is picked up while the wallet is open, never before
+its time and by one request at a time (`collect`).
 
-Specification: OpenID4VCI 1.0, sections 6, 7, 8; RFC 9449; PROFILE W-13, W-14, W-20, W-21, W-30 to
-W-35, W-40.
+Specification: OpenID4VCI 1.0, sections 7, 8, 9 and 10; PROFILE W-14, W-30 to W-35, W-40, W-42.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from shared.crypto.software import SoftwareKey
-from shared.encoding import JsonValue, b64url_encode, dump_json
-from shared.errors import Conflict, ExpectedError, Unavailable
-from shared.oauth.messages import (
-    PRE_AUTHORIZED_CODE,
-    TokenResponse,
-    make_form,
-)
-from shared.oid4vci.messages import MAX_RESPONSE_BYTES, CredentialResponse, NonceResponse
-from shared.runtime.fetch import Fetched
+from shared.encoding import dump_json, from_numeric_date, to_numeric_date
+from shared.errors import ExpectedError
 
-from . import flows, signer
+from . import asking, flows, proving, tokens
 from .approving import Approved
+from .asking import NonceRefused, Prover
 from .checking import check_received
 from .context import Wallet
 from .flows import Flow
-from .posting import MAX_ANSWER, AgencyUnclear, answer_of_agency, error_of, post_with_dpop
-from .signer import NewKey
+from .posting import Line
 from .tables import issuances
 from .vault import OpenWallet
 
-
-class IssuerRefused(Conflict):
-    """The agency said no; `reason` is for the flow, its own words are not repeated."""
-
-    code = "issuer_refused"
-    whose_fault = "issuer"
-    public = "The agency did not issue the document."
-    next_step = "Ask the agency for a new offer."
-
-
-class CodeRefused(Conflict):
-    """`invalid_grant`: the code is spent or too old, or the Transaction Code was wrong."""
-
-    code = "code_refused"
-    public = "The agency did not accept the code: it is wrong, used or too old."
-    next_step = "Check the code and try again, or ask the agency to renew the offer."
+_DEFERRED = timedelta(days=90)  # a flow that waits for its issuer lives this long
 
 
 def obtain(
@@ -68,42 +45,38 @@ def obtain(
     """
     flows.expect(flow, "preview", "accepted", now=now)
     # 1. New keys, sealed; nothing of an earlier attempt stays in use.
-    keys = signer.create_keys(approved, copy_keys)
+    keys = proving.create_keys(wallet.holder_keys, approved, copy_keys)
     state = {
         **flow.state,
-        "copies": {
-            item["copy"]: {
-                "configuration": item["configuration"],
-                "jwk": keys[item["copy"]].key.public.to_jwk(),
-                "key_blob": b64url_encode(keys[item["copy"]].blob),
-            }
-            for item in approved.payload["items"]
-        },
-        "dpop_key": flow.state.get("dpop_key") or b64url_encode(SoftwareKey.generate().scalar()),
+        **proving.sealed_keys(approved, keys),
         "receipt": approved.receipt(),
         "requests": [],
     }
     flow = flows.record(wallet, opened, issuances, flow, to="accepted", state=state)
     # 2. The token, once.
-    if flow.state.get("access_token") is None:
-        flow = _token(wallet, opened, flow, now=now)
+    if flow.state["access_token"] is None:
+        state = dict(flow.state)
+        form = tokens.grant_of(state)
+        flow = tokens.fetch(wallet, opened, flow, state, form, to="accepted", now=now)
+    return proceed(wallet, opened, flow, proving.Proofs(wallet.provider, approved, keys), now=now)
+
+
+def proceed(
+    wallet: Wallet, opened: OpenWallet, flow: Flow, proofs: Prover, *, now: datetime
+) -> Flow:
+    """With its token and its keys there, go from `accepted` to checked credentials.
+
+    Raises: as `obtain`.
+    """
+    flows.expect(flow, "accepted", now=now)
     # 3. A c_nonce and proofs for each configuration; the request bytes are recorded.
-    requests = [_request(wallet, flow, approved, keys, part, now=now) for part in state["parts"]]
-    state = {**flow.state, "requests": requests}
-    flow = flows.record(wallet, opened, issuances, flow, to="requesting", state=state)
+    flow = _record_requests(wallet, opened, flow, proofs, now=now)
     # 4. Send them; a wrong nonce is the one refusal that a new proof cures (W-31).
     try:
         return _collect(wallet, opened, flow, now=now)
-    except _NonceRefused:
+    except NonceRefused:
         flow = flows.load(wallet, opened, issuances, flow.id)
-        open_requests = [
-            request
-            if request.get("answer")
-            else _request(wallet, flow, approved, keys, request["part"], now=now)
-            for request in flow.state["requests"]
-        ]
-        state = {**flow.state, "requests": open_requests}
-        flow = flows.record(wallet, opened, issuances, flow, to="requesting", state=state)
+        flow = _record_requests(wallet, opened, flow, proofs, now=now)
         return resume(wallet, opened, flow, now=now)
 
 
@@ -116,168 +89,115 @@ def resume(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
     flows.expect(flow, "requesting", now=now)
     try:
         return _collect(wallet, opened, flow, now=now)
-    except _NonceRefused:
+    except NonceRefused:
         flow = flows.load(wallet, opened, issuances, flow.id)
         state = {**flow.state, "requests": []}
         return flows.record(wallet, opened, issuances, flow, to="accepted", state=state)
 
 
+def collect(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
+    """Pick up what the issuer deferred, if its time has come; else nothing is called (W-40).
+
+    Raises:
+        StepChanged: nothing is deferred, or another request is picking it up.
+        IssuerRefused: it will never come; the flow has failed.
+        Unavailable: no answer; it can be asked again after the interval.
+    """
+    flows.expect(flow, "deferred", now=now)
+    if now < from_numeric_date(flow.state["retry_at"]):
+        return flow
+    # 1. The next time is recorded first: of two requests one asks, and a crash only waits.
+    waits = [each["deferred"]["interval"] for each in flow.state["requests"] if _waits(each)]
+    retry_at = to_numeric_date(now + timedelta(seconds=max(waits)))
+    state = {**flow.state, "retry_at": retry_at}
+    flow = flows.record(wallet, opened, issuances, flow, to="deferred", state=state)
+    # 2. Each that waits is asked for, with the key and the encryption of today.
+    for index, request in enumerate(flow.state["requests"]):
+        if _waits(request):
+            fresh = asking.deferred(flow.state, request)
+            flow = _answered(wallet, opened, flow, index, fresh, now=now)
+    return _finish(wallet, opened, flow, now=now)
+
+
+def notify(wallet: Wallet, state: Mapping[str, Any], event: str, *, now: datetime) -> None:
+    """Tell the issuer what became of its credentials, if it asked; failing is no failure (W-42)."""
+    url = state["endpoints"]["notification"]
+    for request in state["requests"]:
+        notification_id = (request.get("answer") or {}).get("notification_id")
+        if notification_id is None or url is None:
+            continue
+        body = dump_json({"notification_id": notification_id, "event": event})
+        try:
+            Line(wallet, state["line"]).send(url, body, token=state["access_token"], now=now)
+        except ExpectedError:
+            continue
+
+
+def _record_requests(
+    wallet: Wallet, opened: OpenWallet, flow: Flow, proofs: Prover, *, now: datetime
+) -> Flow:
+    """The bytes of every request that is not answered yet, with new nonces; recorded."""
+    state = dict(flow.state)
+    line = Line(wallet, state["line"])
+    requests = state["requests"] or [{"part": part} for part in state["parts"]]
+    state["requests"] = [
+        each if each.get("answer") else asking.compose(line, state, each["part"], proofs, now=now)
+        for each in requests
+    ]
+    return flows.record(wallet, opened, issuances, flow, to="requesting", state=state)
+
+
 def _collect(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
     for index, request in enumerate(flow.state["requests"]):
-        if request.get("answer") is None:
-            answer = _post(wallet, flow.state, request, now=now)
-            if answer.status not in {200, 202}:
-                _refused(wallet, opened, flow, answer)
-            message = _credentials(wallet, opened, flow, answer)
-            requests = list(flow.state["requests"])
-            requests[index] = {**request, "answer": message.to_object()}
-            state = {**flow.state, "requests": requests}
-            flow = flows.record(wallet, opened, issuances, flow, to="requesting", state=state)
+        if request.get("answer") is None and not _waits(request):
+            flow = _answered(wallet, opened, flow, index, request, now=now)
+    return _finish(wallet, opened, flow, now=now)
+
+
+def _answered(
+    wallet: Wallet,
+    opened: OpenWallet,
+    flow: Flow,
+    index: int,
+    request: Mapping[str, Any],
+    *,
+    now: datetime,
+) -> Flow:
+    """Send one request; its answer, or when to ask again, is recorded at once."""
+    flow, answer = asking.send(wallet, opened, flow, request, now=now)
+    if answer.status not in {200, 202}:
+        asking.refused(wallet, opened, flow, answer)
+    message = asking.opened_answer(wallet, opened, flow, request, answer)
+    requests = list(flow.state["requests"])
+    if message.credentials is None:
+        interval = message.wait.total_seconds()
+        waiting = {"transaction_id": message.transaction_id, "interval": interval}
+        requests[index] = {**requests[index], "body": None, "deferred": waiting}
+    else:
+        answered = {"answer": message.to_object(), "deferred": None}
+        requests[index] = {**requests[index], **answered}
+    state = {**flow.state, "requests": requests}
+    return flows.record(wallet, opened, issuances, flow, to=flow.step, state=state)
+
+
+def _finish(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
+    waits = [each["deferred"]["interval"] for each in flow.state["requests"] if _waits(each)]
+    if waits:
+        retry_at = to_numeric_date(now + timedelta(seconds=max(waits)))
+        state = {**flow.state, "retry_at": retry_at}
+        return flows.record(
+            wallet, opened, issuances, flow, to="deferred", state=state, expires_at=now + _DEFERRED
+        )
     # 5. Every copy is checked before the citizen sees it (W-41).
     try:
         checked = check_received(wallet, flow.state, now=now)
     except ExpectedError as error:
-        _fail(wallet, opened, flow, getattr(error, "reason", "invalid"))
+        tokens.fail(wallet, opened, flow, getattr(error, "reason", "invalid"))
         notify(wallet, flow.state, "credential_failure", now=now)
         raise
     state = {**flow.state, "checked": checked}
     return flows.record(wallet, opened, issuances, flow, to="review", state=state)
 
 
-def notify(wallet: Wallet, state: Mapping[str, Any], event: str, *, now: datetime) -> None:
-    """Tell the issuer what became of its credentials, if it asked; failing is no failure (W-42)."""
-    for request in state["requests"]:
-        notification_id = (request.get("answer") or {}).get("notification_id")
-        if notification_id is None or state["notification_endpoint"] is None:
-            continue
-        body = dump_json({"notification_id": notification_id, "event": event})
-        try:
-            _send(wallet, state, state["notification_endpoint"], body, now=now)
-        except ExpectedError:
-            continue
-
-
-def _token(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
-    state = flow.state
-    form = {"grant_type": PRE_AUTHORIZED_CODE, "pre-authorized_code": state["pre_authorized_code"]}
-    if state["tx_code_value"] is not None:
-        form["tx_code"] = state["tx_code_value"]
-    body = make_form(form)
-    answer = post_with_dpop(
-        wallet,
-        state,
-        state["token_endpoint"],
-        body,
-        content_type="application/x-www-form-urlencoded",
-        token=None,
-        now=now,
-    )
-    if answer.status != 200:
-        if error_of(answer) == "invalid_grant":
-            step = "failed" if state["tx_code"] is None else "tx_code"
-            reset = {**state, "tx_code_value": None, "reason": "code_refused"}
-            flows.record(wallet, opened, issuances, flow, to=step, state=reset)
-            raise CodeRefused("token: invalid_grant")
-        _refused(wallet, opened, flow, answer)
-    with answer_of_agency():
-        message = TokenResponse.parse(answer.body, max_bytes=MAX_ANSWER)
-        message.check_bound()
-    identifiers = {
-        each.credential_configuration_id: each.credential_identifiers[0]
-        for each in message.authorization_details or ()
-        if each.credential_identifiers
-    }
-    # The codes are spent: only what is still needed is kept.
-    state = {
-        **state,
-        "access_token": message.access_token,
-        "identifiers": identifiers,
-        "pre_authorized_code": None,
-        "tx_code_value": None,
-    }
-    return flows.record(wallet, opened, issuances, flow, to="accepted", state=state)
-
-
-def _request(
-    wallet: Wallet,
-    flow: Flow,
-    approved: Approved,
-    keys: Mapping[str, NewKey],
-    part: Mapping[str, Any],
-    *,
-    now: datetime,
-) -> dict[str, Any]:
-    state, configuration = flow.state, part["configuration"]
-    with answer_of_agency():
-        answer = wallet.fetcher.post_bytes(
-            state["nonce_endpoint"], b"", content_type="application/json",
-            accept="application/json", max_bytes=MAX_ANSWER,
-        )  # fmt: skip
-        if answer.status != 200:
-            raise Unavailable("nonce endpoint: no nonce")
-        c_nonce = NonceResponse.parse(answer.body, max_bytes=MAX_ANSWER).c_nonce
-    proofs = signer.prove(approved, keys, configuration=configuration, nonce=c_nonce, now=now)
-    identifier = state["identifiers"].get(configuration)
-    named: dict[str, JsonValue] = (
-        {"credential_configuration_id": configuration}
-        if identifier is None
-        else {"credential_identifier": identifier}
-    )  # W-14
-    body = dump_json({**named, "proofs": {"jwt": proofs}})
-    return {"part": dict(part), "body": body.decode(), "answer": None}
-
-
-def _credentials(
-    wallet: Wallet, opened: OpenWallet, flow: Flow, answer: Fetched
-) -> CredentialResponse:
-    try:
-        with answer_of_agency():
-            message = CredentialResponse.parse(answer.body, max_bytes=MAX_RESPONSE_BYTES)
-    except AgencyUnclear:
-        _fail(wallet, opened, flow, "invalid_input")
-        raise
-    if message.credentials is None:
-        _fail(wallet, opened, flow, "deferred")
-        raise IssuerRefused("credential response: deferred, which is not supported yet")
-    return message
-
-
-def _post(
-    wallet: Wallet, state: dict[str, Any], request: Mapping[str, Any], *, now: datetime
-) -> Fetched:
-    return _send(wallet, state, state["credential_endpoint"], request["body"].encode(), now=now)
-
-
-def _send(
-    wallet: Wallet, state: Mapping[str, Any], url: str, body: bytes, *, now: datetime
-) -> Fetched:
-    return post_with_dpop(
-        wallet,
-        state,
-        url,
-        body,
-        content_type="application/json",
-        token=state["access_token"],
-        now=now,
-    )
-
-
-class _NonceRefused(ExpectedError):
-    """`invalid_nonce`: to be cured with a new nonce and new proofs."""
-
-
-def _refused(wallet: Wallet, opened: OpenWallet, flow: Flow, answer: Fetched) -> None:
-    """Raise what the issuer's refusal means; the flow ends unless trying again can help."""
-    code = error_of(answer)
-    if answer.status >= 500 or answer.status == 429:
-        raise Unavailable("issuer: does not answer properly now")
-    if code == "invalid_nonce":
-        raise _NonceRefused("credential request: invalid_nonce")
-    if code is None:
-        raise AgencyUnclear(f"issuer: status {answer.status} without a code")
-    _fail(wallet, opened, flow, "issuer_refused")
-    raise IssuerRefused(f"issuer: refused with status {answer.status}")
-
-
-def _fail(wallet: Wallet, opened: OpenWallet, flow: Flow, reason: str) -> None:
-    flows.record(wallet, opened, issuances, flow, to="failed", state={"reason": reason})
+def _waits(request: Mapping[str, Any]) -> bool:
+    return request.get("deferred") is not None and request.get("answer") is None

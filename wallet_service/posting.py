@@ -1,25 +1,39 @@
-"""POST to an agency with a DPoP proof, and the one retry that a server's nonce demands.
+"""The line to one agency: what one issuance says to its servers, and remembers of their answers.
 
-Each issuance has a DPoP key of its own, other than every holder key, so that two issuers see
-nothing in common (W-21). Specification: RFC 9449, sections 4, 8 and 9; PROFILE W-20, W-21.
+Every issuance is another client: its own DPoP key, client instance and place in a Status List, so
+that two agencies see nothing in common (W-21, W-22). Nonces of the authorization server and of the
+resource are kept apart, taken from any answer, and asked for again at most once (W-20); so are the
+challenge and the freshness of an attestation (W-23). What the line remembers is sealed with its
+flow.
+
+Specification: RFC 9449, sections 4, 8 and 9; attestation-based client authentication, sections 5,
+6.2 and 8; PROFILE W-20 to W-23.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, Self
 
 from shared.crypto.software import SoftwareKey
-from shared.encoding import b64url_decode
-from shared.errors import InvalidInput
-from shared.oauth import dpop
-from shared.oauth.messages import ErrorResponse
+from shared.encoding import b64url_decode, b64url_encode
+from shared.errors import InvalidInput, Unavailable
+from shared.formats.status_list import StatusReference
+from shared.oauth import attestation, dpop
+from shared.oauth.messages import ChallengeResponse, ErrorResponse, make_form
 from shared.oid4vci.messages import MAX_RESPONSE_BYTES
 from shared.runtime.fetch import BadAnswer, Fetched
 
 from .context import Wallet
+from .vault import OpenWallet
 
 MAX_ANSWER = 64 * 1024
+_FORM = "application/x-www-form-urlencoded"
+_JSON = "application/json"
+_CHALLENGE = "oauth-client-attestation-challenge"
+_CHALLENGED = re.compile(r'^\s*dpop\b.*?\berror="([a-z_]+)"', re.IGNORECASE)
 
 
 class AgencyUnclear(BadAnswer):
@@ -39,50 +53,169 @@ def answer_of_agency() -> Iterator[None]:
         raise AgencyUnclear(str(error)) from error
 
 
-def post_with_dpop(
-    wallet: Wallet,
-    state: Mapping[str, Any],
-    url: str,
-    body: bytes,
-    *,
-    content_type: str,
-    token: str | None,
-    now: datetime,
-) -> Fetched:
-    """POST with a DPoP proof by this issuance's own key; one retry for a nonce (W-20, W-21)."""
-    key = SoftwareKey.from_scalar(b64url_decode(state["dpop_key"]))
-    nonce: str | None = None
-    for _ in range(2):
-        proof = dpop.make_proof(
-            signer=key,
+@dataclass(slots=True)
+class Line:
+    """Calls of one client to one agency. *state* is changed in place and sealed by the caller."""
+
+    wallet: Wallet
+    state: dict[str, Any]
+    _attestation: str | None = None
+
+    @classmethod
+    def of(
+        cls, wallet: Wallet, opened: OpenWallet, state: dict[str, Any], *, now: datetime
+    ) -> Self:
+        """The line of a flow, begun with the first call: attested where the server wants that."""
+        if state["line"] is None:
+            server, instance = state["server"], None
+            if server["attested"]:
+                place = wallet.provider.lists.take(opened.id, now=now)
+                key = b64url_encode(SoftwareKey.generate().scalar())
+                instance = {"key": key, "idx": place.index, "uri": place.uri}
+            state["line"] = {
+                "server": server["issuer"],
+                "challenge_endpoint": server["challenge"],
+                "dpop_key": b64url_encode(SoftwareKey.generate().scalar()),
+                "nonces": {},
+                "challenge": None,
+                "instance": instance,
+            }
+        return cls(wallet, state["line"])
+
+    @property
+    def client_id(self) -> str | None:
+        """What this client is called; None where it is anonymous."""
+        return None if self.state["instance"] is None else self.wallet.provider.client_id
+
+    def ask(self, url: str, form: Mapping[str, str], *, now: datetime) -> Fetched:
+        """POST a form to the authorization server: PAR or token (W-13, W-23).
+
+        Raises:
+            Unavailable: no answer. InstanceEnded: this wallet may not ask any more.
+        """
+        fields = dict(form) if self.client_id is None else {**form, "client_id": self.client_id}
+        cured: set[str] = set()
+        while True:
+            headers = {"DPoP": self._proof("as", url, None, now), **self._attested(now)}
+            with answer_of_agency():
+                answer = self.wallet.fetcher.post_bytes(
+                    url, make_form(fields), content_type=_FORM, accept=_JSON, headers=headers,
+                    max_bytes=MAX_ANSWER,
+                )  # fmt: skip
+            self._remember("as", answer)
+            code = error_of(answer)
+            if code is None or code in cured or not self._cure(code, answer):
+                return answer
+            cured.add(code)
+
+    def send(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        token: str,
+        now: datetime,
+        content_type: str = _JSON,
+        accept: tuple[str, ...] = (_JSON,),
+    ) -> Fetched:
+        """POST to the resource: credential, deferred credential or notification."""
+        retried = False
+        while True:
+            headers = {
+                "DPoP": self._proof("rs", url, token, now),
+                "Authorization": f"DPoP {token}",
+            }
+            with answer_of_agency():
+                answer = self.wallet.fetcher.post_bytes(
+                    url, body, content_type=content_type, accept=accept, headers=headers,
+                    max_bytes=MAX_RESPONSE_BYTES,
+                )  # fmt: skip
+            self._remember("rs", answer)
+            fresh = "dpop-nonce" in answer.headers and error_of(answer) == "use_dpop_nonce"
+            if retried or not fresh:
+                return answer
+            retried = True
+
+    def fetch_nonce(self, url: str) -> Fetched:
+        """POST to the Nonce Endpoint, which needs no token and may bring a DPoP nonce (W-31)."""
+        with answer_of_agency():
+            answer = self.wallet.fetcher.post_bytes(
+                url, b"", content_type=_JSON, accept=_JSON, max_bytes=MAX_ANSWER
+            )
+        self._remember("rs", answer)
+        return answer
+
+    def _proof(
+        self, server: Literal["as", "rs"], url: str, token: str | None, now: datetime
+    ) -> str:
+        return dpop.make_proof(
+            signer=SoftwareKey.from_scalar(b64url_decode(self.state["dpop_key"])),
             method="POST",
             url=url,
             now=now,
             access_token=token,
-            nonce=nonce,
-            random_bytes=wallet.random_bytes,
+            nonce=self.state["nonces"].get(server),
+            random_bytes=self.wallet.random_bytes,
         )
-        headers = {"DPoP": proof}
-        if token is not None:
-            headers["Authorization"] = f"DPoP {token}"
+
+    def _attested(self, now: datetime) -> dict[str, str]:
+        instance = self.state["instance"]
+        if instance is None:
+            return {}
+        key = SoftwareKey.from_scalar(b64url_decode(instance["key"]))
+        if self._attestation is None:
+            place = StatusReference(instance["idx"], instance["uri"])
+            self._attestation = self.wallet.provider.attest_client(key.public, place, now=now)
+        if self.state["challenge"] is None and self.state["challenge_endpoint"] is not None:
+            self.state["challenge"] = self._fetch_challenge()
+        pop = attestation.make_pop(
+            signer=key,
+            client_id=self.wallet.provider.client_id,
+            audience=self.state["server"],
+            now=now,
+            challenge=self.state["challenge"],
+            random_bytes=self.wallet.random_bytes,
+        )
+        return {attestation.HEADER: self._attestation, attestation.POP_HEADER: pop}
+
+    def _fetch_challenge(self) -> str:
         with answer_of_agency():
-            answer = wallet.fetcher.post_bytes(
-                url, body, content_type=content_type, accept="application/json", headers=headers,
-                max_bytes=MAX_RESPONSE_BYTES,
+            answer = self.wallet.fetcher.post_bytes(
+                self.state["challenge_endpoint"], b"", content_type=_FORM, accept=_JSON,
+                max_bytes=MAX_ANSWER,
             )  # fmt: skip
-        fresh = answer.headers.get("dpop-nonce")
-        if answer.status not in {400, 401} or fresh is None or error_of(answer) != "use_dpop_nonce":
-            return answer
-        nonce = fresh
-    return answer
+            if answer.status != 200:
+                raise Unavailable("challenge endpoint: no challenge")
+            message = ChallengeResponse.parse(answer.body, max_bytes=MAX_ANSWER)
+        return message.attestation_challenge
+
+    def _remember(self, server: Literal["as", "rs"], answer: Fetched) -> None:
+        if (nonce := answer.headers.get("dpop-nonce")) is not None:
+            self.state["nonces"][server] = nonce
+        if server == "as" and (challenge := answer.headers.get(_CHALLENGE)) is not None:
+            self.state["challenge"] = challenge
+
+    def _cure(self, code: str, answer: Fetched) -> bool:
+        """Whether asking again, once, can help."""
+        if code == "use_dpop_nonce":
+            return "dpop-nonce" in answer.headers
+        if code == "use_attestation_challenge" and self.state["instance"] is not None:
+            if _CHALLENGE not in answer.headers:
+                self.state["challenge"] = None
+            return _CHALLENGE in answer.headers or self.state["challenge_endpoint"] is not None
+        if code == "use_fresh_attestation" and self.state["instance"] is not None:
+            self._attestation = None
+            return True
+        return False
 
 
 def error_of(answer: Fetched) -> str | None:
     """The registered code in a refusal, from its body or its challenge; None if there is none."""
     if answer.status < 400:
         return None
+    if found := _CHALLENGED.search(answer.headers.get("www-authenticate", "")):
+        return found[1]
     try:
         return ErrorResponse.parse(answer.body, max_bytes=MAX_ANSWER).error
     except InvalidInput:
-        header = answer.headers.get("www-authenticate", "")
-        return "use_dpop_nonce" if 'error="use_dpop_nonce"' in header else None
+        return None

@@ -1,52 +1,51 @@
 """From a Credential Offer to the citizen's yes: who offers what, and is that agency known for it?
 
 An offer is untrusted: what it names counts once the metadata of its issuer confirms it, and the
-issuer is one the trust list knows, for exactly this type. Only then the citizen sees a preview,
-and only after the approval *accept* any code is used (`obtaining.py`).
+issuer is one the trust list knows, for exactly this type (`previewing.py`). Only then the citizen
+sees a preview. With a pre-authorized code it is used after the approval *accept* (`obtaining.py`);
+without one the citizen signs in at the agency first (`authorizing.py`).
 
 Specification: OpenID4VCI 1.0, sections 4, 12.2 and 13.5; PROFILE W-01 to W-05, W-16;
 WALLET_SECURITY 6.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
 
 from shared.encoding import JsonValue, b64url_encode, canonical_json
-from shared.errors import ExpectedError, InvalidInput, Untrusted, VerificationError
-from shared.formats.credential import FORMATS
-from shared.oid4vci.metadata import (
-    CredentialConfiguration,
-    CredentialIssuerMetadata,
-)
+from shared.errors import ExpectedError, InvalidInput
 from shared.oid4vci.offer import (
     CredentialOffer,
     PreAuthorizedGrant,
     parse_offer_link,
 )
-from shared.trust import Entity, TrustList, may_issue
+from shared.trust import TrustList
 
 from . import approving, flows
 from .context import Wallet
-from .discovering import UnknownAgency, fetch_offer, issuer_metadata, token_endpoint
+from .discovering import fetch_offer
 from .flows import Flow
+from .previewing import preview
 from .registering import new_id
 from .tables import issuances, wallets
 from .vault import OpenWallet
 
 LIFETIME = timedelta(days=1)
-
-
-class NotSupported(VerificationError):
-    """A way of issuing this wallet does not go yet."""
-
-    reason = "not_supported"
-    whose_fault = "us"
-    public = "This wallet cannot take this kind of offer yet."
-    next_step = "Ask the agency for an offer with a code."
+_REFUSABLE = (
+    "resolving",
+    "tx_code",
+    "sign_in",
+    "authorizing",
+    "redeeming",
+    "preview",
+    "accepted",
+    "requesting",
+    "deferred",
+)
 
 
 class BackupMissing(approving.ApprovalUsed):
@@ -70,6 +69,46 @@ def open_offer(
     Specification: OpenID4VCI 1.0, section 4.1; PROFILE W-01 to W-05.
     """
     carried = parse_offer_link(link)
+
+    def offered(trust: TrustList) -> CredentialOffer:
+        offer = carried.offer
+        if carried.offer_uri is not None:
+            offer = fetch_offer(wallet, trust, carried.offer_uri)
+        if offer is None:
+            raise InvalidInput("offer: neither by value nor by reference")
+        return offer
+
+    return _open(wallet, opened, offered, idempotency_key=idempotency_key, now=now)
+
+
+def open_issuer(
+    wallet: Wallet,
+    opened: OpenWallet,
+    *,
+    issuer: str,
+    configuration: str,
+    idempotency_key: str | None,
+    now: datetime,
+) -> Flow:
+    """Ask an agency of the trust list for a document without an offer; the citizen signs in there.
+
+    Raises: as `open_offer`.
+
+    Specification: OpenID4VCI 1.0, section 3.5; HAIP 4.2; PROFILE W-02.
+    """
+    wished = {"credential_issuer": issuer, "credential_configuration_ids": [configuration]}
+    offer = CredentialOffer.from_object(wished)
+    return _open(wallet, opened, lambda _: offer, idempotency_key=idempotency_key, now=now)
+
+
+def _open(
+    wallet: Wallet,
+    opened: OpenWallet,
+    offered: Callable[[TrustList], CredentialOffer],
+    *,
+    idempotency_key: str | None,
+    now: datetime,
+) -> Flow:
     flow, new = flows.begin(
         wallet,
         opened,
@@ -84,18 +123,12 @@ def open_offer(
         return flow
     try:
         trust = wallet.trust.current()
-        offer = carried.offer
-        if carried.offer_uri is not None:
-            offer = fetch_offer(wallet, trust, carried.offer_uri)
-        if offer is None:
-            raise InvalidInput("offer: neither by value nor by reference")
-        state = _preview(wallet, trust, offer, now=now)
+        state = _state(wallet, trust, offered(trust), now=now)
     except ExpectedError as error:
         failed = flows.failure(error, otherwise="invalid")
         flows.resolve(wallet, opened, issuances, flow, to="failed", state=failed)
         raise
-    step = "preview" if state["tx_code"] is None else "tx_code"
-    return flows.resolve(wallet, opened, issuances, flow, to=step, state=state)
+    return flows.resolve(wallet, opened, issuances, flow, to=first_step(state), state=state)
 
 
 def give_tx_code(
@@ -125,9 +158,10 @@ def propose_accept(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datet
             "format": part["format"],
             "type": part["type"],
             "name": part["names"],
+            "spare": spare,
         }
         for part in state["parts"]
-        for _ in range(part["copies"])
+        for spare in [False] * part["copies"] + [True] * part["spares"]
     ]
     body: dict[str, JsonValue] = {
         "issuer": {
@@ -151,91 +185,38 @@ def propose_accept(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datet
 
 def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
     """The citizen does not want it, or not wait any longer; nothing was stored."""
-    flows.expect(flow, "resolving", "tx_code", "preview", "accepted", "requesting", now=now)
+    flows.expect(flow, *_REFUSABLE, now=now)
     return flows.record(wallet, opened, issuances, flow, to="refused", state={})
 
 
-def _preview(
+def _state(
     wallet: Wallet, trust: TrustList, offer: CredentialOffer, *, now: datetime
 ) -> dict[str, Any]:
-    # 1. The issuer is one the trust list knows, before anything is fetched from it.
-    try:
-        entity = trust.entity_for_issuer(offer.credential_issuer)
-    except Untrusted as error:
-        raise UnknownAgency(str(error)) from error
-    if not entity.covers(now):
-        raise UnknownAgency("offer: the entity is not in force")
-    # 2. A grant we can use.
+    """The state of a new flow: what the issuer says, and the code that the offer carries."""
     grant = offer.pre_authorized
-    if grant is None:
-        raise NotSupported("offer: no pre-authorized code")
-    # 3. Its own metadata, confirmed by string comparison (W-03, W-04).
-    metadata = issuer_metadata(wallet, trust, offer.credential_issuer, entity, now=now)
-    offered = metadata.configurations(offer.credential_configuration_ids)
-    server = metadata.authorization_server(grant.authorization_server)
-    endpoint = token_endpoint(wallet, server)
-    # 4. Each configuration is one we can hold, and one this entity may issue (C-23).
-    parts = [_part(entity, name, each, metadata, now=now) for name, each in offered.items()]
+    issuer_state = (
+        None if offer.authorization_code is None else offer.authorization_code.issuer_state
+    )
     return {
-        "issuer": offer.credential_issuer,
-        "entity": entity.id,
-        "entity_names": dict(entity.names),
+        **preview(wallet, trust, offer, now=now),
         "offer_hash": b64url_encode(_hash(offer)),
-        "pre_authorized_code": grant.pre_authorized_code,
-        "tx_code": _tx_code(grant),
+        "grant": "authorization_code" if grant is None else "pre_authorized",
+        "code": None if grant is None else grant.pre_authorized_code,
+        "issuer_state": issuer_state,
+        "tx_code": None if grant is None else _tx_code(grant),
         "tx_code_value": None,
-        "token_endpoint": endpoint,
-        "credential_endpoint": metadata.credential_endpoint,
-        "nonce_endpoint": metadata.nonce_endpoint,
-        "notification_endpoint": metadata.notification_endpoint,
-        "parts": [
-            {**part, "copies": min(metadata.batch_size, wallet.settings.copies)} for part in parts
-        ],
+        "line": None,
+        "access_token": None,
+        "refresh_token": None,
+        "identifiers": {},
     }
 
 
-def _part(
-    entity: Entity,
-    name: str,
-    configuration: CredentialConfiguration,
-    metadata: CredentialIssuerMetadata,
-    *,
-    now: datetime,
-) -> dict[str, Any]:
-    kind = configuration.vct if configuration.format == "dc+sd-jwt" else configuration.doctype
-    if configuration.format not in FORMATS or kind is None:
-        raise NotSupported("offer: a format this wallet does not hold")
-    try:
-        may_issue(
-            entity,
-            credential_format=configuration.format,
-            credential_type=kind,
-            issued_at=None,
-            now=now,
-        )
-    except Untrusted as error:
-        raise UnknownAgency(str(error)) from error
-    proof = (configuration.proof_types_supported or {}).get("jwt")
-    if proof is None or "ES256" not in proof.proof_signing_alg_values_supported:
-        raise NotSupported("offer: no key proof this wallet can make")
-    if proof.key_attestations_required is not None:
-        raise NotSupported("offer: key attestations are required")
-    response = metadata.credential_response_encryption
-    request = metadata.credential_request_encryption
-    if any(each is not None and each.encryption_required for each in (response, request)):
-        raise NotSupported("offer: encryption of the credential response is required")
-    shown = configuration.credential_metadata
-    names = {
-        each.locale or "en": each.name
-        for each in (shown.display if shown else None) or ()
-        if each.name
-    }
-    return {
-        "configuration": name,
-        "format": configuration.format,
-        "type": kind,
-        "names": names or {"en": kind},
-    }
+def first_step(state: Mapping[str, Any]) -> str:
+    """Where the citizen comes in: a letter's code, the agency's own sign-in, or nothing before."""
+    if state["grant"] == "authorization_code":
+        return "sign_in"
+    return "preview" if state["tx_code"] is None else "tx_code"
 
 
 def _tx_code(grant: PreAuthorizedGrant) -> Mapping[str, JsonValue] | None:

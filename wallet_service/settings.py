@@ -27,8 +27,19 @@ class WalletSettings(ServiceSettings):
         "(android:apk-key-hash:…).",
     )
     wallet_name: str = Field(default="Citizen Wallet", description="Name shown with passkeys.")
+    client_id: str | None = Field(
+        default=None,
+        description="What this wallet is called at agencies, `sub` of its attestations, the same "
+        "for all citizens; PUBLIC_URL unless set.",
+    )
     copies: int = Field(
         default=10, ge=1, le=20, description="Copies of a credential taken at once (S-21: 20)."
+    )
+    refill_below: int = Field(
+        default=4,
+        ge=0,
+        le=20,
+        description="With fewer unused copies than this a card is filled up when its wallet opens.",
     )
     session_idle_minutes: int = Field(
         default=10, ge=1, le=60, description="An open wallet closes after this time unused."

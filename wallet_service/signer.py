@@ -11,60 +11,32 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.crypto.sealing import open_sealed, seal
-from shared.crypto.software import SoftwareKey
+from shared.crypto.keys import HolderKeys, Signer
+from shared.crypto.sealing import open_sealed
 from shared.encoding import b64url_decode
 from shared.errors import Forbidden
 from shared.formats import credential as formats
 from shared.formats import device_response, kb_jwt
 from shared.formats.credential import Held, Session
 from shared.formats.kb_jwt import TransactionDataHashes
-from shared.oid4vci import proofs
 
 from .approving import Approved
 
 
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """A holder key for the length of one issuance request, and its sealed form for ever after."""
-
-    key: SoftwareKey
-    blob: bytes
-
-
-def create_keys(approved: Approved, copy_keys: Mapping[str, bytes]) -> dict[str, NewKey]:
-    """One new P-256 key for each copy that the citizen accepted, sealed at once (W-30)."""
-    _must_be(approved, "accept")
-    keys = {}
-    for item in approved.payload["items"]:
-        copy = item["copy"]
-        key = SoftwareKey.generate()
-        blob = seal(copy_keys[copy], key.scalar(), aad=_aad(approved, copy))
-        keys[copy] = NewKey(key, blob)
-    return keys
-
-
-def prove(
-    approved: Approved, keys: Mapping[str, NewKey], *, configuration: str, nonce: str, now: datetime
-) -> list[str]:
-    """Proofs for the copies of one *configuration*, for the approved issuer only (W-32)."""
-    _must_be(approved, "accept")
-    audience = approved.payload["issuer"]["identifier"]
-    return [
-        proofs.make_jwt_proof(
-            signer=keys[item["copy"]].key, audience=audience, nonce=nonce, now=now
-        )
-        for item in approved.payload["items"]
-        if item["configuration"] == configuration
-    ]
-
-
 def present(
-    approved: Approved, *, copy: str, k_copy: bytes, key_blob: bytes, held: Held, now: datetime
+    store: HolderKeys,
+    approved: Approved,
+    *,
+    copy: str,
+    k_copy: bytes,
+    key_blob: bytes,
+    held: Held,
+    now: datetime,
 ) -> str:
     """The presentation of one copy: the approved claims, for the approved audience and nonce.
 
     Args:
+        store: opens the holder key once its seal is off.
         approved: an approval of type *present*.
         copy: must be named in the payload.
         k_copy: came with this approval.
@@ -81,9 +53,9 @@ def present(
 
     Specification: WALLET_SECURITY, section 5; RFC 9901, section 4.3; PROFILE HB-01 to HB-04, Q-24.
     """
-    _must_be(approved, "present")
+    must_be(approved, "present")
     item = _item(approved, copy)
-    key = SoftwareKey.from_scalar(open_sealed(k_copy, key_blob, aad=_aad(approved, copy)))
+    key = store.open(open_sealed(k_copy, key_blob, aad=holder_key_aad(approved, copy)))
     if held.holder != key.public:
         raise Forbidden("signer: the credential is not bound to the key of this copy")
     paths = [tuple(path) for path in item["claims"]]
@@ -96,7 +68,7 @@ class _Proof:
 
     approved: Approved
     item: Mapping[str, Any]
-    key: SoftwareKey
+    key: Signer
     now: datetime
 
     def kb_jwt(self, presented: str, *, hash_algorithm: str) -> str:
@@ -132,7 +104,8 @@ class _Proof:
         return TransactionDataHashes(tuple(confirms["hashes"]), confirms["algorithm"])
 
 
-def _must_be(approved: Approved, kind: str) -> None:
+def must_be(approved: Approved, kind: str) -> None:
+    """Every call names the type of approval it needs; raises Forbidden for another."""
     if approved.type != kind or approved.payload["type"] != kind:
         raise Forbidden("signer: approved for something else")
 
@@ -145,5 +118,6 @@ def _item(approved: Approved, copy: str) -> dict[str, Any]:
     raise Forbidden("signer: the approval does not name this copy")
 
 
-def _aad(approved: Approved, copy: str) -> bytes:
+def holder_key_aad(approved: Approved, copy: str) -> bytes:
+    """What a sealed holder key is bound to: its wallet and its copy."""
     return f"citizen-wallet/holder-key/v1\x00{approved.payload['wallet']}\x00{copy}".encode()

@@ -190,6 +190,7 @@ class AttestationListRow(Base, table=True):
     needed_until: datetime = Field(sa_type=UtcDateTime)
     published_at: datetime = Field(sa_type=UtcDateTime)
     version: int
+    digest: bytes  # of what is not valid in it
     token: str
 
 
@@ -202,7 +203,6 @@ class AttestationStatusRow(Base, table=True):
     idx: int = Field(primary_key=True)
     wallet: str = Field(max_length=_ID, index=True)
     state: str = Field(max_length=16)  # valid, suspended, revoked
-    changed_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
     needed_until: datetime = Field(sa_type=UtcDateTime, index=True)
 
 

@@ -165,3 +165,18 @@ class Decrypter(Protocol):
     def agree(self, peer: PublicKey) -> bytes:
         """The ECDH shared secret Z, 32 bytes."""
         ...
+
+
+class HolderKeys(Protocol):
+    """A store that makes holder keys and lets them out only sealed by the caller (WALLET_SECURITY).
+
+    What `generate` gives beside the key is secret: the scalar itself, or the key wrapped by an HSM.
+    """
+
+    def generate(self) -> tuple[Signer, bytes]:
+        """A new key for the length of one request, and what opens it again."""
+        ...
+
+    def open(self, material: bytes) -> Signer:
+        """The key in what `generate` gave; raises InvalidInput if it was made elsewhere."""
+        ...

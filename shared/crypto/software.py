@@ -118,3 +118,20 @@ class SoftwareKey:
     def agree(self, peer: PublicKey) -> bytes:
         """The ECDH shared secret with *peer*, 32 bytes (C-05: a `PublicKey` is on the curve)."""
         return self._private.exchange(_ECDH, peer.to_crypto())
+
+
+class SoftwareHolderKeys:
+    """Holder keys in this process: what opens one again is its scalar."""
+
+    kind = "software"
+
+    @staticmethod
+    def generate() -> tuple[SoftwareKey, bytes]:
+        """A new key and its 32 bytes."""
+        key = SoftwareKey.generate()
+        return key, key.scalar()
+
+    @staticmethod
+    def open(material: bytes) -> SoftwareKey:
+        """The key of these 32 bytes."""
+        return SoftwareKey.from_scalar(material)

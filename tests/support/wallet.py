@@ -45,8 +45,10 @@ from shared.runtime.database import Database
 from shared.runtime.fetch import Fetcher, FetchPolicy
 from shared.runtime.keys import KeyDirectory
 from shared.runtime.migrations import migrate
+from shared.runtime.trust_enrol import ROLES
 from shared.trust import Role, TrustList
 from wallet_service.app import SECRETS, create_app, make_wallet
+from wallet_service.attesting import PROVIDER
 from wallet_service.context import Wallet
 from wallet_service.settings import WalletSettings
 
@@ -164,6 +166,11 @@ def agencies() -> DemoTrust:
 def _signer(role: Role) -> SoftwareKey:
     agency = agencies().counter if role is Role.ACCESS else agencies().registry
     return agency.signer(role, dns=["issuer.example"], country="AV")
+
+
+@lru_cache(maxsize=4)
+def _provider_key(purpose: str) -> SoftwareKey:
+    return agencies().provider.signer(ROLES[purpose], dns=["wallet.example"])
 
 
 @dataclass
@@ -525,6 +532,10 @@ class _Keys(KeyDirectory):
 
         return Keyring("1", {"1": self.secret(name)})
 
+    def signer(self, tenant: str, purpose: str) -> SoftwareKey:
+        assert tenant == PROVIDER
+        return _provider_key(purpose)
+
 
 @dataclass
 class WalletWorld:
@@ -541,7 +552,16 @@ class WalletWorld:
     urls: tuple[str, str]
 
     @classmethod
-    def make(cls, folder: Path, database_url: str, shares_url: str, **settings: Any) -> Self:
+    def make(
+        cls,
+        folder: Path,
+        database_url: str,
+        shares_url: str,
+        *,
+        outside: Callable[[dict[str, AsgiClient]], Any] = neighbours,
+        **settings: Any,
+    ) -> Self:
+        """*outside* makes what carries the wallet's requests; it lists them in `seen`."""
         migrate(database_url, package="wallet_service")
         migrate(shares_url, package="wallet_service.shares")
         clock = FixedClock()
@@ -560,7 +580,7 @@ class WalletWorld:
             VERIFIER: AsgiClient(verifier.app(), base_url=VERIFIER),
             TYPES: AsgiClient(Starlette(routes=[Route("/{type}", types)]), base_url=TYPES),
         }
-        transport = neighbours(services)
+        transport = outside(services)
         wallet = make_wallet(
             WalletSettings(
                 **{
@@ -579,7 +599,7 @@ class WalletWorld:
             shares=Database(shares_url),
             keys=_Keys(folder, b"unused"),
             trust=trust,
-            fetcher=Fetcher(FetchPolicy(), transport=transport),
+            fetcher=Fetcher(getattr(transport, "policy", FetchPolicy()), transport=transport),
             clock=clock,
             random_bytes=secrets.token_bytes,
         )

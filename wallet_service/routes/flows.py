@@ -7,6 +7,7 @@ from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
 from .. import (
     answering,
+    authorizing,
     flows,
     holding,
     obtaining,
@@ -97,6 +98,48 @@ def refuse_issuance(call: Call, wallet: Wallet) -> Answer:
     """Before anything was taken."""
     opened = open_wallet(call, wallet)
     flow = receiving.refuse(wallet, opened, _issuance(call, wallet, opened), now=wallet.clock())
+    return issuance_answer(wallet, opened, flow)
+
+
+@router.post("/issuances", body=messages.WishBody, answer=messages.FlowAnswer, status=201)
+def ask_issuer(call: Call, wallet: Wallet) -> Answer:
+    """Get a document from an agency of the trust list without an offer (W-02)."""
+    opened = open_wallet(call, wallet)
+    body = call.message(messages.WishBody)
+    flow = receiving.open_issuer(
+        wallet,
+        opened,
+        issuer=body.issuer,
+        configuration=body.configuration,
+        idempotency_key=call.header("idempotency-key"),
+        now=wallet.clock(),
+    )
+    return issuance_answer(wallet, opened, flow)
+
+
+@router.post("/issuances/callback", body=messages.CallbackBody, answer=messages.FlowAnswer)
+def come_back(call: Call, wallet: Wallet) -> Answer:
+    """The browser is back from the agency: in the session that began, and once (W-12)."""
+    opened = open_wallet(call, wallet)
+    parameters = call.message(messages.CallbackBody).parameters
+    flow = authorizing.callback(wallet, opened, parameters, now=wallet.clock())
+    return issuance_answer(wallet, opened, flow)
+
+
+@router.post("/issuances/{id}/authorize", answer=messages.FlowAnswer)
+def authorize(call: Call, wallet: Wallet) -> Answer:
+    """Begin signing in at the agency: the browser goes to `authorize_url`."""
+    opened = open_wallet(call, wallet)
+    flow = _issuance(call, wallet, opened)
+    flow = authorizing.authorize(wallet, opened, flow, now=wallet.clock())
+    return issuance_answer(wallet, opened, flow)
+
+
+@router.post("/issuances/{id}/collect", answer=messages.FlowAnswer)
+def collect(call: Call, wallet: Wallet) -> Answer:
+    """Pick up what the agency deferred; before `retry_at` nothing is called."""
+    opened = open_wallet(call, wallet)
+    flow = obtaining.collect(wallet, opened, _issuance(call, wallet, opened), now=wallet.clock())
     return issuance_answer(wallet, opened, flow)
 
 

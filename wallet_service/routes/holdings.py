@@ -4,7 +4,7 @@ from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 from shared.errors import NotFound
 from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
-from .. import forgetting, holding, labelling, leaving, logbook, overview, refreshing
+from .. import forgetting, holding, labelling, leaving, logbook, overview, refreshing, renewing
 from ..context import Wallet
 from . import messages
 from .signed_in import open_wallet
@@ -20,8 +20,9 @@ def read_wallet(call: Call, wallet: Wallet) -> Answer:
 
 @router.post("/wallet/refresh", answer=messages.Answer)
 def refresh(call: Call, wallet: Wallet) -> Answer:
-    """Look at the status lists of this wallet's cards; for when it was just opened."""
+    """Look at the status lists of this wallet's cards, and renew; for when it was just opened."""
     opened = open_wallet(call, wallet)
+    renewing.renew(wallet, opened, now=wallet.clock())
     refreshing.refresh(wallet, opened, now=wallet.clock())
     return overview.overview(wallet, opened, now=wallet.clock())
 

@@ -131,6 +131,19 @@ class TicketBody(Message):
     ticket: Annotated[str, Field(min_length=1, max_length=250_000)]
 
 
+class WishBody(Message):
+    """POST /issuances: a document of an agency, without an offer."""
+
+    issuer: Annotated[str, Field(min_length=1, max_length=2048)]
+    configuration: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class CallbackBody(Message):
+    """POST /issuances/callback: what stood in the query when the browser came back."""
+
+    parameters: dict[str, Annotated[str, Field(max_length=8192)]]
+
+
 class SelectBody(Message):
     """POST /presentations/{id}/select: card ids by Credential Query id; absent for the proposal."""
 

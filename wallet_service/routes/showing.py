@@ -12,9 +12,13 @@ from ..vault import OpenWallet
 
 _ISSUANCE_ACTIONS: Mapping[str, tuple[str, ...]] = {
     "tx_code": ("tx-code", "refuse"),
+    "sign_in": ("authorize", "refuse"),
+    "authorizing": ("authorize", "refuse"),
+    "redeeming": ("authorize", "refuse"),
     "preview": ("accept", "refuse"),
     "accepted": ("accept", "refuse"),
     "requesting": ("resume", "refuse"),
+    "deferred": ("collect", "refuse"),
     "review": ("keep", "discard"),
 }
 """What may be done next. "accepted" and "requesting" are where a crash resumes."""
@@ -51,7 +55,10 @@ def issuance_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str,
         ]
     if flow.step == "stored":
         answer["credentials"] = state["credentials"]
-    if "reason" in state:
+    for name, step in (("authorize_url", "authorizing"), ("retry_at", "deferred")):
+        if flow.step == step:
+            answer[name] = state.get(name)
+    if state.get("reason"):
         answer["reason"] = state["reason"]
     return answer
 

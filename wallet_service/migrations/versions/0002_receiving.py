@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("needed_until", UtcDateTime(), nullable=False),
         sa.Column("published_at", UtcDateTime(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("token", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_attestation_lists")),
     )
@@ -30,11 +31,10 @@ def upgrade() -> None:
         sa.Column("idx", sa.Integer(), nullable=False),
         sa.Column("wallet", sa.String(length=64), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("changed_at", UtcDateTime(), nullable=True),
         sa.Column("needed_until", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("list", "idx", name=op.f("pk_attestation_status")),
     )
-    _index("attestation_status", "wallet", "changed_at", "needed_until")
+    _index("attestation_status", "wallet", "needed_until")
     op.create_table(
         "callbacks",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
