@@ -17,6 +17,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from shared.crypto.sealing import open_row, seal_row
 from shared.errors import Forbidden
 from shared.oauth.errors import InvalidRequestUri
+from shared.runtime.languages import mark
 from shared.runtime.prepared import Prepared
 
 from . import auditing
@@ -71,16 +72,18 @@ _REFUSE = Prepared(update(authorizations).where(_UNFINISHED).values(outcome="ref
 class RequestGone(InvalidRequestUri):
     """Unknown, expired, of another client, or completed: nobody learns which (I-46, S-42)."""
 
-    public = "This request is not open any more: it was completed, or too much time has passed."
-    next_step = "Go back to your wallet and start again."
+    public = mark(
+        "This request is not open any more: it was completed, or too much time has passed."
+    )
+    next_step = mark("Go back to your wallet and start again.")
 
 
 class AnotherPerson(Forbidden):
     """The offer is for somebody else than the person who logged in (I-44)."""
 
     code = "another_person"
-    public = "This offer is for another person than the one who signed in."
-    next_step = "Sign in as the person to whom the offer was made, or cancel."
+    public = mark("This offer is for another person than the one who signed in.")
+    next_step = mark("Sign in as the person to whom the offer was made, or cancel.")
 
 
 @dataclass(frozen=True, slots=True)

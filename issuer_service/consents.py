@@ -4,7 +4,7 @@ Names and descriptions are the types' own, in the reader's language; no value of
 kept. OpenID4VCI 1.0, sections 12.2.4 and 15.1; PROFILE I-47.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.errors import ExpectedError
@@ -18,7 +18,14 @@ from .context import Issuer, Tenant
 from .datasets import ClaimsNotFitting, dataset
 from .registers import EntryNotReady, SubjectUnknown
 
-NotInRegister = SubjectUnknown
+
+class NotInRegister(ExpectedError):
+    """The account is good, but leads to no entry of the register, or to several."""
+
+    status = 403
+    code = "not_in_register"
+    public = mark("The register does not know you by this account.")
+    next_step = mark("Ask the agency to connect your account with its register.")
 
 
 class NotIssuable(ExpectedError):
@@ -72,6 +79,19 @@ def _described(configuration: Configuration, language: str, later: bool) -> Desc
         claims=list(labels.values()),
         later=later,
     )
+
+
+def person(tenant: Tenant, fields: Mapping[str, str]) -> str:
+    """The register's reference of the only person with these *fields*.
+
+    Raises:
+        NotInRegister: there is none, or there are several.
+        RegisterUnavailable: the register does not answer.
+    """
+    try:
+        return tenant.register.find(fields)
+    except SubjectUnknown as error:
+        raise NotInRegister("login: no one entry for this account") from error
 
 
 def not_ready(issuer: Issuer, request: AuthorizationRequest, subject: str) -> set[str]:

@@ -21,7 +21,7 @@ class SubjectUnknown(NotFound):
     """The register has no entry under this reference."""
 
     code = "subject_unknown"
-    public = mark("The register has no entry under this reference.")
+    public = "The register has no entry under this reference."
     next_step = "Check the reference, or give the claims yourself."
 
 

@@ -159,7 +159,7 @@ def from_provider(call: Call, issuer: Issuer) -> Response:
     now = issuer.clock()
     try:
         claims = tenant.provider.claims(login.visit, answer, now=now)
-        subject = tenant.register.find(tenant.provider.fields(claims))
+        subject = consents.person(tenant, tenant.provider.fields(claims))
     except (NotSignedIn, consents.NotInRegister) as error:
         return _login(call, tenant, login, request, refused=error)
     return _signed_in(issuer, tenant, login, subject)
