@@ -44,7 +44,7 @@ _QUERIES = ["over_18", "identity", "address"]
 _PURPOSES = {
     "issuer_service": (REGISTRY, ("credential", "status", "metadata")),
     "verifier_service": (COUNTER, ("access",)),
-    "wallet_service": (PROVIDER, ("wallet_provider", "key_attestation")),
+    "wallet_service": (PROVIDER, ("wallet_provider", "key_attestation", "status")),
 }
 _PREFIX = {"issuer_service": "ISSUER", "verifier_service": "VERIFIER", "wallet_service": "WALLET"}
 
