@@ -80,7 +80,7 @@ def loads(data: bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
         value, mark = cbor2.loads(
             b"\x82" + data + _END,
             semantic_decoders=_TAGS,
-            max_depth=_MAX_DEPTH + 1,
+            max_depth=_MAX_DEPTH,  # the array around it is not counted
             allow_indefinite=False,
             allow_duplicate_keys=False,
         )
@@ -91,14 +91,14 @@ def loads(data: bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
     return value
 
 
-def dumps(value: object) -> bytes:
-    """*value* in the shortest form, maps in the order given.
+def dumps(value: object, *, sort: bool = False) -> bytes:
+    """*value* in the shortest form, maps in the order given or, with *sort*, of their keys.
 
     Raises:
         InvalidInput: not a value of CBOR.
     """
     try:
-        return cbor2.dumps(value)
+        return cbor2.dumps(value, canonical=sort)
     except (cbor2.CBORError, ValueError, TypeError, RecursionError) as error:
         raise InvalidInput("CBOR: cannot be written") from error
 

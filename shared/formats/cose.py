@@ -94,12 +94,12 @@ def parse(value: object) -> Sign1:
     """
     if isinstance(value, cbor.Tag) and value.tag == _SIGN1:
         value = value.value
-    if not isinstance(value, list) or len(value) != 4:
+    if not isinstance(value, list | tuple) or len(value) != 4:  # a tuple below a tag
         raise InvalidInput("COSE: not a COSE_Sign1")
     protected, unprotected, payload, signature = value
     if (
         not isinstance(protected, bytes)
-        or not isinstance(unprotected, dict)
+        or not isinstance(unprotected, Mapping)
         or not isinstance(payload, bytes | None)
         or not isinstance(signature, bytes)
     ):
@@ -107,7 +107,7 @@ def parse(value: object) -> Sign1:
     header = {_ALG: ES256} if protected == _PROTECTED else _header(protected)
     if _ALG in unprotected or _CRIT in header or not header.keys().isdisjoint(unprotected):
         raise InvalidInput("COSE: a header parameter where it must not be")
-    return Sign1(protected, header, unprotected, payload, signature)
+    return Sign1(protected, header, dict(unprotected), payload, signature)
 
 
 def _header(protected: bytes) -> dict[Any, Any]:

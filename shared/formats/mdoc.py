@@ -119,7 +119,7 @@ def _items(
                     b"\x68digestID",
                     cbor.head(0, number),
                     b"\x6celementValue",
-                    cbor.dumps(value),
+                    cbor.dumps(value, sort=True),
                     b"\x71elementIdentifier",
                     _text(name),
                 )
