@@ -7,7 +7,7 @@ table `copies` is the backstop.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -110,7 +110,7 @@ class Indexes:
         count: int,
         now: datetime,
         needed_until: datetime,
-        first_token: Callable[[int], str],
+        first_token: Callable[[int], Mapping[str, object]],
     ) -> Taken:
         """*count* places of one list whose `ttl` is *ttl*.
 
@@ -120,9 +120,9 @@ class Indexes:
             count: at most the size of a block.
             now: a lease ends after half a day.
             needed_until: when the last credential that may get a place of this block expires.
-            first_token: signs the empty list of that number; called when a new list is begun, so
-                that
-                no credential ever points to a list that is not published.
+            first_token: signs the empty list of that number, in columns of its row; called when a
+                new list is begun, so that no credential ever points to a list that is not
+                published.
 
         Raises:
             Unavailable: the database cannot lease now.
@@ -156,7 +156,7 @@ class Indexes:
         ttl: int,
         now: datetime,
         needed_until: datetime,
-        first_token: Callable[[int], str],
+        first_token: Callable[[int], Mapping[str, object]],
     ) -> _Lease:
         for _ in range(_ATTEMPTS):
             with self._database.transaction() as connection:
@@ -178,7 +178,7 @@ class Indexes:
                 "needed_until": needed_until,
                 "published_at": now,
                 "version": 1,
-                "token": first_token(begun),
+                **first_token(begun),
             }
             with self._database.single() as connection:
                 insert_once(connection, status_lists, row)

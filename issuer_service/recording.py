@@ -8,7 +8,7 @@ to I-114, S-02.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -259,8 +259,8 @@ def _take(
         count=count,
         now=now,
         needed_until=now + tenant.longest_validity,
-        first_token=lambda number: sign_list(
-            tenant, number, StatusList.empty(BITS, issuer.indexes.size), ttl=ttl, now=now
+        first_token=lambda number: asdict(
+            sign_list(tenant, number, StatusList.empty(BITS, issuer.indexes.size), ttl=ttl, now=now)
         ),
     )
 

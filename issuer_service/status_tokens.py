@@ -6,8 +6,6 @@ Every process serves what is stored from its memory and looks for a newer versio
 second, so a change is seen within five seconds everywhere.
 """
 
-import gzip
-import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +17,11 @@ from sqlalchemy import bindparam, select, update
 from shared.crypto.keys import Signer
 from shared.encoding import RandomBytes
 from shared.errors import NotFound
-from shared.formats.status_list import StatusList, sign_token
+from shared.formats import status_cwt, status_list
+from shared.formats.status_list import StatusList
 from shared.formats.status_states import Status
 from shared.runtime.database import Database, once
+from shared.runtime.published import Published, form, pack
 
 from .indexes import RESERVED, Indexes
 from .tables import copies, issuances, status_lists
@@ -44,6 +44,7 @@ _LISTS = select(
     status_lists.c.covers,
     status_lists.c.published_at,
     status_lists.c.version,
+    status_lists.c.cwt.is_(None).label("incomplete"),
 ).where(status_lists.c.needed_until > bindparam("now"))
 _PLACES = select(copies.c.tenant, copies.c.list, copies.c.idx, issuances.c.state).join_from(
     issuances,
@@ -61,15 +62,24 @@ _STORE = (
     )
     .values(
         token=bindparam("new_token"),
+        packed=bindparam("new_packed"),
+        cwt=bindparam("new_cwt"),
         covers=bindparam("new_covers"),
         published_at=bindparam("at"),
         version=bindparam("new_version"),
     )
 )
-_STORED = select(status_lists.c.version, status_lists.c.token, status_lists.c.ttl).where(
-    status_lists.c.tenant == bindparam("of_tenant"),
-    status_lists.c.number == bindparam("of_number"),
+_THIS = (status_lists.c.tenant == bindparam("of_tenant")) & (
+    status_lists.c.number == bindparam("of_number")
 )
+_VERSION = select(status_lists.c.version).where(_THIS)
+_STORED = select(
+    status_lists.c.version,
+    status_lists.c.token,
+    status_lists.c.packed,
+    status_lists.c.cwt,
+    status_lists.c.ttl,
+).where(_THIS)
 
 
 class Publisher(Protocol):
@@ -85,18 +95,27 @@ class Publisher(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """One version of a list as it is stored: JWT, the same in gzip, CWT."""
+
+    token: str
+    packed: bytes
+    cwt: bytes
+
+
 def sign_list(
     publisher: Publisher, number: int, statuses: StatusList, *, ttl: int, now: datetime
-) -> str:
-    """The Status List Token of list *number* (ST-10, ST-42)."""
-    return sign_token(
-        statuses,
-        uri=publisher.status_uri(number),
-        signer=publisher.status_key,
-        now=now,
-        ttl=timedelta(seconds=ttl),
-        expires_in=EXPIRES,
+) -> Forms:
+    """The Status List Token of list *number*, in both forms (ST-10, ST-20, ST-42)."""
+    uri, signer, kept = publisher.status_uri(number), publisher.status_key, timedelta(seconds=ttl)
+    token = status_list.sign_token(
+        statuses, uri=uri, signer=signer, now=now, ttl=kept, expires_in=EXPIRES
     )
+    cwt = status_cwt.sign_token(
+        statuses, uri=uri, signer=signer, now=now, ttl=kept, expires_in=EXPIRES
+    )
+    return Forms(token, pack(token.encode()), cwt)
 
 
 @dataclass(slots=True)
@@ -147,7 +166,7 @@ class ListBuilder:
         self._seen = now
         published = 0
         for key, row in rows.items():
-            old = now - row.published_at >= _RENEW
+            old = row.incomplete or now - row.published_at >= _RENEW
             if (key in changed or old) and (publisher := tenants.get(row.tenant)) is not None:
                 published += self._publish(
                     publisher, row.number, key, row.ttl, row.published_at, now
@@ -183,7 +202,7 @@ class ListBuilder:
         built.covers = covers
         # A newer list is never dated as an older one: who remembers the newest iat takes it.
         at = max(now, published_at + timedelta(seconds=1))
-        token = sign_list(publisher, number, built.statuses, ttl=ttl, now=at)
+        signed = sign_list(publisher, number, built.statuses, ttl=ttl, now=at)
         with self._database.single() as connection:
             stored = once(
                 connection,
@@ -192,7 +211,9 @@ class ListBuilder:
                     "of_tenant": key[0],
                     "of_number": number,
                     "of_version": built.version,
-                    "new_token": token,
+                    "new_token": signed.token,
+                    "new_packed": signed.packed,
+                    "new_cwt": signed.cwt,
                     "new_covers": covers,
                     "at": at,
                     "new_version": built.version + 1,
@@ -204,33 +225,22 @@ class ListBuilder:
         return stored
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One token, ready to send."""
-
-    version: int
-    token: bytes
-    packed: bytes
-    etag: str
-    max_age: int
-
-
 class PublishedLists:
     """The tokens as this process serves them: from memory, looked up again after a second."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._served: dict[tuple[str, int], tuple[datetime, Served]] = {}
+        self._served: dict[tuple[str, int], tuple[datetime, Published]] = {}
 
-    def fresh(self, tenant: str, number: int, *, now: datetime) -> Served | None:
+    def fresh(self, tenant: str, number: int, *, now: datetime) -> Published | None:
         """What memory holds, if it was looked up within the last second."""
         held = self._served.get((tenant, number))
         if held is not None and abs(now - held[0]) < _LOOK_AGAIN:
             return held[1]
         return None
 
-    def get(self, tenant: str, number: int, *, now: datetime) -> Served:
+    def get(self, tenant: str, number: int, *, now: datetime) -> Published:
         """The token of list *number*.
 
         Raises:
@@ -241,29 +251,25 @@ class PublishedLists:
         with self._lock:
             if (held := self.fresh(tenant, number, now=now)) is not None:
                 return held
-            with self._database.reading() as connection:
-                row = connection.execute(
-                    _STORED, {"of_tenant": tenant, "of_number": number}
-                ).one_or_none()
-            if row is None:
-                raise NotFound("status list: unknown")
             before = self._served.get((tenant, number))
-            if before is not None and before[1].version == row.version:
-                served = before[1]
-            else:
-                served = _served(row.version, row.token.encode(), row.ttl)
+            served = self._newer(tenant, number, before[1] if before else None)
             self._served[tenant, number] = now, served
             return served
 
-
-def _served(version: int, token: bytes, ttl: int) -> Served:
-    return Served(
-        version=version,
-        token=token,
-        packed=gzip.compress(token, 9, mtime=0),
-        etag=f'"{hashlib.sha256(token).hexdigest()[:32]}"',
-        max_age=ttl,
-    )
+    def _newer(self, tenant: str, number: int, known: Published | None) -> Published:
+        this = {"of_tenant": tenant, "of_number": number}
+        with self._database.reading() as connection:
+            version = connection.execute(_VERSION, this).scalar_one_or_none()
+            if known is not None and known.version == version:
+                return known
+            row = connection.execute(_STORED, this).one_or_none()
+        if row is None:
+            raise NotFound("status list: unknown")
+        token = row.token.encode()
+        forms = [form(status_list.MEDIA_TYPE, token, packed=row.packed or pack(token))]
+        if row.cwt is not None:
+            forms.append(form(status_cwt.MEDIA_TYPE, row.cwt, packed=None))
+        return Published(row.version, tuple(forms), row.ttl)
 
 
 def all_lists(database: Database, tenant: str, *, now: datetime) -> list[int]:

@@ -7,11 +7,11 @@ from starlette.responses import Response
 
 from shared.errors import NotFound
 from shared.oauth.errors import InvalidRequest
+from shared.runtime.negotiation import matches, preferred
 from shared.runtime.routes import Call, ProtocolRouter, protocol_router
 
 from ..context import Issuer
 from ..metadata import Served, etag
-from ..negotiating import matches, preferred
 
 router: ProtocolRouter[Issuer] = protocol_router(InvalidRequest)
 _CACHE = "public, max-age=300"

@@ -10,6 +10,7 @@ import pytest
 from issuer_service.catalogue import BUILT_IN, read_catalogue
 from shared.errors import VerificationError
 from shared.formats import type_metadata
+from shared.formats.credential import FORMATS
 from shared.oauth.metadata import AuthorizationServerMetadata
 from shared.oid4vci.metadata import CredentialIssuerMetadata
 from shared.trust import Role
@@ -17,6 +18,7 @@ from tests.support.databases import sqlite_url
 from tests.support.issuer import TENANT, IssuerWorld
 
 ISSUER = "https://issuer.example/registry"
+WORDS = {name: each.words for name, each in FORMATS.items()}
 WELL_KNOWN = "/.well-known/openid-credential-issuer/registry"
 SERVER = "/.well-known/oauth-authorization-server/registry"
 STRICT: dict[str, Any] = {**TENANT, "tenant": "strict", "wallets_without_attestation": False}
@@ -72,12 +74,17 @@ def test_every_configuration_has_what_haip_wants(world: IssuerWorld) -> None:
     locales."""
     body = world.client.get(WELL_KNOWN).json()
     for each in body["credential_configurations_supported"].values():
-        assert each["format"] == "dc+sd-jwt"
+        words = WORDS[each["format"]]
         assert each["scope"]
-        assert each["cryptographic_binding_methods_supported"] == ["jwk"]
-        assert each["credential_signing_alg_values_supported"] == ["ES256"]
+        assert each[words.type_member]
+        assert each["cryptographic_binding_methods_supported"] == [words.binding_method]
+        assert each["credential_signing_alg_values_supported"] == list(words.signing_algorithms)
         assert each["proof_types_supported"] == {
-            "jwt": {"proof_signing_alg_values_supported": ["ES256"]}
+            "jwt": {"proof_signing_alg_values_supported": ["ES256"]},
+            "attestation": {
+                "proof_signing_alg_values_supported": ["ES256"],
+                "key_attestations_required": {},
+            },
         }
         shown = each["credential_metadata"]
         assert [text["locale"] for text in shown["display"]] == ["en", "fr"]
@@ -128,6 +135,58 @@ def test_signed_metadata_is_given_to_who_asks_for_it(world: IssuerWorld) -> None
             anchors=trust.anchors(Role.CREDENTIAL, now=world.clock()),
             now=world.clock(),
         )
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, "application/json"),
+        ("*/*", "application/json"),
+        ("text/html", "application/json"),
+        ("application/json, application/jwt", "application/json"),
+        ("application/json;q=0.5, application/jwt", "application/jwt"),
+        ("application/jwt;q=0.5, application/json;q=0.9", "application/json"),
+        ("application/jwt;q=0.2, application/*;q=0.1", "application/jwt"),
+        ("application/jwt;q=0, */*", "application/json"),
+        ("application/jwt;q=nonsense", "application/json"),
+    ],
+)
+def test_the_accept_header_is_weighed(
+    world: IssuerWorld, accept: str | None, media_type: str
+) -> None:
+    """I-02, RFC 9110 12.5.1: JSON is always there; the JWT for who prefers it."""
+    answer = world.client.get(WELL_KNOWN, headers={"Accept": accept} if accept else {})
+    assert (answer.status, answer.headers["content-type"]) == (200, media_type)
+    assert "Accept" in answer.headers["vary"]
+    tags = {
+        "If-None-Match": f"W/{answer.headers['etag']}",
+        **({"Accept": accept} if accept else {}),
+    }
+    assert world.client.get(WELL_KNOWN, headers=tags).status == 304
+
+
+def test_the_metadata_says_how_to_encrypt(world: IssuerWorld) -> None:
+    """I-03, T-07, C-11, CERTIFICATION 2.1, 2.2.1: a public P-256 key with kid, alg and use; no zip;
+    another key the next day, and the old ETag is over."""
+    first = world.client.get(WELL_KNOWN)
+    asked, answered = (
+        first.json()[f"credential_{each}_encryption"] for each in ("request", "response")
+    )
+    (key,) = asked["jwks"]["keys"]
+    assert {key["kty"], key["crv"], key["alg"], key["use"]} == {"EC", "P-256", "ECDH-ES", "enc"}
+    assert key["kid"]
+    assert "d" not in key
+    assert asked["enc_values_supported"] == answered["enc_values_supported"]
+    assert asked["enc_values_supported"] == ["A128GCM", "A256GCM"]
+    assert (asked["encryption_required"], answered["encryption_required"]) == (False, False)
+    assert answered["alg_values_supported"] == ["ECDH-ES"]
+    assert "zip_values_supported" not in asked | answered
+    assert world.client.get(WELL_KNOWN).json() == first.json()
+    world.clock.advance(seconds=24 * 3600)
+    later = world.client.get(WELL_KNOWN, headers={"If-None-Match": first.headers["etag"]})
+    assert later.status == 200
+    (new,) = later.json()["credential_request_encryption"]["jwks"]["keys"]
+    assert new["kid"] != key["kid"]
 
 
 def test_type_metadata_has_stable_bytes(world: IssuerWorld) -> None:

@@ -108,7 +108,12 @@ def test_no_place_is_given_twice_by_two_processes(world: IssuerWorld) -> None:
         found = []
         for _ in range(30):
             taken = processes[number % 2].take(
-                "race", ttl=60, count=3, now=now, needed_until=now, first_token=str
+                "race",
+                ttl=60,
+                count=3,
+                now=now,
+                needed_until=now,
+                first_token=lambda number: {"token": str(number)},
             )
             found += [(taken.number, index) for index in taken.indexes]
         return found

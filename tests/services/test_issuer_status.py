@@ -9,9 +9,12 @@ import pytest
 
 from issuer_service.status_tokens import ListBuilder
 from shared.encoding import from_numeric_date
+from shared.errors import VerificationError
+from shared.formats import status_cwt
 from shared.formats.status_list import StatusList
 from shared.formats.status_states import Status
 from shared.jose import jws
+from shared.trust import Role
 from tests.support.clock import CountingBytes
 from tests.support.issuer import IssuerWorld, Wallet, sample_register
 
@@ -68,7 +71,49 @@ def test_the_jwt_form_is_served(world: IssuerWorld, accept: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "accept", ["application/statuslist+cwt", "text/html", "application/statuslist+jwt;q=0"]
+    "accept",
+    [
+        "application/statuslist+cwt",
+        "application/statuslist+jwt;q=0.5, application/statuslist+cwt",
+        "application/statuslist+jwt;q=0, application/*",
+    ],
+)
+def test_the_cwt_form_stands_at_the_same_place(world: IssuerWorld, accept: str) -> None:
+    """ST-11, ST-20, ST-40: raw COSE, the same list, by the status key; its own entity tag."""
+    answer = fetched(world, accept=accept)
+    assert answer.headers["content-type"] == "application/statuslist+cwt"
+    found = status_cwt.verify_token(
+        answer.body,
+        uri=f"https://issuer.example{LIST}",
+        anchors=world.trust.current().anchors(Role.STATUS, now=world.clock()),
+        now=world.clock(),
+        algorithms=("ES256",),
+        newest=None,
+    )
+    jwt = claims(fetched(world).text)
+    assert StatusList.from_json(jwt["status_list"]).data == found.list.data
+    assert answer.headers["etag"] != fetched(world).headers["etag"]
+    known = {"accept": accept, "if_none_match": f'"other", W/{answer.headers["etag"]}'}
+    assert fetched(world, **known).status == 304
+    altered = answer.body[:-1] + bytes([answer.body[-1] ^ 1])
+    with pytest.raises(VerificationError):
+        status_cwt.verify_token(
+            altered,
+            uri=f"https://issuer.example{LIST}",
+            anchors=world.trust.current().anchors(Role.STATUS, now=world.clock()),
+            now=world.clock(),
+            algorithms=("ES256",),
+            newest=None,
+        )
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/cwt",
+        "text/html",
+        "application/statuslist+jwt;q=0, application/statuslist+cwt;q=0",
+    ],
 )
 def test_another_form_is_not_acceptable(world: IssuerWorld, accept: str) -> None:
     """ST-40, PROFILE 8.9: 406."""
@@ -233,7 +278,7 @@ def test_a_full_list_is_followed_by_the_next(
     taken = [
         small.take(
             "registry", ttl=300, count=7, now=world.clock(),
-            needed_until=world.clock(), first_token=lambda number: f"token {number}",
+            needed_until=world.clock(), first_token=lambda number: {"token": f"token {number}"},
         )
         for _ in range(100)
     ]  # fmt: skip
@@ -248,7 +293,7 @@ def test_a_full_list_is_followed_by_the_next(
 
 
 def test_refused_requests_do_not_fill_a_list(world: IssuerWorld) -> None:
-    """ST-31: places that a refusal did not use are given to the next credential."""
+    """ST-31: places that a refusal or a repeated request did not use go to the next credential."""
     wallet = Wallet(world)
     token = wallet.redeem(world.offer("pid_sd_jwt", subject="AV-000001"))
     body = wallet.credential_request("pid_sd_jwt", copies=20)
@@ -261,5 +306,7 @@ def test_refused_requests_do_not_fill_a_list(world: IssuerWorld) -> None:
 
     before = leased()
     for _ in range(10):
-        assert wallet.request(token, body).json()["error"] == "invalid_nonce"
+        assert wallet.request(token, body).status == 200  # the same places again
+        spent = {**body, "proofs": {"jwt": body["proofs"]["jwt"][:1]}}
+        assert wallet.request(token, spent).json()["error"] == "invalid_nonce"
     assert leased() <= before + world.issuer.settings.status_block

@@ -41,6 +41,15 @@ def preferred(accept: Sequence[str], offered: Sequence[str]) -> str | None:
     return best
 
 
+def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
+    """Whether gzip may be sent to who says so (RFC 9110, 12.5.3)."""
+    for part in ",".join(accept_encoding).lower().split(","):
+        coding, *parameters = (each.strip() for each in part.split(";"))
+        if coding in {"gzip", "x-gzip", "*"} and _weight(parameters):
+            return True
+    return False
+
+
 def matches(etag: str, if_none_match: Sequence[str]) -> bool:
     """Whether a condition `If-None-Match` names *etag*, by weak comparison, or anything."""
     tags = [each.strip() for each in ",".join(if_none_match).split(",")]
