@@ -8,16 +8,22 @@ from collections.abc import Mapping
 FALLBACK = "en"
 
 BADGES: Mapping[str, Mapping[str, str]] = {
-    "valid": {"en": "Valid", "fr": "Valide"},
-    "not_checked": {"en": "Not checked yet", "fr": "Pas encore vérifié"},
-    "not_yet_valid": {"en": "Not valid yet", "fr": "Pas encore valide"},
-    "expired": {"en": "Expired", "fr": "Expiré"},
+    "valid": {"en": "Valid", "de": "Gültig", "fr": "Valide"},
+    "not_checked": {
+        "en": "Not checked yet",
+        "de": "Noch nicht geprüft",
+        "fr": "Pas encore vérifié",
+    },
+    "not_yet_valid": {"en": "Not valid yet", "de": "Noch nicht gültig", "fr": "Pas encore valide"},
+    "expired": {"en": "Expired", "de": "Abgelaufen", "fr": "Expiré"},
     "suspended": {
         "en": "Suspended by the agency",
+        "de": "Von der Behörde ausgesetzt",
         "fr": "Suspendu par l'administration",
     },
     "revoked": {
         "en": "Revoked by the agency",
+        "de": "Von der Behörde widerrufen",
         "fr": "Révoqué par l'administration",
     },
 }
@@ -25,14 +31,17 @@ BADGES: Mapping[str, Mapping[str, str]] = {
 NEXT_STEPS: Mapping[str, Mapping[str, str]] = {
     "expired": {
         "en": "Ask the agency for a new one.",
+        "de": "Bitten Sie die Behörde um ein neues.",
         "fr": "Demandez-en un nouveau à l'administration.",
     },
     "suspended": {
         "en": "It may be used again once the agency lifts the suspension. Ask the agency why.",
+        "de": "Es gilt wieder, sobald die Behörde die Aussetzung aufhebt. Fragen Sie dort nach.",
         "fr": "Il pourra resservir quand l'administration lèvera la suspension.",
     },
     "revoked": {
         "en": "It is no longer accepted. Ask the agency why, and for a new one.",
+        "de": "Es wird nicht mehr angenommen. Fragen Sie die Behörde nach dem Grund und einem neuen.",
         "fr": "Il n'est plus accepté. Demandez la raison et un nouveau à l'administration.",
     },
 }
@@ -40,51 +49,64 @@ NEXT_STEPS: Mapping[str, Mapping[str, str]] = {
 WARNINGS: Mapping[str, Mapping[str, str]] = {
     "purpose_unknown": {
         "en": "The agency has not registered this purpose.",
+        "de": "Die Behörde hat diesen Zweck nicht registriert.",
         "fr": "L'administration n'a pas enregistré cette finalité.",
     },
     "type_not_registered": {
         "en": "The agency is not registered to ask for this document.",
+        "de": "Die Behörde ist für die Frage nach diesem Dokument nicht registriert.",
         "fr": "L'administration n'est pas autorisée à demander ce document.",
     },
     "over_asked": {
         "en": "The agency asks for more than its registered purpose needs.",
+        "de": "Die Behörde fragt nach mehr, als ihr registrierter Zweck braucht.",
         "fr": "L'administration demande plus que ce que prévoit la finalité enregistrée.",
     },
     "cross_device_not_allowed": {
         "en": "The agency may not ask for this by a code scanned from another screen.",
+        "de": "Die Behörde darf das nicht durch einen Code auf einem anderen Bildschirm fragen.",
         "fr": "L'administration ne peut pas le demander par un code lu sur un autre écran.",
     },
     "verifier_unknown": {
         "en": "Nobody vouches for who asks here. Share nothing that matters.",
+        "de": "Niemand bürgt dafür, wer hier fragt. Zeigen Sie nichts Wichtiges.",
         "fr": "Personne ne garantit qui pose cette question. Ne partagez rien d'important.",
     },
     "other_device": {
         "en": "This request came from outside this browser, such as a code on another screen. "
         "Go on only if you are at that agency, and never because somebody sent you the code.",
+        "de": "Diese Frage kommt von außerhalb dieses Browsers, etwa von einem Code auf einem "
+        "anderen Bildschirm. Machen Sie nur weiter, wenn Sie bei dieser Behörde sind, und nie, "
+        "weil jemand Ihnen den Code geschickt hat.",
         "fr": "Cette demande vient de l'extérieur de ce navigateur, par exemple d'un code sur un "
         "autre écran. Continuez seulement si vous êtes auprès de cette administration, jamais "
         "parce que quelqu'un vous a envoyé le code.",
     },
     "not_encrypted": {
         "en": "The answer is not encrypted for the agency.",
+        "de": "Die Antwort ist nicht für die Behörde verschlüsselt.",
         "fr": "La réponse n'est pas chiffrée pour l'administration.",
     },
     "test_environment": {
         "en": "This is a test environment.",
+        "de": "Das ist eine Testumgebung.",
         "fr": "Ceci est un environnement de test.",
     },
     "card_not_valid": {
         "en": "This document is not valid now and will probably be refused.",
+        "de": "Dieses Dokument gilt jetzt nicht und wird wohl abgelehnt.",
         "fr": "Ce document n'est pas valable actuellement et sera sans doute refusé.",
     },
     "copy_reused": {
         "en": "No unused copy is left: agencies that compare notes could recognise this one.",
+        "de": "Kein unbenutztes Exemplar ist übrig: vergleichende Behörden könnten dieses erkennen.",
         "fr": "Il ne reste aucun exemplaire inutilisé : celui-ci pourrait être reconnu.",
     },
 }
 
 REFUSING = {
     "en": "The agency learns only that nothing was shared, not why.",
+    "de": "Die Behörde erfährt nur, dass nichts gezeigt wurde, nicht warum.",
     "fr": "L'administration apprend seulement que rien n'a été partagé, et non pourquoi.",
 }
 
