@@ -149,7 +149,7 @@ def _part(
     *,
     now: datetime,
 ) -> dict[str, Any]:
-    kind = configuration.vct if configuration.format == "dc+sd-jwt" else configuration.doctype
+    kind = configuration.type
     if configuration.format not in FORMATS or kind is None:
         raise NotSupported("offer: a format this wallet does not hold")
     try:
