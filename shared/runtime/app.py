@@ -4,6 +4,7 @@ The public base URL is a setting; nothing is ever built from
 `Host` or `X-Forwarded-*` (C-53).
 """
 
+import gc
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -249,6 +250,8 @@ def make_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         for each in on_start:
             await state.threads.run(each)
+        gc.collect()
+        gc.freeze()  # what a worker starts with stays: no need to walk it again and again
         try:
             yield
         finally:

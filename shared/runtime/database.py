@@ -8,169 +8,41 @@ whose row count decides (S-02).
 """
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
 from sqlalchemy import (
     Connection,
-    DateTime,
     Dialect,
-    Engine,
     Executable,
-    MetaData,
     Table,
-    create_engine,
-    event,
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import QueuePool
-from sqlalchemy.types import TypeDecorator
 
 from ..errors import Unavailable
+from .columns import UtcDateTime, new_metadata
+from .engines import BUSY_SECONDS, POOL_SIZE, make_engine
 from .logs import get_log
+from .weather import state_of, weather
+
+__all__ = [
+    "Database",
+    "UtcDateTime",
+    "insert_once",
+    "new_metadata",
+    "once",
+    "run_within",
+]
 
 log = get_log(__name__)
 
 T = TypeVar("T")
-_BUSY_SECONDS = 5
-_POOL_SIZE = 8  # of each kind: a process has 16 connections to a database at most
-
-_NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-def new_metadata() -> MetaData:
-    """The MetaData of one service: every constraint has a name, as Alembic's batch mode needs."""
-    return MetaData(naming_convention=_NAMING)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC in, aware UTC out, on both databases; a naive time is refused (a bug)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without zone does not go into the database")
-        moment = value.astimezone(UTC)
-        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
-
-    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """From the database."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _engine(url: URL, read_only_seconds: float | None) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(
-            url.set(drivername="sqlite+pysqlite"),
-            isolation_level="AUTOCOMMIT",
-            poolclass=QueuePool,
-            pool_size=_POOL_SIZE,
-            pool_use_lifo=True,  # the connection whose page cache and statements are warm
-            max_overflow=0,
-            pool_timeout=_BUSY_SECONDS,
-            skip_autocommit_rollback=True,
-            hide_parameters=True,
-            connect_args={
-                "check_same_thread": False,
-                "timeout": _BUSY_SECONDS,
-                "cached_statements": 256,
-            },
-        )
-        prepare = _prepare_sqlite if read_only_seconds is None else _reader(read_only_seconds)
-        event.listen(engine, "connect", prepare)
-        return engine
-    limit = "-c lock_timeout=5s -c statement_timeout=30s"
-    if read_only_seconds is not None:
-        milliseconds = int(read_only_seconds * 1000)
-        limit = f"-c default_transaction_read_only=on -c statement_timeout={milliseconds}"
-    return create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        isolation_level="AUTOCOMMIT",
-        pool_size=_POOL_SIZE,
-        max_overflow=0,
-        pool_timeout=_BUSY_SECONDS,
-        skip_autocommit_rollback=True,
-        hide_parameters=True,  # errors are logged, values are not
-        use_native_hstore=False,
-        connect_args={
-            "prepare_threshold": 2,
-            "connect_timeout": _BUSY_SECONDS,
-            "options": f"-c timezone=UTC {limit}",
-        },
-    )
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _reader(seconds: float) -> Callable[[Any, object], None]:
-    """Prepares connections that write nothing and stop statements after so many *seconds*."""
-
-    def prepare(connection: Any, _record: object) -> None:
-        begun = [time.monotonic()]
-        connection.execute("PRAGMA query_only=ON")
-        connection.set_trace_callback(lambda _: begun.__setitem__(0, time.monotonic()))
-        connection.set_progress_handler(lambda: time.monotonic() - begun[0] > seconds, 10_000)
-
-    return prepare
-
-
-# SQLSTATE classes that waiting or reconnecting can cure: 08 connection, 40 rollback, 53 resources,
-# 57 operator (shutdown, cancelled), 55P03 lock not available, 25006 read-only after a fail-over.
-_PASSING = ("08", "40", "53", "57", "55P03", "25006")
-
-
-def _passing(error: DBAPIError) -> bool:
-    if error.connection_invalidated:
-        return True
-    state = getattr(error.orig, "sqlstate", None)
-    if isinstance(state, str):
-        return state.startswith(_PASSING)
-    if isinstance(error, OperationalError):
-        # SQLite: locked, busy, disk full, cannot open. "no such table" is a bug, not the weather.
-        return "no such" not in str(error.orig) and "syntax" not in str(error.orig)
-    return isinstance(error, InterfaceError | InternalError)
-
-
-@contextmanager
-def _weather() -> Iterator[None]:
-    try:
-        yield
-    except PoolTimeoutError as error:
-        raise Unavailable("database: no connection is free") from error
-    except DBAPIError as error:
-        if not _passing(error):
-            raise
-        state = _state(error.orig)
-        log.warning("database_unavailable", state=state)
-        raise Unavailable(f"database: {state}") from error
-
-
-def _state(error: BaseException | None) -> str:
-    """What may stand in a log: the SQLSTATE or the kind of error, no message, no values."""
-    return str(getattr(error, "sqlstate", None) or type(error).__name__)
 
 
 class _Turn:
@@ -184,7 +56,7 @@ class _Turn:
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=_BUSY_SECONDS):
+        if not self._lock.acquire(timeout=BUSY_SECONDS):
             raise Unavailable("database: too many wait to write")
 
     def __exit__(self, *_: object) -> None:
@@ -205,28 +77,26 @@ class Database:
         self.dialect: Literal["sqlite", "postgresql"] = (
             "sqlite" if backend == "sqlite" else "postgresql"
         )
-        self.engine = _engine(parsed, read_only_seconds)
+        self.engine = make_engine(parsed, read_only_seconds)
         self._idle: list[Any] = []  # connections for `run`, the warmest last
-        self._slots = threading.BoundedSemaphore(_POOL_SIZE)  # of them, in use at once
+        self._slots = threading.BoundedSemaphore(POOL_SIZE)  # of them, in use at once
+        self._kept: list[Connection] = []  # connections to lend, checked out of the pool for good
+        self._lendable = threading.BoundedSemaphore(POOL_SIZE)
         self._driver_error: Any = self.engine.dialect.loaded_dbapi.Error
         # SQLite has one writer; threads of one process queue here instead of polling the file.
-        self._writer = _Turn() if self.dialect == "sqlite" else nullcontext()
+        self.writer = _Turn() if self.dialect == "sqlite" else nullcontext()
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> "_Lent":
         """For SELECTs; each sees its own snapshot. Where two must agree: `transaction()`."""
-        with _weather(), self.engine.connect() as connection:
-            yield connection
+        return _Lent(self, writing=False)
 
-    @contextmanager
-    def single(self) -> Iterator[Connection]:
+    def single(self) -> "_Lent":
         """For one writing statement that is a transaction of its own: the cheapest write."""
-        with _weather(), self._writer, self.engine.connect() as connection:
-            yield connection
+        return _Lent(self, writing=True)
 
     def run(self, sql: str, parameters: Any, *, read: Callable[[Any], T], writing: bool) -> T:
         """What *read* makes of the driver's cursor, for one statement; see `prepared.py`."""
-        if not self._slots.acquire(timeout=_BUSY_SECONDS):
+        if not self._slots.acquire(timeout=BUSY_SECONDS):
             raise Unavailable("database: no connection is free")
         try:
             return self._run(sql, parameters, read=read, writing=writing)
@@ -240,7 +110,7 @@ class Database:
             driver = self._connect()
         try:
             if writing:
-                with self._writer:
+                with self.writer:
                     found = read(driver.execute(sql, parameters))
             else:
                 found = read(driver.execute(sql, parameters))
@@ -254,7 +124,7 @@ class Database:
 
     def _connect(self) -> Any:
         """A connection of our own: the pool's way in and out costs more than a statement."""
-        with _weather():
+        with weather():
             try:
                 pooled = self.engine.raw_connection()
             except self._driver_error as error:  # which SQLAlchemy leaves as it is here
@@ -268,29 +138,54 @@ class Database:
         if dialect.is_disconnect(error, driver, None):
             self.close()  # the others are as dead
         driver.close()
-        with _weather():
+        with weather():
             raise DBAPIError.instance(
                 sql, None, error, self._driver_error, hide_parameters=True, dialect=dialect
             ) from error
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> "_Transaction":
         """Several statements, all or nothing: commits at its end, rolls back if anything is raised.
 
         Hold no network or HSM call inside. Raises Unavailable when the database cannot do it now;
         nothing was changed then.
         """
-        with _weather(), self._writer, self.engine.connect() as connection:
-            self._say(connection, "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN")
-            try:
-                yield connection
-                self._say(connection, "COMMIT")
-            except BaseException:
-                self._undo(connection)
-                raise
+        return _Transaction(self, writing=True)
 
-    def _say(self, connection: Connection, command: str) -> None:
-        # Straight to the driver: SQLAlchemy's own way costs 20 µs each time.
+    def take(self) -> Connection:
+        """A connection of those that stay open between two uses; `give_back` it."""
+        if not self._lendable.acquire(timeout=BUSY_SECONDS):
+            raise Unavailable("database: no connection is free")
+        try:
+            try:
+                return self._kept.pop()
+            except IndexError:
+                with weather():
+                    return self.engine.connect()
+        except BaseException:
+            self._lendable.release()
+            raise
+
+    def give_back(self, connection: Connection, *, whole: bool) -> None:
+        """Keep *connection*; if something was raised meanwhile, let the pool look after it."""
+        try:
+            if whole:
+                self._kept.append(connection)
+                return
+            if connection.invalidated:  # the others are as dead
+                self._close_kept()
+            connection.close()
+        finally:
+            self._lendable.release()
+
+    def _close_kept(self) -> None:
+        with suppress(IndexError):  # others take from it meanwhile
+            while True:
+                connection = self._kept.pop()
+                connection.detach()  # from a pool that may be gone; closed is closed
+                connection.close()
+
+    def say(self, connection: Connection, command: str) -> None:
+        """BEGIN or COMMIT, straight to the driver: SQLAlchemy's own way costs 20 µs each time."""
         raw: Any = connection.connection.driver_connection
         try:
             done = raw.execute(command)
@@ -298,13 +193,14 @@ class Database:
             if getattr(raw, "closed", False):  # the server went away, and with it all the others
                 connection.invalidate()
                 self.engine.dispose()
-            log.warning("database_unavailable", state=_state(error))
+            log.warning("database_unavailable", state=state_of(error))
             raise Unavailable(f"database: {command} failed") from error
         if command == "COMMIT" and getattr(done, "statusmessage", "COMMIT") != "COMMIT":
             # PostgreSQL answers ROLLBACK if a statement had failed and somebody caught that.
             raise RuntimeError("a transaction with a failed statement was to be committed")
 
-    def _undo(self, connection: Connection) -> None:
+    def undo(self, connection: Connection) -> None:
+        """ROLLBACK, if there is something to roll back and somebody to tell it."""
         if connection.invalidated:
             return
         raw: Any = connection.connection.driver_connection
@@ -328,7 +224,81 @@ class Database:
         with suppress(IndexError):  # others take from it and close it, too
             while True:
                 self._idle.pop().close()
+        self._close_kept()
         self.engine.dispose()
+
+
+class _Lent:
+    """A connection for the length of a `with` block.
+
+    Not a generator, and the connection stays SQLAlchemy's between two blocks: both together had
+    cost more than the statement for which it is lent.
+    """
+
+    __slots__ = ("_connection", "_database", "_writing")
+    _connection: Connection
+
+    def __init__(self, database: Database, *, writing: bool) -> None:
+        self._database = database
+        self._writing = writing
+
+    def __enter__(self) -> Connection:
+        if self._writing:
+            self._database.writer.__enter__()
+        try:
+            self._connection = self._database.take()
+        except BaseException:
+            self._end_turn()
+            raise
+        return self._connection
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        try:
+            self._database.give_back(self._connection, whole=error is None)
+        finally:
+            self._end_turn()
+        if isinstance(error, DBAPIError | PoolTimeoutError):
+            with weather():
+                raise error
+
+    def _end_turn(self) -> None:
+        if self._writing:
+            self._database.writer.__exit__(None, None, None)
+
+
+class _Transaction(_Lent):
+    """The same with BEGIN before and COMMIT or ROLLBACK after it."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Connection:
+        connection = super().__enter__()
+        database = self._database
+        try:
+            database.say(connection, "BEGIN IMMEDIATE" if database.dialect == "sqlite" else "BEGIN")
+        except BaseException as error:
+            super().__exit__(None, error, None)
+            raise
+        return connection
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        database, connection = self._database, self._connection
+        try:
+            if error is None:
+                try:
+                    database.say(connection, "COMMIT")
+                except BaseException as failed:
+                    error = failed
+                    database.undo(connection)
+                    raise
+            else:
+                database.undo(connection)
+        finally:
+            super().__exit__(kind, error, trace)
 
 
 def run_within(connection: Connection, sql: str, parameters: Any, *, read: Callable[[Any], T]) -> T:

@@ -122,7 +122,8 @@ def _locked(url: str, package: str) -> Iterator[Connection]:
             with database.single() as connection:  # the pool's only connection, used again below
                 connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # batch mode moves tables
         with database.transaction() as connection:
-            connection.begin()  # so that Alembic sees a transaction that is not its own
+            if not connection.in_transaction():
+                connection.begin()  # so that Alembic sees a transaction that is not its own
             if database.dialect == "postgresql":
                 connection.exec_driver_sql(
                     "SELECT pg_advisory_xact_lock(%s)", (crc32(package.encode()),)

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, ReturnsRows, Table, bindparam
+from sqlalchemy import Connection, LargeBinary, ReturnsRows, Table, bindparam
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import TypeEngine
 
+from .columns import UtcDateTime, read_sqlite_time, sqlite_time
 from .database import Database, run_within
 
 T = TypeVar("T")
@@ -29,18 +30,24 @@ class _Plan:
 
     sql: str
     fixed: Mapping[str, Any]  # parameters that stand in the statement
-    given: tuple[tuple[str, Processor], ...]  # parameters of each call
-    order: tuple[str, ...] | None  # for a driver that counts parameters
+    given: tuple[tuple[str, Processor], ...]  # all of them, in order, with what each goes through
+    positional: bool  # whether the driver counts parameters
     columns: tuple[tuple[int, Callable[[Any], Any]], ...]  # those that the driver gives otherwise
     row: Callable[..., Any]
 
     def parameters(self, values: Mapping[str, object]) -> Any:
         """As the driver takes them; a value that is missing is a bug (KeyError)."""
-        found = dict(self.fixed)
-        for name, process in self.given:
-            value = values[name]
-            found[name] = value if process is None else process(value)
-        return found if self.order is None else [found[name] for name in self.order]
+        if self.fixed:
+            values = {**values, **self.fixed}
+        if self.positional:
+            return [
+                values[name] if process is None else process(values[name])
+                for name, process in self.given
+            ]
+        return {
+            name: values[name] if process is None else process(values[name])
+            for name, process in self.given
+        }
 
     def read(self, cursor: Any) -> Any:
         """The next row, or None."""
@@ -117,31 +124,47 @@ def _one(cursor: Any) -> bool:
     return bool(cursor.rowcount == 1)
 
 
+def _writer(kind: TypeEngine[Any], dialect: Dialect) -> Processor:
+    """How a value of *kind* is given to the driver; None: as it is."""
+    if isinstance(kind, LargeBinary):  # both drivers take bytes
+        return None
+    if isinstance(kind, UtcDateTime) and dialect.name == "sqlite":
+        return sqlite_time
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _reader(kind: TypeEngine[Any], dialect: Dialect) -> Processor:
+    """What becomes of a value of *kind* that the driver gives; None: nothing."""
+    if isinstance(kind, UtcDateTime) and dialect.name == "sqlite":
+        return read_sqlite_time
+    return kind.dialect_impl(dialect).result_processor(dialect, None)
+
+
 def _compile(statement: ClauseElement, dialect: Dialect) -> _Plan:
     compiled: Any = statement.compile(dialect=dialect)
     fixed: dict[str, Any] = {}
-    given: list[tuple[str, Processor]] = []
+    given: dict[str, Processor] = {}
     for name, value in compiled.params.items():
         bind = compiled.binds[name]
-        process = bind.type.dialect_impl(dialect).bind_processor(dialect)
-        if bind.required:
-            given.append((name, process))
-        else:
+        process = _writer(bind.type, dialect)
+        given[name] = process if bind.required else None
+        if not bind.required:
             fixed[name] = value if process is None else process(value)
+    order = compiled.positiontup if compiled.positional else given
     columns: list[tuple[int, Callable[[Any], Any]]] = []
     names: list[str] = []
     if isinstance(statement, ReturnsRows):
         for at, column in enumerate(statement.exported_columns):
             names.append(str(column.key))
             kind: TypeEngine[Any] = column.type
-            read = kind.dialect_impl(dialect).result_processor(dialect, None)
+            read = _reader(kind, dialect)
             if read is not None:
                 columns.append((at, read))
     return _Plan(
         sql=str(compiled),
         fixed=fixed,
-        given=tuple(given),
-        order=tuple(compiled.positiontup) if compiled.positional else None,
+        given=tuple((name, given[name]) for name in order),
+        positional=compiled.positional,
         columns=tuple(columns),
         row=namedtuple("Row", names),  # noqa: PYI024  # the names are known at run time only
     )

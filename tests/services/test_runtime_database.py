@@ -4,9 +4,10 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Integer, String, Table, delete, insert, select, update
+from sqlalchemy import Column, Connection, Integer, String, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from shared.errors import Unavailable
@@ -43,6 +44,10 @@ def database(opened: Database) -> Database:
 def _add(database: Database, code: str) -> None:
     with database.single() as connection:
         connection.execute(insert(codes), {"code": code, "at": NOW})
+
+
+def _insert(connection: Connection, code: str) -> None:
+    connection.execute(insert(codes), {"code": code, "at": NOW})
 
 
 def _codes(database: Database) -> list[str]:
@@ -174,7 +179,8 @@ def test_a_held_lock_of_another_process_makes_it_unavailable(
 ) -> None:
     """A peer that does not let go is a reason to try later, never a crash."""
     _add(database, "held")
-    monkeypatch.setattr("shared.runtime.database._BUSY_SECONDS", 0.2)
+    for module in ("database", "engines"):
+        monkeypatch.setattr(f"shared.runtime.{module}.BUSY_SECONDS", 0.2)
     other = Database(database_url)
     try:
         with database.transaction() as holder:
@@ -202,6 +208,51 @@ def test_a_prepared_statement_on_a_database_that_cannot_be_reached_is_unavailabl
     database = Database("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(Unavailable):
         database.run("SELECT 1", {}, read=lambda cursor: cursor.fetchone(), writing=False)
+    database.close()
+
+
+def test_what_is_acknowledged_is_on_the_disk_of_an_sqlite_file(tmp_path: Path) -> None:
+    """ "Nothing acknowledged is lost" means a power cut, too (ADR 0017): FULL is 2."""
+    for query, level in (("", 2), ("?synchronous=FULL", 2), ("?synchronous=NORMAL", 1)):
+        database = Database(f"sqlite:///{tmp_path}/x.db{query}")
+        for act in (database.reading, database.single, database.transaction):
+            with act() as connection:
+                assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == level
+        found = database.run(
+            "PRAGMA synchronous", (), read=lambda cursor: cursor.fetchone(), writing=False
+        )
+        assert found == (level,)
+        database.close()
+
+
+def test_a_connection_is_lent_again_and_one_that_failed_is_whole_again(database: Database) -> None:
+    """Whoever gets it next sees nothing of the transaction that failed on it."""
+    with database.transaction() as first:
+        _insert(first, "lent")
+    with database.reading() as second:
+        assert second is first
+    with pytest.raises(IntegrityError), database.transaction() as connection:
+        _insert(connection, "undone")
+        _insert(connection, "lent")
+    with database.transaction() as connection:
+        _insert(connection, "later")
+    assert sorted(_codes(database)) == ["later", "lent"]
+
+
+def test_all_lent_connections_of_a_server_that_went_away_are_given_up(
+    postgresql: PostgreSQL,
+) -> None:
+    url = postgresql.new_database()
+    database = Database(url)
+    with database.reading(), database.reading(), database.reading():
+        pass
+    postgresql.disconnect_everybody(url)
+    with pytest.raises(Unavailable), database.transaction():
+        pass
+    for _ in range(3):
+        with database.reading() as one, database.reading() as two, database.reading() as three:
+            for each in (one, two, three):
+                assert each.exec_driver_sql("SELECT 1").scalar_one() == 1
     database.close()
 
 
@@ -287,8 +338,10 @@ def test_a_deadlock_ends_one_of_the_two_as_unavailable(postgresql: PostgreSQL) -
 def test_more_work_than_connections_waits_and_then_says_so(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.runtime.database._BUSY_SECONDS", 0.2)
-    monkeypatch.setattr("shared.runtime.database._POOL_SIZE", 1)
+    for module in ("database", "engines"):
+        monkeypatch.setattr(f"shared.runtime.{module}.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("shared.runtime.engines.POOL_SIZE", 1)
+    monkeypatch.setattr("shared.runtime.database.POOL_SIZE", 1)
     database = Database(empty_database_url)
     with database.reading(), pytest.raises(Unavailable), database.reading():
         pass

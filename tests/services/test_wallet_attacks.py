@@ -435,7 +435,11 @@ def test_both_databases_tell_nothing(world: WalletWorld) -> None:
                             value if isinstance(value, bytes) else str(value).encode()
                             for value in each
                         )
-    for folder in {Path(url.removeprefix("sqlite:///")) for url in world.urls if "sqlite" in url}:
+    for folder in {
+        Path(url.removeprefix("sqlite:///").partition("?")[0])
+        for url in world.urls
+        if "sqlite" in url
+    }:
         for file in folder.parent.glob(f"{folder.name}*"):
             content += file.read_bytes()
     assert phone.wallet.encode() in content  # the search does find what is there

@@ -91,5 +91,5 @@ def start_postgresql_or_skip() -> PostgreSQL:
 
 
 def sqlite_url(directory: Path) -> str:
-    """The URL of a new SQLite file in *directory*."""
-    return f"sqlite:///{directory / f'{uuid.uuid4().hex[:12]}.db'}"
+    """The URL of a new SQLite file in *directory*, which need not survive a power cut."""
+    return f"sqlite:///{directory / f'{uuid.uuid4().hex[:12]}.db'}?synchronous=NORMAL"
