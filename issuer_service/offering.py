@@ -24,6 +24,7 @@ from . import auditing
 from .context import Issuer, Tenant
 from .datasets import dataset
 from .offers import Content, OfferEnded, OfferView, Row, content_of, get, read_row, view
+from .registers import EntryNotReady
 from .tables import grants, metadata, offers
 from .tokens import stop_refreshing
 
@@ -121,13 +122,12 @@ def create(
     for each in wanted.credentials:
         if each not in tenant.configurations:
             raise UnknownConfiguration("offer: a configuration is not this tenant's")
-        dataset(
-            tenant,
-            tenant.configurations[each],
-            subject=wanted.subject,
-            given=wanted.claims,
-            now=now,
-        )
+        configuration = tenant.configurations[each]
+        try:
+            dataset(tenant, configuration, subject=wanted.subject, given=wanted.claims, now=now)
+        except EntryNotReady:
+            if not configuration.file.deferral_days:
+                raise  # otherwise the wallet is asked to come again (I-85)
     offer_id = issuer.new_id("off")
     content = Content(
         code=issuer.new_code(offer_id),
