@@ -41,7 +41,7 @@ NEXT_STEPS: Mapping[str, Mapping[str, str]] = {
     },
     "revoked": {
         "en": "It is no longer accepted. Ask the agency why, and for a new one.",
-        "de": "Es wird nicht mehr angenommen. Fragen Sie die Behörde nach dem Grund und einem neuen.",
+        "de": "Es wird nicht mehr angenommen. Fragen Sie die Behörde nach Grund und Ersatz.",
         "fr": "Il n'est plus accepté. Demandez la raison et un nouveau à l'administration.",
     },
 }
@@ -99,7 +99,7 @@ WARNINGS: Mapping[str, Mapping[str, str]] = {
     },
     "copy_reused": {
         "en": "No unused copy is left: agencies that compare notes could recognise this one.",
-        "de": "Kein unbenutztes Exemplar ist übrig: vergleichende Behörden könnten dieses erkennen.",
+        "de": "Kein unbenutztes Exemplar ist übrig: Behörden könnten dieses wiedererkennen.",
         "fr": "Il ne reste aucun exemplaire inutilisé : celui-ci pourrait être reconnu.",
     },
 }
