@@ -30,7 +30,7 @@ from shared.errors import (
     WrongTransactionData,
     WrongType,
 )
-from shared.formats import credential, sd_jwt_vc
+from shared.formats import credential
 from shared.formats.credential import Presented, Session, Trusted
 from shared.oid4vp import dcql_matching, transaction_data
 from shared.oid4vp.dcql import CredentialQuery
@@ -117,7 +117,7 @@ class _Progress:
                 reason=reason,
                 status=self.status,
                 holder_bound=bound,
-                sd_hash=self.query.format == sd_jwt_vc.FORMAT,
+                sd_hash=credential.words(self.query.format).sd_hash,
             ),
         )
 

@@ -27,6 +27,8 @@ class Words:
     """Of `cryptographic_binding_methods_supported`."""
     signing_algorithms: tuple[str | int, ...]
     """Of `credential_signing_alg_values_supported`."""
+    sd_hash: bool
+    """Whether the holder's proof names a hash of what is shown (HB-02)."""
     vp_formats: Mapping[str, tuple[str | int, ...]]
     """Its entry in `vp_formats_supported` (V-20, V-22)."""
 

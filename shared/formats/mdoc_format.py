@@ -22,6 +22,7 @@ _WORDS = Words(
     type_member="doctype",
     binding_method="cose_key",
     signing_algorithms=(-7, -9),
+    sd_hash=False,
     vp_formats={"issuerauth_alg_values": (-7, -9), "deviceauth_alg_values": (-7, -9)},
 )
 

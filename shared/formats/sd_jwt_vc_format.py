@@ -18,6 +18,7 @@ _WORDS = Words(
     type_member="vct",
     binding_method="jwk",
     signing_algorithms=("ES256",),
+    sd_hash=True,
     vp_formats={"sd-jwt_alg_values": ("ES256",), "kb-jwt_alg_values": ("ES256",)},
 )
 

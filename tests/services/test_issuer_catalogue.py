@@ -84,9 +84,12 @@ def test_types_of_another_ttl_have_lists_of_their_own(tmp_path: Path) -> None:
 
 
 def test_the_built_in_types_are_those_of_the_design() -> None:
-    """DESIGN 7, E-06: PID by its rulebook, proof of residence; texts in two languages."""
+    """DESIGN 7, E-06: PID by its rulebook in both formats, mDL, proof of residence; texts in two
+    languages."""
     found = read_catalogue([BUILT_IN])
     assert {name: each.vct for name, each in found.items()} == {
+        "mdl": "org.iso.18013.5.1.mDL",
+        "pid_mdoc": "eu.europa.ec.eudi.pid.1",
         "pid_sd_jwt": "urn:eudi:pid:1",
         "residence_sd_jwt": "urn:citizen-wallet:residence:1",
     }

@@ -73,7 +73,7 @@ def test_a_new_installation_becomes_healthy(home: Path) -> None:
     assert "register: not readable" in run("doctor", code=1)
     make_register(home)
     well = run("doctor")
-    assert "issues pid_sd_jwt, residence_sd_jwt as https://issuer.example/registry" in well
+    assert "issues mdl, pid_mdoc, pid_sd_jwt, residence_sd_jwt as https://issuer.example/registry" in well
     assert "without attestation" in well
 
 
@@ -106,10 +106,13 @@ def test_the_entry_for_the_trust_list_names_every_type(home: Path) -> None:
     """DESIGN 4: identifier, types, location and integrity of their metadata."""
     entry = json.loads(run("entry", "registry"))
     assert entry["credential_issuers"] == ["https://issuer.example/registry"]
-    assert [each["type"] for each in entry["issues"]] == [
-        "urn:eudi:pid:1", "urn:citizen-wallet:residence:1"
-    ]  # fmt: skip
-    assert entry["issues"][0]["type_metadata"]["uri"] == (
+    assert [(each["format"], each["type"]) for each in entry["issues"]] == [
+        ("mso_mdoc", "org.iso.18013.5.1.mDL"),
+        ("mso_mdoc", "eu.europa.ec.eudi.pid.1"),
+        ("dc+sd-jwt", "urn:eudi:pid:1"),
+        ("dc+sd-jwt", "urn:citizen-wallet:residence:1"),
+    ]
+    assert entry["issues"][2]["type_metadata"]["uri"] == (
         "https://issuer.example/registry/types/urn:eudi:pid:1"
     )
     run("entry", "nobody", code=2)

@@ -77,7 +77,7 @@ def test_a_transaction_code_may_come_from_the_caller(world: IssuerWorld) -> None
             409,
             "subject_address_protected",
         ),
-        ({"credentials": ["pid_mdoc"], "subject": "AV-000001"}, 400, "unknown_configuration"),
+        ({"credentials": ["pid_paper"], "subject": "AV-000001"}, 400, "unknown_configuration"),
         ({"credentials": ["pid_sd_jwt"]}, 400, "subject_missing"),
         ({"credentials": [], "subject": "AV-000001"}, 400, "invalid_input"),
         ({"credentials": ["pid_sd_jwt"], "subject": "AV-000001", "x": 1}, 400, "invalid_input"),
