@@ -16,7 +16,7 @@ from rich.console import Console
 from shared.demo.system import System
 
 from .flows import Flows, resident_megabytes
-from .http_flows import adults
+from .http_flows import ANONYMOUS, adults
 
 ALLOWED = 1.05
 _SERVICES = ("issuer_service", "verifier_service")
@@ -27,7 +27,10 @@ def run(flows: int, console: Console) -> bool:
     """Whether memory stayed flat over *flows* flows."""
     warm_up = max(500, flows // 10)
     before: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder, System(Path(folder) / "soak") as system:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        System(Path(folder) / "soak", registry=ANONYMOUS) as system,
+    ):
         client, people = Flows(system), adults(system)
         pids = {name: system.processes.pid(name) for name in _SERVICES}
         for number in range(warm_up + flows):

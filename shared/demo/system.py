@@ -67,6 +67,7 @@ class System:
         workers: processes of each service.
         ports: preferred ports by name; others are taken if these are not free.
         settings: more environment variables, for every service.
+        registry: more members of the registry's tenant file.
     """
 
     folder: Path
@@ -81,6 +82,7 @@ class System:
         }
     )
     settings: Mapping[str, str] = field(default_factory=dict)
+    registry: Mapping[str, Any] = field(default_factory=dict)
 
     urls: dict[str, str] = field(default_factory=dict)
     clients: dict[str, ApiClient] = field(default_factory=dict)
@@ -181,7 +183,7 @@ class System:
             names=_NAMES[REGISTRY],
             country=_COUNTRY,
             register={"database_url": f"sqlite:///{register}"},
-            wallets_without_attestation=True,
+            **self.registry,
         )
         self._tenant("verifier_service", COUNTER, queries=_QUERIES)
         with ThreadPoolExecutor() as pool:  # each command is a process that starts for a second

@@ -38,6 +38,8 @@ class Secured(System):
 
     def _tenant(self, module: str, name: str, **content: Any) -> None:
         self.urls[module] = self.urls[module].replace("http:", "https:")
+        if module == ISSUER:
+            content["wallets_without_attestation"] = True
         super()._tenant(module, name, **content)
 
     def start(self, module: str) -> None:
