@@ -34,3 +34,13 @@ class TlsFiles:
         for name, content in contents.items():
             (folder / name).write_bytes(content)
         return cls(*(str(folder / name) for name in contents))
+
+    def server(self) -> ssl.SSLContext:
+        """For a server of a test."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+    def client(self) -> ssl.SSLContext:
+        """For whoever calls it."""
+        return ssl.create_default_context(cafile=self.authority)
