@@ -64,6 +64,8 @@ class ConfigurationFile(_File):
         proofs: proof types that are taken, each with the key attestation it has to come with.
         deferral_days: how long a wallet may ask again for what the register has not finished;
             0: such a request is refused (I-85).
+        dataset: configurations of the same name are formats of the same data: what is issued of them
+            under one offer is one record, with one revocation. Without it, the scope.
         on_change: what happens to what was issued before, when the same offer is renewed with other
             data (I-114).
     """
@@ -78,6 +80,7 @@ class ConfigurationFile(_File):
         "jwt": None,
         "attestation": KeyAttestations(),
     }
+    dataset: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     deferral_days: Annotated[int, Field(ge=0, le=365)] = 30
     on_change: Literal["keep", "revoke"] = "keep"
     tenants: tuple[str, ...] = ()
@@ -147,6 +150,11 @@ class Configuration:
             )
             for name, required in self.file.proofs.items()
         }
+
+    @property
+    def dataset(self) -> str:
+        """What it is a format of."""
+        return self.file.dataset or self.file.scope
 
     @property
     def validity(self) -> timedelta:

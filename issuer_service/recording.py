@@ -74,7 +74,7 @@ def _new_record(insert: Callable[..., Any]) -> Prepared:
         _EARLIER.c.tenant == bindparam("tenant_"),
         _EARLIER.c.subject == bindparam("subject_"),
         _EARLIER.c.offer_id == bindparam("offer_id_"),
-        _EARLIER.c.scope == bindparam("scope_"),
+        _EARLIER.c.dataset == bindparam("dataset_"),
         _EARLIER.c.state == "revoked",
         *(_EARLIER.c.reason != each for each in SUPERSEDED),
     )
@@ -176,8 +176,8 @@ def record(
         tenant.name, orjson.dumps(data.claims, option=orjson.OPT_SORT_KEYS)
     )
     taken = _take(issuer, tenant, configuration, count, now)
-    scope = configuration.file.scope
-    issuance_id = f"iss_{issuer.secrets.record(tenant.name, grant.offer_id, scope, data.source)}"
+    kind = configuration.dataset
+    issuance_id = f"iss_{issuer.secrets.record(tenant.name, grant.offer_id, kind, data.source)}"
     delivery = {
         "tenant": tenant.name,
         "id": delivery_id,
@@ -236,7 +236,7 @@ def record(
                         connection,
                         tenant,
                         grant,
-                        scope=scope,
+                        kind=kind,
                         issuance_id=issuance_id,
                         now=now,
                     )
@@ -319,7 +319,7 @@ def _keep(
         "offer_id": grant.offer_id,
         "configuration_id": configuration.id,
         "configuration_ids": None,
-        "scope": configuration.file.scope,
+        "dataset": configuration.dataset,
         "subject": grant.subject,
         "holder": grant.holder,
         "recipient": grant.client_id if grant.attested else None,
@@ -356,7 +356,7 @@ def _supersede(
     tenant: Tenant,
     grant: AccessGrant,
     *,
-    scope: str,
+    kind: str,
     issuance_id: str,
     now: datetime,
 ) -> None:
@@ -367,7 +367,7 @@ def _supersede(
             issuances.c.tenant == tenant.name,
             issuances.c.subject == grant.subject,
             issuances.c.offer_id == grant.offer_id,
-            issuances.c.scope == scope,
+            issuances.c.dataset == kind,
             issuances.c.id != issuance_id,
             issuances.c.state != "revoked",
         )

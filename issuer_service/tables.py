@@ -143,12 +143,12 @@ issuances = Table(
     "issuances",
     metadata,
     Column("tenant", _TENANT, primary_key=True),
-    Column("id", _ID, primary_key=True),  # iss_…; keyed hash of offer, scope and data
+    Column("id", _ID, primary_key=True),  # iss_…; keyed hash of offer, dataset and data
     Column("grant_id", _ID, nullable=False),  # that it was first issued under
     Column("offer_id", _ID, nullable=False),
     Column("configuration_id", String(100), nullable=False),  # the first
     Column("configuration_ids", Text),  # all, separated by spaces; null: the first alone
-    Column("scope", String(100)),  # of all of them; null: made by a release that knew none
+    Column("dataset", String(100)),  # of all of them; null: made by a release that knew none
     Column("subject", LargeBinary(32)),
     Column("holder", LargeBinary(32)),
     Column("recipient", String(200)),  # the attested wallet it went to

@@ -14,7 +14,7 @@ depends_on = None
 def upgrade() -> None:
     """Deliveries of one record, deferrals, keys for encrypted requests, both forms of a list."""
     op.add_column("issuances", sa.Column("configuration_ids", sa.Text(), nullable=True))
-    op.add_column("issuances", sa.Column("scope", sa.String(length=100), nullable=True))
+    op.add_column("issuances", sa.Column("dataset", sa.String(length=100), nullable=True))
     op.add_column("copies", sa.Column("delivery_id", sa.String(length=40), nullable=True))
     op.add_column("status_lists", sa.Column("cwt", sa.LargeBinary(), nullable=True))
     op.add_column("status_lists", sa.Column("packed", sa.LargeBinary(), nullable=True))
@@ -66,5 +66,5 @@ def downgrade() -> None:
     op.drop_column("status_lists", "packed")
     op.drop_column("status_lists", "cwt")
     op.drop_column("copies", "delivery_id")
-    op.drop_column("issuances", "scope")
+    op.drop_column("issuances", "dataset")
     op.drop_column("issuances", "configuration_ids")
