@@ -64,8 +64,8 @@ class ConfigurationFile(_File):
         proofs: proof types that are taken, each with the key attestation it has to come with.
         deferral_days: how long a wallet may ask again for what the register has not finished;
             0: such a request is refused (I-85).
-        dataset: configurations of the same name are formats of the same data: what is issued of them
-            under one offer is one record, with one revocation. Without it, the scope.
+        dataset: configurations with the same one are formats of the same data: what is issued of
+            them under one offer is one record, with one revocation. Without it, the scope.
         on_change: what happens to what was issued before, when the same offer is renewed with other
             data (I-114).
     """

@@ -122,7 +122,7 @@ def issue_credentials(
         delivery_id=delivery_id,
         count=len(keys),
         claim=use_nonces,
-        repeatable=True,
+        spent=None,
         now=now,
     )
     # 5. Sign. What is lost from here on exists as a record and can be revoked.
@@ -189,7 +189,7 @@ def collect(
         delivery_id=delivery_id,
         count=len(keys),
         claim=claim,
-        repeatable=False,
+        spent=InvalidTransactionId,
         now=now,
     )
     return CredentialResponse(

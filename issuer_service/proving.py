@@ -6,7 +6,7 @@ OpenID4VCI 1.0, appendices D and F; PROFILE I-67 to I-70.
 from collections.abc import Collection
 from datetime import datetime
 
-from shared.errors import Unavailable, VerificationError
+from shared.errors import InvalidInput, VerificationError
 from shared.oid4vci import proofs
 from shared.oid4vci.errors import InvalidProof
 from shared.oid4vci.messages import CredentialRequest
@@ -63,9 +63,6 @@ def prove(
     for attestation in proven.attestations:
         try:
             check_status(issuer, attestation.status, attestation.chain, now=now)
-        except VerificationError as error:
+        except (InvalidInput, VerificationError) as error:
             raise InvalidProof(f"key attestation: {error}") from error
     return proven
-
-
-__all__ = ["Unavailable", "prove"]

@@ -145,7 +145,7 @@ def record(
     delivery_id: str,
     count: int,
     claim: Callable[[Connection], None],
-    repeatable: bool,
+    spent: type[ProtocolError] | None,
     now: datetime,
 ) -> Recorded:
     """Record one delivery of *count* copies of *data*.
@@ -159,14 +159,14 @@ def record(
         delivery_id: of the request.
         count: how many keys were proven.
         claim: uses up what may be used once; raises if it was.
-        repeatable: whether a delivery that is there already is given again.
+        spent: raised if the delivery was made already; None: then its places are given again.
         now: aware.
 
     Raises:
         InvalidToken: the grant was revoked, ended or used up meanwhile.
         CredentialRequestDenied: what was issued of this data was revoked or suspended.
         InvalidNonce: a repeated request, and the data changed since: ask anew.
-        ProtocolError: what *claim* raises.
+        ProtocolError: what *claim* raises, or *spent*.
 
     Specification: OpenID4VCI 1.0, sections 8.3 and 14.3; PROFILE I-74, I-111 to I-114, ST-31.
     """
@@ -193,8 +193,8 @@ def record(
         with issuer.database.transaction() as connection:
             use_proof(connection, tenant, grant, now)
             if not _DELIVER.once(connection, delivery):
-                if not repeatable:
-                    raise CredentialRequestDenied("delivery: made already")
+                if spent is not None:
+                    raise spent("delivery: made already")
                 indexes, number = _again(connection, tenant, delivery_id, fingerprint)
             else:
                 indexes, number = taken.indexes, taken.number
