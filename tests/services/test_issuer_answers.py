@@ -18,11 +18,14 @@ from issuer_service.registers import Entry, EntryNotReady, SubjectUnknown
 from shared.crypto.keys import PublicKey
 from shared.crypto.software import SoftwareKey
 from shared.formats import sd_jwt
+from shared.formats.status_list import StatusList, sign_token
+from shared.formats.status_states import Status
 from shared.jose import jwe, jws
 from shared.oauth.encryption import EncryptionKey
 from shared.oid4vci import key_attestation
 from shared.oid4vci.messages import CredentialResponse, decrypt_response
 from shared.trust import Role
+from tests.support.asgi import AsgiClient
 from tests.support.attested import AttestedWallet
 from tests.support.clock import NOW
 from tests.support.issuer import TENANT, IssuerWorld, Wallet, sample_register
@@ -667,6 +670,60 @@ def test_a_type_may_demand_attested_keys(world: IssuerWorld, wallet: Wallet) -> 
     passed = answer(good)
     assert passed.status == 200, passed.text
     assert holders(passed.json()) == [key.public]
+
+
+def test_an_attestation_counts_as_long_as_its_provider_stands_by_it(
+    world: IssuerWorld, wallet: Wallet
+) -> None:
+    """I-69, ST-51, E-02: its place in the provider's own list; revoked, or by a stranger's list,
+    it is no proof; and the list is fetched whole, once."""
+    provider = "https://provider.example"
+    uri = f"{provider}/statuslists/1"
+    listed = StatusList.empty(2, 2**17)
+    listed.set(7, Status.INVALID)
+    signer = world.trust.provider.signer(Role.STATUS)
+    seen: list[str] = []
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for _ in range(2):
+                message = await receive()
+                await send({"type": f"{message['type']}.complete"})
+            return
+        seen.append(scope["path"])
+        by = (
+            signer
+            if scope["path"] == "/statuslists/1"
+            else world.issuer.tenant("registry").status_key
+        )
+        body = sign_token(
+            listed,
+            uri=provider + scope["path"],
+            signer=by,
+            now=world.clock(),
+            ttl=timedelta(hours=1),
+        ).encode()
+        headers = [(b"content-type", b"application/statuslist+jwt")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def answer(index: int, at: str = uri) -> Any:
+        key, nonce = SoftwareKey.generate(), wallet.nonce()
+        status = {"status_list": {"idx": index, "uri": at}}
+        attested = attest(world, [key], nonce, status=status)
+        proof = wallet.proof(key, nonce=nonce, key_attestation=attested)
+        body = {"credential_configuration_id": "attested", "proofs": {"jwt": [proof]}}
+        return wallet.request(token(wallet, "attested"), body)
+
+    with AsgiClient(serve, base_url=provider) as client:
+        world.neighbours[provider] = client
+        assert answer(3).status == 200
+        for index in (7, 2**17):
+            refused = answer(index)
+            assert (refused.status, refused.json()["error"]) == (400, "invalid_proof")
+        assert seen == ["/statuslists/1"]
+        assert answer(3, f"{provider}/statuslists/2").status == 503
+        del world.neighbours[provider]
 
 
 def test_an_attestation_whose_status_cannot_be_had_waits(

@@ -88,6 +88,7 @@ class IssuerWorld:
     clock: FixedClock
     trust: DemoTrust
     jobs: Jobs
+    neighbours: dict[str, AsgiClient]
     tokens: dict[tuple[str, ...], tuple[datetime, str]] = field(default_factory=dict)
     secrets: dict[tuple[str, ...], str] = field(default_factory=dict)
 
@@ -112,6 +113,7 @@ class IssuerWorld:
             (directory / f"{tenant['tenant']}.json").write_text(json.dumps(content))
         clock = FixedClock()
         trust = _keys()[0]
+        transport = neighbours({})
         issuer = make_issuer(
             IssuerSettings(
                 public_url=PUBLIC_URL,
@@ -128,7 +130,7 @@ class IssuerWorld:
             keys=_Keys(folder, b"unused"),
             trust=trust,
             documents=DocumentCache(
-                Fetcher(FetchPolicy(), transport=neighbours({})),
+                Fetcher(FetchPolicy(), transport=transport),
                 clock=clock,
                 random_bytes=CountingBytes("documents"),
             ),
@@ -138,7 +140,7 @@ class IssuerWorld:
         jobs = make_jobs(issuer)
         jobs.prepare()
         client = AsgiClient(create_app(issuer), base_url=PUBLIC_URL)
-        world = cls(issuer, client, clock, trust, jobs)
+        world = cls(issuer, client, clock, trust, jobs, transport.services)
         world.client.__enter__()
         return world
 
