@@ -1,0 +1,140 @@
+"""A person signs in at npm's oidc-provider: a real one, over HTTP, as agencies have theirs."""
+
+from collections.abc import Iterator, Mapping
+
+import httpx2
+import pytest
+from joserfc.jwk import ECKey, KeySet
+
+from shared.demo.visitor import Page, Received, Visitor
+from tests.support.attested import AttestedWallet
+from tests.support.issuer import PUBLIC_URL, TENANT, IssuerWorld, sample_register
+from tests.support.openid import CLIENT_ID, CLIENT_SECRET, real_provider
+from tests.support.visiting import answer_of, opened
+
+PEOPLE = {
+    "anna": {"personal_number": "AV-000001", "level": "high"},
+    "stranger": {"personal_number": "AV-999999", "level": "high"},
+    "weak": {"personal_number": "AV-000001", "level": "low"},
+    "nameless": {"level": "high"},
+}
+RETURN = f"{PUBLIC_URL}/registry/login-return"
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    with real_provider(RETURN, PEOPLE) as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, provider: str) -> Iterator[IssuerWorld]:
+    folder = tmp_path_factory.mktemp("issuer")
+    (folder / "client_secret").write_text(f"{CLIENT_SECRET}\n")
+    login = {
+        "desk": False,
+        "openid": {
+            "issuer": provider,
+            "names": {"en": "Avelonia Login", "de": "Avelonia-Konto"},
+            "client_id": CLIENT_ID,
+            "client_secret_file": str(folder / "client_secret"),
+            "scope": "openid person",
+            "match": {"reference": "personal_number"},
+            "require": {"level": "high"},
+        },
+    }
+    made = IssuerWorld.make(
+        folder,
+        f"sqlite:///{folder / 'issuer.db'}",
+        tenants=[{**TENANT, "login": login}],
+        register=sample_register(folder),
+        insecure_http_loopback=True,
+    )
+    yield made
+    made.close()
+    openid = made.issuer.tenant("registry").provider
+    assert openid is not None
+    openid._fetcher.close()
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx2.Client]:
+    with httpx2.Client(timeout=10) as client:
+        yield client
+
+
+@pytest.fixture
+def browser(world: IssuerWorld, provider: str, http: httpx2.Client) -> Visitor:
+    """One browser before both: ours in process, the provider over HTTP."""
+
+    def send(
+        method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> Received:
+        if url.startswith(PUBLIC_URL):
+            path = url.removeprefix(PUBLIC_URL)
+            ours = world.client.request(method, path, headers=headers, form=form)
+            return Received(ours.status, ours.raw_headers, ours.text)
+        http.cookies.clear()
+        theirs = http.request(method, url, headers=headers, data=form)
+        pairs = tuple(theirs.headers.multi_items())
+        return Received(theirs.status_code, pairs, theirs.text)
+
+    return Visitor(send, (PUBLIC_URL, provider))
+
+
+def back(world: IssuerWorld, person: Visitor, name: str, button: str = "provider-sign-in") -> Page:
+    """The page that *name* sees after the provider."""
+    wallet = AttestedWallet(world)
+    page = opened(person, wallet, wallet.push())
+    assert page.texts["login-provider"] == "Continue to Avelonia Login"
+    assert "login-submit" not in page.texts
+    theirs = person.click(page, "login-provider")
+    assert "/interaction/" in theirs.url
+    return person.press(theirs, button, name=name)
+
+
+def test_a_person_signs_in_at_a_real_provider(world: IssuerWorld, browser: Visitor) -> None:
+    """Issue 5, item 2: PKCE, state, nonce, iss, an ID token, UserInfo, a register entry."""
+    wallet, person = AttestedWallet(world), browser
+    page = opened(person, wallet, wallet.push())
+    page = person.press(person.click(page, "login-provider"), "provider-sign-in", name="anna")
+    assert page.texts["consent-wallet"] == "A Wallet"
+    answer = answer_of(person.press(page, "consent-accept"))
+    token = wallet.exchange(answer["code"]).json()["access_token"]
+    assert wallet.credentials(token, "pid_sd_jwt")["credentials"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("stranger", "The register does not know you by this account."),
+        ("weak", "You were not signed in."),
+        ("nameless", "You were not signed in."),
+        ("nobody", "You were not signed in."),
+    ],
+)
+def test_who_is_not_known_or_not_well_enough_may_try_again(
+    world: IssuerWorld, browser: Visitor, name: str, text: str
+) -> None:
+    page = back(world, browser, name)
+    assert (page.status, page.texts["alert-title"]) == (403, text)
+    assert "login-provider" in page.links
+    assert "AV-" not in page.html
+
+
+def test_a_person_may_give_up_at_the_provider(world: IssuerWorld, browser: Visitor) -> None:
+    page = back(world, browser, "anna", "provider-cancel")
+    assert (page.status, page.texts["alert-title"]) == (403, "You were not signed in.")
+
+
+def test_the_provider_may_change_its_keys(world: IssuerWorld, browser: Visitor) -> None:
+    """OpenID Connect Core, section 10.1.1: an unknown kid is looked for once more."""
+    openid = world.issuer.tenant("registry").provider
+    assert openid is not None
+    openid.check(world.clock())
+    known = openid._known
+    assert known is not None
+    stale = KeySet([ECKey.generate_key("P-256", {"kid": "old", "alg": "ES256"})])
+    openid._known = type(known)(known.metadata, stale, known.fetched_at)
+    world.clock.advance(seconds=31)
+    assert "consent-accept" in back(world, browser, "anna").texts
