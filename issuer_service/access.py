@@ -29,7 +29,6 @@ _BY_TOKEN = Prepared(
         grants.c.attested,
         grants.c.configuration_ids,
         grants.c.identified,
-        grants.c.refreshed,
         grants.c.expires_at,
         grants.c.revoked_at,
         offers.c.id.label("offer_id"),
@@ -79,7 +78,6 @@ class AccessGrant:
     Attributes:
         client_id: as the wallet says; *attested* if its provider says so too.
         identified: whether credentials are asked for by `credential_identifier` (I-66).
-        refreshed: whether a refresh token gave it.
         proof: its use is to be recorded in the transaction of the act.
     """
 
@@ -89,7 +87,6 @@ class AccessGrant:
     attested: bool
     configuration_ids: tuple[str, ...]
     identified: bool
-    refreshed: bool
     subject: bytes | None
     holder: bytes | None
     content: bytes
@@ -141,7 +138,6 @@ def access_grant(
         attested=row.attested,
         configuration_ids=tuple(row.configuration_ids.split()),
         identified=row.identified,
-        refreshed=row.refreshed,
         subject=row.subject,
         holder=row.holder,
         content=row.content,

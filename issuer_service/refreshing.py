@@ -69,7 +69,7 @@ def redeem(
         if request.scope is not None:
             granted = _within_scope(tenant, request.scope, granted)
         allowed = Allowed(row.offer_id, granted, row.identified)
-        return tokens.mint(issuer, connection, tenant, allowed, caller, refreshed=True)
+        return tokens.mint(issuer, connection, tenant, allowed, caller)
 
 
 def _within_scope(tenant: Tenant, scope: str, granted: tuple[str, ...]) -> tuple[str, ...]:

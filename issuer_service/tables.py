@@ -17,7 +17,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    false,
     func,
     literal_column,
 )
@@ -67,7 +66,6 @@ grants = Table(
     Column("attested", Boolean, nullable=False),  # whether its provider says so too
     Column("configuration_ids", Text, nullable=False),
     Column("identified", Boolean, nullable=False),  # credential_identifiers were given
-    Column("refreshed", Boolean, nullable=False, server_default=false()),  # by a refresh token
     Column("expires_at", UtcDateTime, nullable=False),
     Column("issued", Integer, nullable=False),  # copies
     Column("revoked_at", UtcDateTime),

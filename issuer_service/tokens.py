@@ -69,7 +69,6 @@ def mint(
     caller: Caller,
     *,
     content: Content | None = None,
-    refreshed: bool = False,
 ) -> TokenResponse:
     """An access token in the transaction of *connection*, and the answer that carries it.
 
@@ -91,7 +90,6 @@ def mint(
             "attested": caller.attested is not None,
             "configuration_ids": " ".join(allowed.configuration_ids),
             "identified": allowed.identified,
-            "refreshed": refreshed,
             "expires_at": caller.now + lifetime,
             "issued": 0,
             "revoked_at": None,

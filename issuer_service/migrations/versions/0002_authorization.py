@@ -13,10 +13,6 @@ depends_on = None
 
 def upgrade() -> None:
     """Pushed authorization requests and refresh tokens."""
-    op.add_column(
-        "grants",
-        sa.Column("refreshed", sa.Boolean(), server_default=sa.false(), nullable=False),
-    )
     op.create_table(
         "authorizations",
         sa.Column("tenant", sa.String(length=64), nullable=False),
@@ -77,5 +73,3 @@ def downgrade() -> None:
     """Back to offers alone."""
     op.drop_table("refresh_tokens")
     op.drop_table("authorizations")
-    with op.batch_alter_table("grants", schema=None) as batch_op:
-        batch_op.drop_column("refreshed")
