@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from shared.runtime.cli import Service, make_cli
 
+from . import rotating
 from .app import SECRETS
 from .settings import WalletSettings
 
@@ -24,6 +25,7 @@ cli = make_cli(
         app="wallet_service.app:serve",
         secrets=SECRETS,
         databases=databases,
+        checks=(rotating.look,),
     )
 )
 

@@ -87,6 +87,7 @@ def answer(
             result="shared",
             body=_log_body(payload, approved),
             now=now,
+            spent=[copy.id for copy in used],
         )
         flow = flows.advance(connection, opened, presentations, flow, to="answered", state=stored)
     # 4. Posted.

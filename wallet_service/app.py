@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from shared.crypto.software import SoftwareHolderKeys
@@ -19,7 +19,7 @@ from shared.runtime.pages import Pages
 from shared.runtime.settings import load_settings
 from shared.runtime.trust_list import TrustListClient, TrustSource
 
-from . import tables
+from . import rotating, tables
 from .attesting import PROVIDER, Provider
 from .cleaning import clean
 from .context import Wallet
@@ -47,7 +47,7 @@ def make_wallet(
         settings=settings,
         database=database,
         shares=shares,
-        share_keys=keys.keyring("shares"),
+        share_keys=lambda: keys.latest_keyring(rotating.SHARES),
         ceremony_keys=keys.keyring("ceremonies"),
         mac_key=keys.secret("codes"),
         challenge_key=keys.secret("challenges"),
@@ -81,12 +81,17 @@ def make_wallet(
     )
 
 
-def make_jobs(wallet: Wallet) -> Jobs:
+def make_jobs(wallet: Wallet, keys: KeyDirectory) -> Jobs:
     """The work that one replica at a time does."""
+
+    def rotate(now: datetime) -> None:
+        rotating.rotate(wallet.shares, keys, now=now, random_bytes=wallet.random_bytes)
+
     jobs = Jobs(
         wallet.database, tables.metadata, clock=wallet.clock, random_bytes=wallet.random_bytes
     )
     jobs.every("clean", 300, lambda now: clean(wallet, now=now))
+    jobs.every("rotate", 86_400, rotate, lease=3600)
     jobs.every("publish", 2, wallet.provider.lists.publish)
     return jobs
 
@@ -146,14 +151,15 @@ def serve() -> ServiceApp:
         clock=utc_now,
         random_bytes=os.urandom,
     )
+    keys = KeyDirectory(settings.key_directory, password)
     wallet = make_wallet(
         settings,
         database=database,
         shares=Database(settings.shares_database_url.get_secret_value()),
-        keys=KeyDirectory(settings.key_directory, password),
+        keys=keys,
         trust=trust,
         fetcher=fetcher,
         clock=utc_now,
         random_bytes=os.urandom,
     )
-    return create_app(wallet, jobs=make_jobs(wallet), trust=trust)
+    return create_app(wallet, jobs=make_jobs(wallet, keys), trust=trust)

@@ -16,11 +16,17 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
-from shared.encoding import JsonValue, b64url_encode, canonical_json, to_numeric_date
+from shared.encoding import (
+    JsonValue,
+    b64url_encode,
+    canonical_json,
+    from_numeric_date,
+    to_numeric_date,
+)
 from shared.errors import Conflict, Forbidden, InvalidInput, NotFound
 from shared.runtime.database import once
 
-from . import logbook, passkeys
+from . import coarse, logbook, passkeys
 from .context import Wallet
 from .tables import approvals, unlockers, wallets
 from .vault import OpenWallet, WalletAltered, check_unlockers, inner_wraps
@@ -125,7 +131,7 @@ def propose(
             state="pending",
             payload=opened.seal(approvals, approval, payload),
             payload_hash=challenge_of(payload),
-            expires_at=expires_at,
+            expires_at=coarse.by_day(expires_at),
         )
     )
     return approval
@@ -136,7 +142,7 @@ def read(wallet: Wallet, opened: OpenWallet, approval: str) -> Pending:
     with wallet.database.reading() as connection:
         row = _row(connection, opened, approval)
     payload = opened.open(approvals, approval, row["payload"])
-    return Pending(approval, row["type"], row["state"], payload, row["expires_at"])
+    return Pending(approval, row["type"], row["state"], payload, _end(payload))
 
 
 def gesture(wallet: Wallet, opened: OpenWallet, pending: Pending) -> dict[str, JsonValue]:
@@ -200,10 +206,10 @@ def consume(
         check_unlockers(connection, opened.id, opened.k_read)
         key = _passkey(connection, opened, assertion)
     # 1. Pending and unexpired, of this session's wallet.
-    if row["state"] != "pending" or now >= row["expires_at"]:
+    payload = opened.open(approvals, approval, row["payload"])
+    if row["state"] != "pending" or now >= _end(payload):
         raise ApprovalUsed("approval: not pending")
     # 2. The challenge, recomputed from the stored payload.
-    payload = opened.open(approvals, approval, row["payload"])
     challenge = challenge_of(payload)
     if not hmac.compare_digest(challenge, row["payload_hash"]):
         raise WalletAltered("approval: the payload was exchanged")
@@ -221,11 +227,7 @@ def consume(
     # 5. One guarded UPDATE; zero rows = stop.
     used = (
         update(approvals)
-        .where(
-            approvals.c.id == approval,
-            approvals.c.state == "pending",
-            approvals.c.expires_at > now,
-        )
+        .where(approvals.c.id == approval, approvals.c.state == "pending")
         .values(state="consumed")
     )
     with wallet.database.transaction() as connection:
@@ -259,6 +261,11 @@ def refuse(wallet: Wallet, opened: OpenWallet, approval: str) -> None:
 def named_copies(payload: Mapping[str, Any]) -> frozenset[str]:
     """The copies whose keys this approval opens, or makes."""
     return frozenset(each["copy"] for each in payload.get("items", []))
+
+
+def _end(payload: Mapping[str, Any]) -> datetime:
+    """The exact end stands in the payload; in the clear stands the day."""
+    return from_numeric_date(payload["expires"])
 
 
 def _row(connection: Connection, opened: OpenWallet, approval: str) -> RowMapping:

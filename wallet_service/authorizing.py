@@ -21,7 +21,7 @@ from shared.oauth import pkce
 from shared.oauth.messages import PushedResponse, make_form
 from shared.runtime.database import once
 
-from . import flows, tokens
+from . import coarse, flows, tokens
 from .context import Wallet
 from .flows import Flow
 from .posting import MAX_ANSWER, Line, answer_of_agency
@@ -82,7 +82,7 @@ def authorize(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) 
                 wallet=opened.id,
                 session=opened.session,
                 issuance=flow.id,
-                expires_at=now + _LIFETIME,
+                expires_at=coarse.by_hour(now + _LIFETIME),
             )
         )
     # 2. The request, pushed (W-10, W-11).

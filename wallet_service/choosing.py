@@ -6,7 +6,7 @@ other, the least used. That is said to the citizen before (`copy_reused`), never
 Specification: WALLET_SECURITY, section 7; PROFILE W-45, Q-23, S-40.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
@@ -16,9 +16,10 @@ from shared.formats.credential import Held
 from shared.oid4vp.dcql_matching import Match
 from shared.runtime.database import once
 
+from . import logbook
 from .context import Wallet
 from .tables import copies
-from .vault import OpenWallet
+from .vault import OpenWallet, WalletAltered
 
 
 class CopyTaken(Conflict):
@@ -52,9 +53,16 @@ def choose_copies(
     taken: set[str] = set()
     chosen = []
     with wallet.database.reading() as connection:
+        shown = logbook.spent_copies(connection, opened)
         for query_id, match in wanted:
             copy = _choose(
-                wallet, connection, opened, match.candidate.id, taken=taken, entity=entity
+                wallet,
+                connection,
+                opened,
+                match.candidate.id,
+                taken=taken,
+                entity=entity,
+                shown=shown,
             )
             taken.add(copy.id)
             chosen.append((query_id, match, copy))
@@ -69,19 +77,22 @@ def _choose(
     *,
     taken: set[str],
     entity: str,
+    shown: Callable[[str], bool],
 ) -> Copy:
     mine = (copies.c.credential == credential, copies.c.wallet == opened.id)
     rows = connection.execute(select(copies.c.id, copies.c.uses).where(*mine)).all()
+    if any(row.uses == 0 and shown(row.id) for row in rows):
+        raise WalletAltered("choosing: the row of a shown copy was put back")
     free = [row for row in rows if row.id not in taken]
     fresh = [row for row in free if row.uses == 0]
     if fresh:
         row = fresh[int.from_bytes(wallet.random_bytes(8), "big") % len(fresh)]
         return Copy(row.id, 0)
     sealed = connection.execute(select(copies.c.id, copies.c.sealed).where(*mine)).all()
-    shown = {
+    met = {
         row.id for row in sealed if entity in opened.open(copies, row.id, row.sealed)["shown_to"]
     }
-    known = [row for row in free if row.id in shown]
+    known = [row for row in free if row.id in met]
     used = sorted(known or free, key=lambda row: row.uses)
     if not used:
         raise NoCopyLeft("choosing: no copy left")

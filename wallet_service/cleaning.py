@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_
+from sqlalchemy import delete
 
 from . import leaving
 from .context import Wallet
@@ -11,6 +11,7 @@ from .tables import (
     attestation_lists,
     attestation_status,
     callbacks,
+    guesses,
     issuances,
     presentations,
     sessions,
@@ -23,11 +24,9 @@ _KEPT = timedelta(days=1)
 def clean(wallet: Wallet, *, now: datetime) -> None:
     """Delete what ended; what a citizen may still look at stays for a day."""
     with wallet.database.transaction() as connection:
-        connection.execute(
-            delete(sessions).where(or_(sessions.c.ends_at <= now, sessions.c.idle_until <= now))
-        )
-        connection.execute(delete(used_challenges).where(used_challenges.c.expires_at <= now))
-        connection.execute(delete(callbacks).where(callbacks.c.expires_at <= now))
+        connection.execute(delete(sessions).where(sessions.c.ends_at <= now))
+        for table in (used_challenges, callbacks, guesses):
+            connection.execute(delete(table).where(table.c.expires_at <= now))
         for table in (attestation_status, attestation_lists):
             connection.execute(delete(table).where(table.c.needed_until <= now))
         connection.execute(delete(approvals).where(approvals.c.expires_at <= now - _KEPT))

@@ -1,5 +1,6 @@
 """What the wallet's acts work with; made once at start."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.crypto.keys import HolderKeys
@@ -21,7 +22,7 @@ class Wallet:
     settings: WalletSettings
     database: Database
     shares: Database
-    share_keys: Keyring  # around each `S`
+    share_keys: Callable[[], Keyring]  # around each `S`; asked for each time, since they rotate
     ceremony_keys: Keyring  # around what a browser carries between two calls
     mac_key: bytes  # indexes recovery and revocation codes
     challenge_key: bytes  # sign-in challenges

@@ -8,17 +8,18 @@ Specification: WALLET_SECURITY, sections 6 and 9.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, select, update
 
-from shared.encoding import JsonValue
+from shared.encoding import JsonValue, from_numeric_date, to_numeric_date
 from shared.errors import Conflict, ExpectedError, NotFound, Unavailable
 from shared.runtime.database import insert_once, once
 
+from . import coarse
 from .context import Wallet
 from .registering import new_id
 from .vault import OpenWallet
@@ -63,14 +64,14 @@ def begin(
     request_key = wallet.random_bytes(32)
     if idempotency_key is not None:
         request_key = hashlib.sha256(idempotency_key.encode()).digest()
-    flow_id = new_id(wallet, prefix)
+    flow_id, expires_at = new_id(wallet, prefix), expires_at.replace(microsecond=0)
     row: dict[str, Any] = {
         "id": flow_id,
         "wallet": opened.id,
         "step": step,
         "request_key": request_key,
-        "sealed": opened.seal(table, flow_id, state),
-        "expires_at": expires_at,
+        "sealed": _seal(opened, table, flow_id, state, expires_at),
+        "expires_at": coarse.by_day(expires_at),
     }
     with wallet.database.transaction() as connection:
         if insert_once(connection, table, row):
@@ -85,15 +86,27 @@ def begin(
 
 def load(wallet: Wallet, opened: OpenWallet, table: Table, flow_id: str) -> Flow:
     """The flow as it stands; raises NotFound if it is not one of this wallet."""
-    statement = select(table.c.step, table.c.sealed, table.c.expires_at).where(
+    statement = select(table.c.id, table.c.step, table.c.sealed).where(
         table.c.id == flow_id, table.c.wallet == opened.id
     )
     with wallet.database.reading() as connection:
         row = connection.execute(statement).one_or_none()
     if row is None:
         raise NotFound("flow: not one of this wallet")
-    state = opened.open(table, flow_id, row.sealed)
-    return Flow(flow_id, row.step, state, row.expires_at, row.sealed)
+    return _open(opened, table, row)
+
+
+def under_way(
+    wallet: Wallet, opened: OpenWallet, table: Table, steps: Collection[str], *, now: datetime
+) -> list[Flow]:
+    """The flows of this wallet that stand at one of *steps* and have not expired."""
+    statement = select(table.c.id, table.c.step, table.c.sealed).where(
+        table.c.wallet == opened.id, table.c.step.in_(steps), table.c.expires_at > now
+    )
+    with wallet.database.reading() as connection:
+        rows = connection.execute(statement).all()
+    found = [_open(opened, table, row) for row in rows]
+    return [each for each in found if now < each.expires_at]
 
 
 def expect(flow: Flow, *steps: str, now: datetime) -> None:
@@ -113,7 +126,8 @@ def advance(
     expires_at: datetime | None = None,
 ) -> Flow:
     """Go from where *flow* stands to the step *to*, if nobody touched it since it was read."""
-    sealed, end = opened.seal(table, flow.id, state), expires_at or flow.expires_at
+    end = (expires_at or flow.expires_at).replace(microsecond=0)
+    sealed = _seal(opened, table, flow.id, state, end)
     moved = (
         update(table)
         .where(
@@ -122,7 +136,7 @@ def advance(
             table.c.step == flow.step,
             table.c.sealed == flow.sealed,
         )
-        .values(step=to, sealed=sealed, expires_at=end)
+        .values(step=to, sealed=sealed, expires_at=coarse.by_day(end))
     )
     if not once(connection, moved):
         raise StepChanged(f"flow: not as it was at {flow.step}")
@@ -142,6 +156,19 @@ def record(
     """`advance` as a transaction of its own: before and after each call to the outside."""
     with wallet.database.single() as connection:
         return advance(connection, opened, table, flow, to=to, state=state, expires_at=expires_at)
+
+
+def _seal(
+    opened: OpenWallet, table: Table, flow_id: str, state: Mapping[str, JsonValue], end: datetime
+) -> bytes:
+    """What the row holds: the state, and the exact end, of which the clear tells only the day."""
+    return opened.seal(table, flow_id, {"until": to_numeric_date(end), "state": state})
+
+
+def _open(opened: OpenWallet, table: Table, row: Any) -> Flow:
+    content = opened.open(table, row.id, row.sealed)
+    end = from_numeric_date(content["until"])
+    return Flow(row.id, row.step, content["state"], end, row.sealed)
 
 
 def unresolved(flow: Flow) -> bool:

@@ -7,7 +7,7 @@ section 8.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,11 +15,13 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from shared.encoding import JsonValue, b64url_encode, canonical_json, to_numeric_date
-from shared.errors import NotFound
+from shared.errors import NotFound, VerificationError
 
 from .context import Wallet
 from .tables import log_entries, wallets
 from .vault import OpenWallet, WalletAltered
+
+_SHORT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,20 @@ def append(
     result: str,
     body: Mapping[str, JsonValue],
     now: datetime,
+    spent: Collection[str] = (),
 ) -> Head:
-    """Add an entry inside the transaction of the act it records."""
-    locked = select(wallets.c.version, wallets.c.log_head).where(wallets.c.id == opened.id)
+    """Add an entry inside the transaction of the act it records, which showed the copies *spent*.
+
+    The list of all copies that were ever shown is sealed anew for the new version, so neither it
+    nor a copy's row can be put back alone.
+    """
+    columns = (wallets.c.version, wallets.c.log_head, wallets.c.spent)
+    locked = select(*columns).where(wallets.c.id == opened.id)
     row = connection.execute(locked.with_for_update()).one_or_none()
     if row is None:
         raise NotFound("log: no such wallet")
-    version, previous = row
+    version, previous, ledger = row
+    known = _open_spent(opened, version, ledger)
     seq = version + 1
     sealed = opened.seal(log_entries, f"{seq}/body", body)
     meta: dict[str, JsonValue] = {"time": to_numeric_date(now), "type": kind, "result": result}
@@ -89,9 +98,51 @@ def append(
         )
     )
     connection.execute(
-        update(wallets).where(wallets.c.id == opened.id).values(version=seq, log_head=entry_hash)
+        update(wallets)
+        .where(wallets.c.id == opened.id)
+        .values(version=seq, log_head=entry_hash, spent=_seal_spent(opened, seq, known, spent))
     )
     return Head(seq, entry_hash)
+
+
+def spent_copies(connection: Connection, opened: OpenWallet) -> Callable[[str], bool]:
+    """Whether a copy was ever shown, as the newest state of the wallet vouches for it.
+
+    Raises:
+        WalletAltered: the list is missing, or of another version.
+    """
+    columns = select(wallets.c.version, wallets.c.spent).where(wallets.c.id == opened.id)
+    row = connection.execute(columns).one_or_none()
+    if row is None:
+        raise NotFound("log: no such wallet")
+    shown = _split(_open_spent(opened, *row))
+    return lambda copy: _short(copy) in shown
+
+
+def _open_spent(opened: OpenWallet, version: int, ledger: bytes) -> str:
+    if version == 0:
+        return ""
+    if not ledger:
+        raise WalletAltered("log: the list of shown copies is missing")
+    try:
+        found: str = opened.open(wallets, f"spent/{version}", ledger)["copies"]
+    except VerificationError as error:
+        raise WalletAltered("log: the list of shown copies is of another version") from error
+    return found
+
+
+def _seal_spent(opened: OpenWallet, version: int, known: str, more: Collection[str]) -> bytes:
+    new = {_short(each) for each in more} - _split(known)
+    return opened.seal(wallets, f"spent/{version}", {"copies": known + "".join(sorted(new))})
+
+
+def _split(known: str) -> set[str]:
+    return {known[at : at + _SHORT] for at in range(0, len(known), _SHORT)}
+
+
+def _short(copy: str) -> str:
+    """Eight characters of a copy's random id: enough to tell those of one wallet apart."""
+    return copy.partition("_")[2][:_SHORT]
 
 
 def read(wallet: Wallet, opened: OpenWallet) -> list[Entry]:

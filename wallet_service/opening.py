@@ -15,7 +15,7 @@ from shared.crypto.sealing import TimedNonces
 from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 from shared.runtime.database import insert_once
 
-from . import passkeys, sessions
+from . import coarse, passkeys, sessions
 from .context import Wallet
 from .registering import open_ticket, seal_ticket
 from .tables import unlockers, used_challenges
@@ -112,7 +112,7 @@ def _use(wallet: Wallet, challenge: bytes, *, now: datetime) -> None:
     except UnicodeDecodeError as error:
         raise passkeys.NotApproved("opening: not a challenge of ours") from error
     used = _nonces(wallet).check(text, now)
-    row = {"hash": used, "expires_at": now + passkeys.CHALLENGE_LIFETIME}
+    row = {"hash": used, "expires_at": coarse.by_hour(now + passkeys.CHALLENGE_LIFETIME)}
     with wallet.database.single() as connection:
         if not insert_once(connection, used_challenges, row):
             raise passkeys.NotApproved("opening: this challenge was used")

@@ -6,7 +6,7 @@ from sqlalchemy import Table, select, update
 
 from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 
-from . import holding
+from . import flows, holding
 from .context import Wallet
 from .tables import codes, issuances, presentations, unlockers, wallets
 from .vault import OpenWallet
@@ -65,9 +65,5 @@ def set_locale(wallet: Wallet, opened: OpenWallet, locale: str) -> None:
 def _under_way(
     wallet: Wallet, opened: OpenWallet, table: Table, kind: str, *, now: datetime
 ) -> list[JsonValue]:
-    statement = select(table.c.id, table.c.step).where(
-        table.c.wallet == opened.id, table.c.step.in_(_UNDER_WAY), table.c.expires_at > now
-    )
-    with wallet.database.reading() as connection:
-        rows = connection.execute(statement).all()
-    return [{"kind": kind, "id": row.id, "step": row.step} for row in rows]
+    found = flows.under_way(wallet, opened, table, _UNDER_WAY, now=now)
+    return [{"kind": kind, "id": flow.id, "step": flow.step} for flow in found]

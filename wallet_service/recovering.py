@@ -17,7 +17,7 @@ from shared.encoding import JsonValue, b64url_encode
 from shared.errors import Conflict, NotFound
 from shared.runtime.database import once
 
-from . import logbook, sessions
+from . import logbook, provider_status, sessions
 from .context import Wallet
 from .registering import (
     NewUnlocker,
@@ -164,6 +164,7 @@ def finish_recovery(
         connection.execute(
             update(wallets).where(wallets.c.id == wallet_id).values(state="active", backed_up=True)
         )
+        provider_status.reinstate(connection, wallet_id)
         session = sessions.start_session(
             wallet,
             connection,
@@ -184,11 +185,15 @@ def finish_recovery(
 
 
 def revoke(wallet: Wallet, lookup: bytes) -> None:
-    """Lost phone: sessions dropped, signing frozen. Reads nothing, and can be repeated."""
+    """Lost phone: sessions dropped, signing frozen, attestations suspended until it is recovered.
+
+    Reads nothing, and can be repeated.
+    """
     with wallet.database.transaction() as connection:
         wallet_id = _code(connection, wallet, "revocation", lookup)["wallet"]
         connection.execute(update(wallets).where(wallets.c.id == wallet_id).values(state="frozen"))
         connection.execute(delete(session_rows).where(session_rows.c.wallet == wallet_id))
+        provider_status.suspend(connection, wallet_id)
 
 
 def _code(connection: Connection, wallet: Wallet, kind: str, lookup: bytes) -> RowMapping:

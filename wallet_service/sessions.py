@@ -5,16 +5,18 @@ The row alone opens nothing; deleting it signs out. A stolen session can look an
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Self
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 
 from shared.crypto.sealing import hkdf, open_sealed, seal
-from shared.encoding import b64url_decode, b64url_encode
+from shared.encoding import b64url_decode, b64url_encode, from_numeric_date, to_numeric_date
 from shared.errors import InvalidInput, NotFound, Unauthenticated
 from shared.runtime.database import once
 
+from . import coarse
 from .context import Wallet
 from .tables import sessions
 from .vault import OpenWallet
@@ -46,16 +48,16 @@ def start_session(
     token = wallet.random_bytes(32)
     session_id = f"ses_{b64url_encode(wallet.random_bytes(16))}"
     ends_at = now + timedelta(minutes=wallet.settings.session_minutes)
+    inside = _Inside(k_read, _idle_until(wallet, now), ends_at)
     connection.execute(
         insert(sessions).values(
             id=session_id,
             token_hash=hashlib.sha256(token).digest(),
             wallet=wallet_id,
             unlocker=unlocker,
-            sealed_key=seal(_key(token), k_read, aad=session_id.encode()),
-            started_at=now,
-            idle_until=now + timedelta(minutes=wallet.settings.session_idle_minutes),
-            ends_at=ends_at,
+            sealed_key=inside.seal(token, session_id),
+            started_at=coarse.by_hour(now) - timedelta(hours=1),
+            ends_at=coarse.by_hour(ends_at),
         )
     )
     opened = OpenWallet(wallet_id, session_id, unlocker, k_read)
@@ -78,24 +80,25 @@ def resume_session(wallet: Wallet, token: str, *, now: datetime) -> OpenWallet:
             .mappings()
             .one_or_none()
         )
-    if row is None or now >= row["ends_at"] or now >= row["idle_until"]:
+    if row is None:
         raise Unauthenticated("session: unknown or ended")
-    idle_until = now + timedelta(minutes=wallet.settings.session_idle_minutes)
-    if idle_until - row["idle_until"] > _TOUCH:
+    inside = _Inside.open(secret, row["id"], row["sealed_key"])
+    if now >= inside.ends_at or now >= inside.idle_until:
+        raise Unauthenticated("session: unknown or ended")
+    idle_until = _idle_until(wallet, now)
+    if idle_until - inside.idle_until > _TOUCH:
+        sealed = replace(inside, idle_until=idle_until).seal(secret, row["id"])
         with wallet.database.single() as connection:
             connection.execute(
-                update(sessions).where(sessions.c.id == row["id"]).values(idle_until=idle_until)
+                update(sessions).where(sessions.c.id == row["id"]).values(sealed_key=sealed)
             )
-    k_read = open_sealed(_key(secret), row["sealed_key"], aad=row["id"].encode())
-    return OpenWallet(row["wallet"], row["id"], row["unlocker"], k_read)
+    return OpenWallet(row["wallet"], row["id"], row["unlocker"], inside.k_read)
 
 
 def list_sessions(wallet: Wallet, opened: OpenWallet, *, now: datetime) -> list[RowMapping]:
-    """Where this wallet is open now."""
+    """Where this wallet is open now, or was within its last hour: the clear tells no more."""
     with wallet.database.reading() as connection:
-        statement = select(sessions).where(
-            sessions.c.wallet == opened.id, sessions.c.ends_at > now, sessions.c.idle_until > now
-        )
+        statement = select(sessions).where(sessions.c.wallet == opened.id, sessions.c.ends_at > now)
         return list(connection.execute(statement).mappings())
 
 
@@ -108,6 +111,30 @@ def end_session(wallet: Wallet, opened: OpenWallet, session_id: str) -> None:
         )
     if not ended:
         raise NotFound("session: not one of this wallet")
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """What the row seals under the token: the root, and the exact ends of the session."""
+
+    k_read: bytes = field(repr=False)
+    idle_until: datetime
+    ends_at: datetime
+
+    def seal(self, token: bytes, session_id: str) -> bytes:
+        idle, end = (to_numeric_date(each) for each in (self.idle_until, self.ends_at))
+        plain = self.k_read + idle.to_bytes(8, "big") + end.to_bytes(8, "big")
+        return seal(_key(token), plain, aad=session_id.encode())
+
+    @classmethod
+    def open(cls, token: bytes, session_id: str, blob: bytes) -> Self:
+        plain = open_sealed(_key(token), blob, aad=session_id.encode())
+        idle, end = (int.from_bytes(plain[at : at + 8], "big") for at in (32, 40))
+        return cls(plain[:32], from_numeric_date(idle), from_numeric_date(end))
+
+
+def _idle_until(wallet: Wallet, now: datetime) -> datetime:
+    return now + timedelta(minutes=wallet.settings.session_idle_minutes)
 
 
 def _key(token: bytes) -> bytes:

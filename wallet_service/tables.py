@@ -35,6 +35,7 @@ class WalletRow(Base, table=True):
     created_on: datetime = Field(sa_type=UtcDateTime)  # the day
     version: int  # one more with every entry of the log
     log_head: bytes  # 32 bytes; zeros before the first entry
+    spent: bytes = b""  # sealed, for this version: the copies that were shown
     unlockers_mac: bytes  # under K_read, over the public keys of all unlockers
     backed_up: bool  # a second unlocker has worked once
 
@@ -67,7 +68,7 @@ class WrapRow(Base, table=True):
 
 
 class SessionRow(Base, table=True):
-    """An open wallet: K_read under the random value that only the citizen's browser holds."""
+    """An open wallet: K_read and its ends under the random value that only the browser holds."""
 
     __tablename__ = "sessions"
 
@@ -76,9 +77,8 @@ class SessionRow(Base, table=True):
     wallet: str = Field(max_length=_ID, index=True)
     unlocker: str = Field(max_length=_ID)
     sealed_key: bytes
-    started_at: datetime = Field(sa_type=UtcDateTime)
-    idle_until: datetime = Field(sa_type=UtcDateTime)
-    ends_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    started_at: datetime = Field(sa_type=UtcDateTime)  # the hour
+    ends_at: datetime = Field(sa_type=UtcDateTime, index=True)  # the hour after it; sealed: exact
 
 
 class UsedChallengeRow(Base, table=True):
@@ -128,6 +128,16 @@ class CopyRow(Base, table=True):
     uses: int = 0
     sealed: bytes  # the credential, its public key, to whom it was shown
     key_blob: bytes
+
+
+class GuessRow(Base, table=True):
+    """How often codes were tried from one address in one hour; says no address."""
+
+    __tablename__ = "guesses"
+
+    bucket: bytes = Field(primary_key=True)
+    tries: int
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
 class IssuanceRow(Base, table=True):
@@ -256,6 +266,7 @@ used_challenges = cast(Table, UsedChallengeRow.__table__)  # type: ignore[attr-d
 approvals = cast(Table, ApprovalRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 credentials = cast(Table, CredentialRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 copies = cast(Table, CopyRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+guesses = cast(Table, GuessRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 issuances = cast(Table, IssuanceRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 callbacks = cast(Table, CallbackRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 renewals = cast(Table, RenewalRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it

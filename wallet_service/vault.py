@@ -86,7 +86,7 @@ class OpenWallet:
 def make_share(wallet: Wallet, wallet_id: str) -> bytes:
     """Make and store `S` of a new wallet: created first, destroyed first."""
     share = wallet.random_bytes(32)
-    blob = wallet.share_keys.seal(share, aad=wallet_id.encode())
+    blob = wallet.share_keys().seal(share, aad=wallet_id.encode())
     with wallet.shares.single() as connection:
         if not insert_once(connection, shares, {"wallet": wallet_id, "blob": blob}):
             raise Conflict("vault: this wallet exists already")
@@ -101,7 +101,7 @@ def share_of(wallet: Wallet, wallet_id: str) -> bytes:
         ).scalar_one_or_none()
     if blob is None:
         raise NotFound("vault: this wallet has no share")
-    return wallet.share_keys.open(blob, aad=wallet_id.encode())
+    return wallet.share_keys().open(blob, aad=wallet_id.encode())
 
 
 def destroy_share(wallet: Wallet, wallet_id: str) -> None:

@@ -223,7 +223,11 @@ class Keyring:
 
     def is_current(self, blob: bytes) -> bool:
         """Whether *blob* was sealed under the current key; says nothing about who sealed it."""
-        return self._head(blob)[0] == self.current
+        return self.key_id(blob) == self.current
+
+    def key_id(self, blob: bytes) -> str:
+        """The id of the key that *blob* says sealed it."""
+        return self._head(blob)[0]
 
     @staticmethod
     def _head(blob: bytes) -> tuple[str, bytes]:

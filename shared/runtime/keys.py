@@ -39,6 +39,7 @@ class KeyDirectory:
         self._password = password
         self._opened: dict[tuple[str, str], SoftwareKey] = {}
         self._rings: dict[str, Keyring] | None = None
+        self._read_at = 0
 
     def tenants(self) -> tuple[str, ...]:
         """The tenants that have a directory."""
@@ -127,10 +128,16 @@ class KeyDirectory:
             raise NotFound(f"secret {name}: there is none, run migrate")
         return found
 
+    def latest_keyring(self, name: str) -> Keyring:
+        """As `keyring`, read anew if another process has changed the file since."""
+        if self._rings is not None and self._changed() != self._read_at:
+            self._rings = None
+        return self.keyring(name)
+
     def store_keyring(
         self, name: str, ring: Keyring, *, random_bytes: RandomBytes = os.urandom
     ) -> None:
-        """Store a rotated keyring; running processes see it when they start again."""
+        """Store a rotated keyring; running processes see it by `latest_keyring`."""
         self._write_rings({**self._open_rings(), name: ring}, random_bytes)
 
     @property
@@ -145,6 +152,7 @@ class KeyDirectory:
             return self._rings
         if not self._secrets_file.is_file():
             raise NotFound("secrets.json: there is none, run migrate")
+        read_at = self._changed()
         try:
             content = parse_json_object(self._secrets_file.read_bytes(), max_bytes=_SECRETS_LIMIT)
             salt, sealed = content["salt"], content["sealed"]
@@ -161,7 +169,12 @@ class KeyDirectory:
             )
             for name, each in plain.items()
         }
+        self._read_at = read_at
         return self._rings
+
+    def _changed(self) -> int:
+        """When the file of the symmetric keys was written; replaced as a whole, never in part."""
+        return self._secrets_file.stat().st_mtime_ns
 
     def _write_rings(self, rings: dict[str, Keyring], random_bytes: RandomBytes) -> None:
         plain = {
@@ -183,7 +196,7 @@ class KeyDirectory:
         draft = self.path / f"secrets.{system.token_hex(4)}.new"
         _write_new(draft, json.dumps(content).encode())
         draft.replace(self._secrets_file)
-        self._rings = rings
+        self._rings, self._read_at = rings, self._changed()
 
     def _file(self, tenant: str, purpose: str, suffix: str) -> Path:
         for each in (tenant, purpose):

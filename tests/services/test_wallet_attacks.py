@@ -291,7 +291,8 @@ def test_a_rolled_back_wallet_and_a_forked_log_are_noticed(world: WalletWorld) -
     before = row(world, wallets, phone.wallet)
     phone.approve(phone.resolve(world.verifier.ask(OVER_18)))
     phone.overview()
-    change(world, wallets, phone.wallet, version=before["version"], log_head=before["log_head"])
+    put_back = {name: before[name] for name in ("version", "log_head", "spent")}
+    change(world, wallets, phone.wallet, **put_back)
     with pytest.raises(Deceived):
         phone.open()
     fresh = Phone(phone.client, WALLET)  # a device that remembers nothing

@@ -151,4 +151,4 @@ def test_a_text_is_chosen_by_language(locale: str, text: str) -> None:
 def test_every_word_is_there_in_every_language() -> None:
     """PAIN_POINTS 11: nothing is said by colour alone, in any language we speak."""
     for catalogue in (wording.BADGES, wording.NEXT_STEPS, wording.WARNINGS):
-        assert all(set(texts) == {"en", "fr"} for texts in catalogue.values())
+        assert all(set(texts) == {"en", "fr", "de"} for texts in catalogue.values())

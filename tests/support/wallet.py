@@ -527,6 +527,9 @@ class _Keys(KeyDirectory):
         assert name in SECRETS
         return name.encode().ljust(32, b".")
 
+    def latest_keyring(self, name: str) -> Any:
+        return self.keyring(name)
+
     def keyring(self, name: str) -> Any:
         from shared.crypto.sealing import Keyring
 
@@ -588,6 +591,7 @@ class WalletWorld:
                     "database_url": SecretStr(database_url),
                     "shares_database_url": SecretStr(shares_url),
                     "rp_id": "wallet.example",
+                    "requests_per_second": 0,
                     "trust_url": "https://trust.example",
                     "trust_root": folder / "root.json",
                     "key_directory": folder,

@@ -3,7 +3,7 @@
 from shared.encoding import JsonValue, to_numeric_date
 from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
-from .. import opening, passkey_adding, recovering, registering, sessions
+from .. import guessing, opening, passkey_adding, recovering, registering, sessions
 from ..context import Wallet
 from . import messages
 from .signed_in import ended_answer, open_wallet, session_answer
@@ -128,7 +128,7 @@ def finish_proof(call: Call, wallet: Wallet) -> Answer:
 @router.post("/recovery", body=messages.LookupBody, answer=messages.Answer, status=202)
 def begin_recovery(call: Call, wallet: Wallet) -> Answer:
     """On a new device: begin the waiting period."""
-    lookup = call.message(messages.LookupBody).lookup
+    lookup = _public_lookup(call, wallet)
     not_before = recovering.begin_recovery(wallet, lookup, now=wallet.clock())
     return {"not_before": to_numeric_date(not_before)}
 
@@ -143,7 +143,7 @@ def cancel_recovery(call: Call, wallet: Wallet) -> Answer:
 @router.post("/recovery/options", body=messages.LookupBody, answer=messages.Answer)
 def open_recovery(call: Call, wallet: Wallet) -> Answer:
     """After the waiting period: the recovery code's wraps, and options for a new passkey."""
-    lookup = call.message(messages.LookupBody).lookup
+    lookup = _public_lookup(call, wallet)
     return recovering.open_recovery(wallet, lookup, now=wallet.clock())
 
 
@@ -152,6 +152,7 @@ def open_recovery(call: Call, wallet: Wallet) -> Answer:
 )
 def finish_recovery(call: Call, wallet: Wallet) -> Answer:
     """The new passkey opens the old wallet."""
+    guessing.count(wallet, call.client, now=wallet.clock())
     body = call.message(messages.RecoveredPasskey)
     session = recovering.finish_recovery(
         wallet,
@@ -169,5 +170,11 @@ def finish_recovery(call: Call, wallet: Wallet) -> Answer:
 @router.post("/revoke", body=messages.LookupBody, status=204)
 def revoke(call: Call, wallet: Wallet) -> Answer:
     """Public, from any device: freeze a wallet by its revocation code."""
-    recovering.revoke(wallet, call.message(messages.LookupBody).lookup)
+    recovering.revoke(wallet, _public_lookup(call, wallet))
     return None
+
+
+def _public_lookup(call: Call, wallet: Wallet) -> bytes:
+    """What is derived from a code that somebody without a session typed: each try counts."""
+    guessing.count(wallet, call.client, now=wallet.clock())
+    return call.message(messages.LookupBody).lookup
