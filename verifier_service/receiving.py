@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from shared.encoding import JsonValue, b64url_encode, dump_json
-from shared.errors import NotFound, Unavailable
+from shared.errors import NotFound, Unavailable, VerificationError
 from shared.formats.values import Session
 from shared.oauth.errors import InvalidRequest
 from shared.oid4vp import response
@@ -127,6 +127,8 @@ def settle(
     except Exception as error:
         with suppress(AlreadyEnded):
             _end(verifier, tenant, row, _rejected(_reason(error)), keys.result_key, browser)
+        if isinstance(error, VerificationError):
+            raise NotVerified(f"response: not accepted: {error}") from error
         raise
     # 4. One guarded UPDATE decides.
     code = _end(verifier, tenant, row, ending, keys.result_key, browser)
