@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +128,9 @@ def test_the_list_of_shown_copies_cannot_be_put_back_alone(world: WalletWorld) -
     for forged in (old, b""):
         with world.wallet.database.single() as connection:
             connection.execute(update(wallets).where(of_it).values(spent=forged))
-        consent = phone.resolve(world.verifier.ask(OVER_18))
-        assert refused(lambda consent=consent: phone.approve(consent)) == "wallet_altered"
-        offer = world.issuer.offer(PID)
-        assert refused(lambda offer=offer: phone.receive(offer, TX_CODE)) == "wallet_altered"
+        consent, offer = phone.resolve(world.verifier.ask(OVER_18)), world.issuer.offer(PID)
+        assert refused(partial(phone.approve, consent)) == "wallet_altered"
+        assert refused(partial(phone.receive, offer, TX_CODE)) == "wallet_altered"
 
 
 # -- Guesses -------------------------------------------------------------------------------------
