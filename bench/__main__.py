@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from . import http_flows, in_process
+from . import http_flows, in_process, mdoc
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     console = Console()
     figures = {}
     with console.status("In process: signing, presenting, verifying, status lists …"):
-        figures |= in_process.measure()
+        figures |= in_process.measure() | mdoc.figures()
     with console.status(f"Over HTTP: {arguments.flows} flows of each kind, two databases …"):
         figures |= http_flows.measure(arguments.flows)
     table = Table("figure", "value", "unit", "floor or target", "ratio")

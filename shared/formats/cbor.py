@@ -64,6 +64,7 @@ _TAGS: Mapping[int, Any] = {
 # data, it stands in the place of the mark.
 _MARK = secrets.token_bytes(16)
 _END = b"\x50" + _MARK
+_EMBEDDED = (5, 4, 3, 7)  # bytes before the content: two of the tag, and the head
 
 
 def loads(data: bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
@@ -108,16 +109,31 @@ def embed(data: bytes) -> bytes:
     return b"\xd8\x18" + head(2, len(data)) + data
 
 
+_SHORT = tuple(
+    tuple(
+        bytes((major << 5 | number,)) if number < 24 else bytes((major << 5 | 24, number))
+        for number in range(256)
+    )
+    for major in range(8)
+)
+
+
 def head(major: int, number: int) -> bytes:
     """The shortest head of an item: major type and argument (RFC 8949, section 3)."""
-    first = major << 5
-    if number < 24:
-        return bytes((first | number,))
     if number < 0x100:
-        return bytes((first | 24, number))
+        return _SHORT[major][number]
     if number < 0x10000:
-        return bytes((first | 25,)) + number.to_bytes(2, "big")
-    return bytes((first | 26,)) + number.to_bytes(4, "big")
+        return b"%c%b" % (major << 5 | 25, number.to_bytes(2, "big"))
+    return b"%c%b" % (major << 5 | 26, number.to_bytes(4, "big"))
+
+
+def text(value: str) -> bytes:
+    """The encoding of a text; raises InvalidInput on a lone surrogate."""
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput("CBOR: cannot be written") from error
+    return head(3, len(encoded)) + encoded
 
 
 def embedded(value: object) -> bytes:
@@ -133,3 +149,16 @@ def embedded(value: object) -> bytes:
     ):
         raise InvalidInput("CBOR: not an embedded item")
     return value.value
+
+
+def unembed(data: bytes) -> bytes:
+    """The bytes inside the one `#6.24(bstr)` that *data* is, in its shortest form.
+
+    Raises:
+        InvalidInput: *data* is something else.
+    """
+    for start in _EMBEDDED:
+        content = data[start:]
+        if data[:start] == b"\xd8\x18" + head(2, len(content)):
+            return content
+    raise InvalidInput("CBOR: not an embedded item")

@@ -7,8 +7,7 @@ F-MD-05, ST-20.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..crypto.document_signer import parse_x5chain
 from ..crypto.keys import PublicKey, Signer
@@ -20,13 +19,13 @@ ALGORITHMS: Mapping[str, frozenset[int]] = {"ES256": frozenset({-7, -9})}
 ES256 = -7
 _ALG, _CRIT, _TYPE, _X5CHAIN = 1, 2, 16, 33
 _SIGN1 = 18
-_PROTECTED = cbor.dumps({_ALG: ES256})
+_ES256_ALONE: Mapping[Any, Any] = {_ALG: ES256}
+_PROTECTED = cbor.dumps(_ES256_ALONE)
 _SIGNATURE1 = b"\x84\x6aSignature1"
 _EMPTY = b"\x40"
 
 
-@dataclass(frozen=True, slots=True)
-class Sign1:
+class Sign1(NamedTuple):
     """A COSE_Sign1 as received; nothing of it is verified."""
 
     protected: bytes
@@ -77,8 +76,8 @@ class Sign1:
         """
         if (self.payload is None) == (detached is None):
             raise InvalidInput("COSE: the payload is not where it must be")
-        accepted = {number for each in algorithms for number in ALGORITHMS.get(each, ())}
-        if self.unverified_header.get(_ALG) not in accepted:
+        number = self.unverified_header.get(_ALG)
+        if all(number not in ALGORITHMS.get(each, ()) for each in algorithms):
             raise BadSignature("COSE: alg is not accepted")
         payload = self.payload if detached is None else detached
         key.verify(self.signature, _to_be_signed(self.protected, payload or b""))
@@ -104,13 +103,13 @@ def parse(value: object) -> Sign1:
         or not isinstance(signature, bytes)
     ):
         raise InvalidInput("COSE: not a COSE_Sign1")
-    header = {_ALG: ES256} if protected == _PROTECTED else _header(protected)
-    if _ALG in unprotected or _CRIT in header or not header.keys().isdisjoint(unprotected):
+    header = _ES256_ALONE if protected == _PROTECTED else _header(protected)
+    if _CRIT in header or not header.keys().isdisjoint(unprotected) or _ALG in unprotected:
         raise InvalidInput("COSE: a header parameter where it must not be")
     return Sign1(protected, header, dict(unprotected), payload, signature)
 
 
-def _header(protected: bytes) -> dict[Any, Any]:
+def _header(protected: bytes) -> Mapping[Any, Any]:
     header = cbor.loads(protected) if protected else {}
     if not isinstance(header, dict):
         raise InvalidInput("COSE: the protected header is not a map")

@@ -14,6 +14,7 @@ from ..crypto.keys import Signer
 from ..encoding import b64url_decode, b64url_encode
 from ..errors import BadSignature, InvalidInput, WrongHolder, WrongType
 from . import cbor, cose, mdoc
+from .cbor import text
 from .mdoc import IssuerSigned, Item, VerifiedMdoc
 from .values import Session
 
@@ -38,16 +39,22 @@ def session_transcript(session: Session) -> bytes:
     thumbprint = session.key_thumbprint
     if thumbprint is not None and len(thumbprint) != _THUMBPRINT:
         raise InvalidInput("session: the thumbprint is not one of SHA-256")
+    key = b"\xf6" if thumbprint is None else b"\x58\x20" + thumbprint
+    nonce = text(session.nonce)
     if session.audience.startswith(_ORIGIN):
-        kind = "OpenID4VPDCAPIHandover"
-        info = [session.audience.removeprefix(_ORIGIN), session.nonce, thumbprint]
+        kind = b"\x76OpenID4VPDCAPIHandover"
+        info = b"\x83%b%b%b" % (text(session.audience.removeprefix(_ORIGIN)), nonce, key)
     elif session.response_uri is not None:
-        kind = "OpenID4VPHandover"
-        info = [session.audience, session.nonce, thumbprint, session.response_uri]
+        kind = b"\x71OpenID4VPHandover"
+        info = b"\x84%b%b%b%b" % (
+            text(session.audience),
+            nonce,
+            key,
+            text(session.response_uri),
+        )
     else:
         raise InvalidInput("session: no response_uri for an mdoc")
-    digest = hashlib.sha256(cbor.dumps(info)).digest()
-    return b"\x83\xf6\xf6\x82" + cbor.dumps(kind) + cbor.dumps(digest)
+    return b"\x83\xf6\xf6\x82%b\x58\x20%b" % (kind, hashlib.sha256(info).digest())
 
 
 def _device_authentication(doctype: str, session: Session) -> bytes:
@@ -57,7 +64,7 @@ def _device_authentication(doctype: str, session: Session) -> bytes:
             (
                 b"\x84\x74DeviceAuthentication",
                 session_transcript(session),
-                cbor.dumps(doctype),
+                text(doctype),
                 _NO_NAMESPACES_BYTES,
             )
         )
@@ -96,13 +103,13 @@ def make(doctype: str, *, auth: bytes, items: Collection[Item], device_signature
         by_namespace.setdefault(namespace, []).append(whole)
     parts: list[bytes] = []
     for namespace, each in by_namespace.items():
-        parts += (cbor.dumps(namespace), cbor.head(4, len(each)), *each)
+        parts += (text(namespace), cbor.head(4, len(each)), *each)
     shown = (b"\x6anameSpaces", cbor.head(5, len(by_namespace)), *parts) if parts else ()
     return b64url_encode(
         b"".join(
             (
                 b"\xa3\x66status\x00\x67version\x631.0\x69documents\x81\xa3\x67docType",
-                cbor.dumps(doctype),
+                text(doctype),
                 b"\x6cdeviceSigned\xa2\x6adeviceAuth\xa1\x6fdeviceSignature",
                 device_signature,
                 b"\x6anameSpaces",
@@ -125,7 +132,7 @@ class Document(NamedTuple):
     device_signature: cose.Sign1
 
 
-def parse(text: str) -> Document:
+def parse(presentation: str) -> Document:
     """Read a presentation.
 
     Raises:
@@ -135,7 +142,7 @@ def parse(text: str) -> Document:
     Specification: OpenID4VP 1.0, B.2.5; HAIP 1.0, section 5.3.1; PROFILE F-MD-08, HB-21, HB-26,
     V-61.
     """
-    response = cbor.loads(b64url_decode(text))
+    response = cbor.loads(b64url_decode(presentation))
     if (
         not isinstance(response, dict)
         or response.get("version") != _VERSION

@@ -139,7 +139,7 @@ def to_json(value: Any) -> JsonValue:
 
     Specification: RFC 8949, section 6.1; PROFILE Q-14.
     """
-    if value is None or isinstance(value, str | bool):
+    if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, int):
         return value if -_MAX_INTEGER <= value < 2 * _MAX_INTEGER else None

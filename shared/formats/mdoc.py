@@ -9,7 +9,7 @@ F-MD-09.
 import hashlib
 import secrets
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -70,85 +70,84 @@ def issue(
     """
     if not signer.certificates:
         raise InvalidInput("mdoc: the signer has no certificate")
-    begins = start_of_day(issued_at)
-    not_before, not_after = _life(signer.certificates[0])
-    ends = start_of_day(min(expires_at, not_after))
+    times = _times(start_of_day(issued_at), start_of_day(expires_at), signer.certificates[0])
+    shown, digests = [cbor.head(5, len(namespaces))], [cbor.head(5, len(namespaces))]
+    for namespace, contents in namespaces:
+        items, hashed = _items(contents, random_bytes)
+        shown += (cbor.text(namespace), cbor.head(4, len(items)), *items)
+        digests += (cbor.text(namespace), *hashed)
+    security = b"".join(
+        (
+            b"\xa6" if status is None else b"\xa7\x66status" + cbor.dumps(status.to_claim()),
+            b"\x67docType",
+            cbor.text(doctype),
+            b"\x67version\x631.0",
+            times,
+            b"\x6cvalueDigests",
+            *digests,
+            b"\x6ddeviceKeyInfo\xa1\x69deviceKey",
+            cbor.dumps(cose.key_to_map(holder)),
+            b"\x6fdigestAlgorithm\x67SHA-256",
+        )
+    )
+    auth = cose.sign(cbor.embed(security), signer=signer)
+    return b64url_encode(b"".join((b"\xa2\x6aissuerAuth", auth, b"\x6anameSpaces", *shown)))
+
+
+@lru_cache(maxsize=1024)
+def _times(begins: datetime, ends: datetime, certificate: bytes) -> bytes:
+    """`validityInfo` of whole days, inside the certificate's."""
+    not_before, not_after = x509.validity(certificate)
+    ends = min(ends, start_of_day(not_after))
     if ends <= begins:
         raise InvalidInput("mdoc: ends before it begins")
     if begins < not_before:
         raise InvalidInput("mdoc: begins before its signer's certificate")
-    digests: dict[str, dict[int, bytes]] = {}
-    parts = [cbor.head(5, len(namespaces))]
-    for namespace, contents in namespaces:
-        items, digests[namespace] = _items(contents, random_bytes)
-        parts += (_text(namespace), cbor.head(4, len(items)), *items)
-    day = cbor.Tag(cbor.TDATE, _tdate(begins))
-    security: dict[str, object] = {} if status is None else {"status": status.to_claim()}
-    security |= {
-        "docType": doctype,
-        "version": _VERSION,
-        "validityInfo": {
-            "signed": day,
-            "validFrom": day,
-            "validUntil": cbor.Tag(cbor.TDATE, _tdate(ends)),
-        },
-        "valueDigests": digests,
-        "deviceKeyInfo": {"deviceKey": cose.key_to_map(holder)},
-        "digestAlgorithm": "SHA-256",
-    }
-    auth = cose.sign(cbor.embed(cbor.dumps(security)), signer=signer)
-    return b64url_encode(b"".join((b"\xa2\x6aissuerAuth", auth, b"\x6anameSpaces", *parts)))
+    first, last = (
+        cbor.Tag(cbor.TDATE, each.strftime("%Y-%m-%dT%H:%M:%SZ")) for each in (begins, ends)
+    )
+    validity = {"signed": first, "validFrom": first, "validUntil": last}
+    return b"\x6cvalidityInfo" + cbor.dumps(validity)
 
 
 def _items(
     contents: Collection[Element], random_bytes: RandomBytes
-) -> tuple[list[bytes], dict[int, bytes]]:
-    """The items of one namespace, and its digests among decoys, in the order of their numbers."""
+) -> tuple[list[bytes], list[bytes]]:
+    """The items of one namespace; and the map of its digests among decoys, by number."""
     places = -(-len(contents) // 4) * 4
-    numbers = _shuffled(places, random_bytes)
-    chance = random_bytes(places * _RANDOM)
-    found: list[bytes | None] = [None] * places
-    items = []
-    for number, (name, value) in zip(numbers, contents, strict=False):
-        at = number * _RANDOM
+    chance = random_bytes(places * (_RANDOM + 8))
+    order = sorted(range(places), key=lambda at: chance[at * 8 : at * 8 + 8])
+    digests = [b""] * places
+    items, at = [], places * 8
+    for number, (name, value) in zip(order, contents, strict=False):
         item = cbor.embed(
             b"".join(
                 (
                     b"\xa4\x66random\x50",
                     chance[at : at + _RANDOM],
-                    b"\x68digestID",
-                    cbor.head(0, number),
-                    b"\x6celementValue",
-                    cbor.dumps(value, sort=True),
-                    b"\x71elementIdentifier",
-                    _text(name),
+                    _numbered(number),
+                    cbor.text(value) if type(value) is str else cbor.dumps(value, sort=True),
+                    _named(name),
                 )
             )
         )
+        at += _RANDOM
         items.append(item)
-        found[number] = hashlib.sha256(item).digest()
-    return items, {number: each or random_bytes(32) for number, each in enumerate(found)}
-
-
-def _shuffled(count: int, random_bytes: RandomBytes) -> list[int]:
-    """The numbers below *count* in an order that chance alone decides."""
-    chance = random_bytes(8 * count)
-    return sorted(range(count), key=lambda at: chance[8 * at : 8 * at + 8])
+        digests[number] = hashlib.sha256(item).digest()
+    hashed = [cbor.head(5, places)]
+    for number, digest in enumerate(digests):
+        hashed += (cbor.head(0, number), b"\x58\x20", digest or random_bytes(32))
+    return items, hashed
 
 
 @lru_cache(maxsize=1024)
-def _text(name: str) -> bytes:
-    return cbor.dumps(name)
-
-
-@lru_cache(maxsize=256)
-def _life(certificate: bytes) -> tuple[datetime, datetime]:
-    return x509.validity(certificate)
+def _numbered(number: int) -> bytes:
+    return b"\x68digestID" + cbor.head(0, number) + b"\x6celementValue"
 
 
 @lru_cache(maxsize=1024)
-def _tdate(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _named(element: str) -> bytes:
+    return b"\x71elementIdentifier" + cbor.text(element)
 
 
 class IssuerSigned(NamedTuple):
@@ -232,7 +231,7 @@ def verify(
     )
     # 2. The signature over the Mobile Security Object.
     signed.auth.verify(chain.public, algorithms=algorithms)
-    security = cbor.loads(cbor.embedded(cbor.loads(signed.auth.payload or b"")))
+    security = cbor.loads(cbor.unembed(signed.auth.payload or b""))
     if not isinstance(security, dict) or security.get("version") != _VERSION:
         raise InvalidInput("mdoc: not a Mobile Security Object of version 1.0")
     # 3. Each element against its digest.
@@ -272,21 +271,21 @@ def _elements(
         item = cbor.loads(content)
         if not isinstance(item, dict):
             raise InvalidInput("mdoc: an element is not a map")
-        number, name, chance = (
-            item.get(each) for each in ("digestID", "elementIdentifier", "random")
-        )
+        number, name = item.get("digestID"), item.get("elementIdentifier")
         if (
             type(number) is not int
             or not 0 <= number < _MAX_DIGEST_ID
             or not isinstance(name, str)
-            or not isinstance(chance, bytes)
+            or not isinstance(item.get("random"), bytes)
             or "elementValue" not in item
         ):
             raise InvalidInput("mdoc: an element is not complete")
         whole, known = cbor.embed(content), digests.get(namespace)
         if not isinstance(known, dict) or known.get(number) != make(whole).digest():
             raise WrongDigest("mdoc: an element is not the one that was signed")
-        found = claims.setdefault(namespace, {})
+        found = claims.get(namespace)
+        if found is None:
+            found = claims[namespace] = {}
         if name in found:
             raise WrongDigest("mdoc: an element occurs twice")
         found[name] = elements.to_json(item["elementValue"])

@@ -12,7 +12,7 @@ from ..crypto.x509 import Profile, check_leaf
 from ..encoding import JsonValue, RandomBytes, b64url_decode, b64url_encode
 from ..errors import InvalidInput
 from . import cbor, device_response, mdoc
-from .claims_path import ClaimPath, select
+from .claims_path import ClaimPath, ConcretePath, select
 from .format import Words
 from .status_list import StatusReference
 from .type_metadata import TypeMetadata
@@ -87,7 +87,9 @@ class _Mdoc:
             type=found.doctype,
             claims=found.claims,
             signed=b64url_encode(cbor.dumps(value["issuerAuth"])),
-            pieces=_pieces(found),
+            pieces=tuple(
+                ((namespace, name), b64url_encode(whole)) for namespace, name, whole in found.items
+            ),
             hash_algorithm=found.digest_algorithm,
             authority_key_ids=found.chain.authority_key_ids,
             holder=found.holder,
@@ -101,7 +103,12 @@ class _Mdoc:
     ) -> str:
         if proof is None:
             raise InvalidInput("mdoc: shown with the signature of its device only")
-        chosen = {place[:2] for path in paths for place, _ in select(held.claims, path)}
+        there = {place for place, _ in held.pieces}
+        chosen = {
+            place[:2]
+            for path in paths
+            for place in ([path] if path in there else _places(held, path))
+        }
         return device_response.make(
             held.type,
             auth=b64url_decode(held.signed),
@@ -138,7 +145,7 @@ class _Mdoc:
             type=found.doctype,
             claims=found.claims,
             in_place=found.claims,
-            disclosed=_pieces(found),
+            disclosed=tuple(((namespace, name), "") for namespace, name, _ in found.items),
             chain=found.chain,
             holder_bound=True,
             status=found.status,
@@ -147,8 +154,8 @@ class _Mdoc:
         )
 
 
-def _pieces(found: mdoc.VerifiedMdoc) -> tuple[tuple[tuple[str, str], str], ...]:
-    return tuple(((each[0], each[1]), b64url_encode(each[2])) for each in found.items)
+def _places(held: Held, path: ClaimPath) -> list[ConcretePath]:
+    return [place for place, _ in select(held.claims, path)]
 
 
 MDOC = _Mdoc()
