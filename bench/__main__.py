@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--flows", type=int, default=1000, help="flows of each kind over HTTP")
     arguments = parser.parse_args()
     console = Console()
-    figures = {}
+    figures: dict[str, in_process.Figure] = {}
     with console.status("In process: signing, presenting, verifying, status lists …"):
         figures |= in_process.measure() | mdoc.figures()
     with console.status(f"Over HTTP: {arguments.flows} flows of each kind, two databases …"):

@@ -89,6 +89,9 @@ class _HolderProof:
     audience: str
     nonce: str
 
+    def device_signature(self, doctype: str) -> bytes:
+        raise NotImplementedError
+
     def kb_jwt(self, presented: str, *, hash_algorithm: str) -> str:
         return kb_jwt.make(
             presented,
