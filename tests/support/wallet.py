@@ -27,6 +27,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from shared.crypto.software import SoftwareKey
+from shared.crypto.x509 import Profile
 from shared.demo.phone import Phone
 from shared.encoding import JsonValue, b64url_encode
 from shared.formats import credential as formats
@@ -54,7 +55,18 @@ from wallet_service.settings import WalletSettings
 
 from .asgi import AsgiClient, neighbours
 from .clock import FixedClock
-from .trust import ASKS, PID, RESIDENCE, SD_JWT, DemoTrust, demo_trust, issue, trust_list
+from .trust import (
+    ASKS,
+    MDOC,
+    PID,
+    PID_MDOC,
+    RESIDENCE,
+    SD_JWT,
+    DemoTrust,
+    demo_trust,
+    issue,
+    trust_list,
+)
 
 WALLET = "https://wallet.example"
 ISSUER = "https://issuer.example"
@@ -74,6 +86,9 @@ CLAIMS: dict[str, dict[str, Any]] = {
         "age_equal_or_over": {"18": True, "65": False},
         "issuing_country": "AV",
     },
+    PID_MDOC: {
+        PID_MDOC: {"family_name": "Möbius", "given_name": "Erika", "age_over_18": True},
+    },
     RESIDENCE: {
         "family_name": "Möbius",
         "given_name": "Erika",
@@ -91,13 +106,20 @@ _LABELS: dict[str, Sequence[tuple[list[Any], str, str]]] = {
         (["age_equal_or_over", "65"], "Over 65", "Plus de 65 ans"),
         (["issuing_country"], "Issuing country", "Pays de délivrance"),
     ),
+    PID_MDOC: (
+        ([PID_MDOC, "family_name"], "Family name", "Nom"),
+        ([PID_MDOC, "given_name"], "Given name", "Prénom"),
+        ([PID_MDOC, "age_over_18"], "Over 18", "Plus de 18 ans"),
+    ),
     RESIDENCE: (
         (["family_name"], "Family name", "Nom"),
         (["given_name"], "Given name", "Prénom"),
         (["address"], "Address", "Adresse"),
     ),
 }
+FORMAT_OF = {PID: SD_JWT, RESIDENCE: SD_JWT, PID_MDOC: MDOC}
 _NAMES = {
+    PID_MDOC: ("Personal ID (mdoc)", "Carte d'identité (mdoc)"),
     PID: ("Personal ID", "Carte d'identité"),
     RESIDENCE: ("Proof of residence", "Justificatif de domicile"),
 }
@@ -151,12 +173,13 @@ def agencies() -> DemoTrust:
         issues=[
             issue(
                 each,
+                format=FORMAT_OF[each],
                 type_metadata={
                     "uri": f"{TYPES}/{each}",
                     "integrity": type_metadata.integrity(type_document(each)),
                 },
             )
-            for each in (PID, RESIDENCE)
+            for each in FORMAT_OF
         ],
         asks=ASKS,
     )
@@ -171,6 +194,14 @@ def _signer(role: Role) -> SoftwareKey:
 @lru_cache(maxsize=4)
 def _provider_key(purpose: str) -> SoftwareKey:
     return agencies().provider.signer(ROLES[purpose], dns=["wallet.example"])
+
+
+@lru_cache(maxsize=2)
+def _credential_signer(credential_format: str) -> SoftwareKey:
+    if credential_format == SD_JWT:
+        return _signer(Role.CREDENTIAL)
+    authority = agencies().registry.authorities[Role.CREDENTIAL]
+    return authority.signer(Profile.MDOC_SIGNER)
 
 
 @dataclass
@@ -255,10 +286,12 @@ class ToyIssuer:
                 "batch_credential_issuance": {"batch_size": self.batch_size},
                 "credential_configurations_supported": {
                     _configuration(each): {
-                        "format": SD_JWT,
-                        "vct": each,
+                        "format": FORMAT_OF[each],
+                        formats.words(FORMAT_OF[each]).type_member: each,
                         "scope": _configuration(each),
-                        "cryptographic_binding_methods_supported": ["jwk"],
+                        "cryptographic_binding_methods_supported": [
+                            formats.words(FORMAT_OF[each]).binding_method
+                        ],
                         "proof_types_supported": {
                             "jwt": {"proof_signing_alg_values_supported": ["ES256"]}
                         },
@@ -266,7 +299,7 @@ class ToyIssuer:
                             "display": [{"name": _NAMES[each][0], "locale": "en"}]
                         },
                     }
-                    for each in (PID, RESIDENCE)
+                    for each in FORMAT_OF
                 },
             }
         ).to_object()
@@ -348,14 +381,14 @@ class ToyIssuer:
         index = self.next_status
         self.next_status += 0 if self.one_status else 1
         return formats.issue(
-            SD_JWT,
+            FORMAT_OF[credential_type],
             self.claims[credential_type],
             metadata=type_metadata.parse(type_document(credential_type), vct=credential_type),
             holder=key if self.bind is None else self.bind(number, key),
             status=StatusReference(index, f"{IDENTIFIER}/statuslists/1"),
             issued_at=self.clock() - timedelta(days=self.days_ago),
             expires_at=self.clock() + timedelta(days=200 - self.days_ago),
-            signer=self.signer or _signer(Role.CREDENTIAL),
+            signer=self.signer or _credential_signer(FORMAT_OF[credential_type]),
         )
 
     async def _notification(self, request: Request) -> Response:
@@ -666,12 +699,15 @@ class WalletWorld:
         return phone
 
 
+_CONFIGURATIONS = {PID: "pid_sd_jwt", RESIDENCE: "residence_sd_jwt", PID_MDOC: "pid_mdoc"}
+
+
 def _configuration(credential_type: str) -> str:
-    return {PID: "pid_sd_jwt", RESIDENCE: "residence_sd_jwt"}[credential_type]
+    return _CONFIGURATIONS[credential_type]
 
 
 def _type(configuration: str) -> str:
-    return {"pid_sd_jwt": PID, "residence_sd_jwt": RESIDENCE}[configuration]
+    return {name: each for each, name in _CONFIGURATIONS.items()}[configuration]
 
 
 def _payload(token: str) -> bytes:
