@@ -261,6 +261,13 @@ class Phone(WalletClient):
         flow = self.scan(offer_link)
         return self.keep(self.accept(flow, tx_code)["id"])
 
+    def sign_in(
+        self, flow: Mapping[str, Any], browse: Callable[[str], Mapping[str, str]]
+    ) -> dict[str, Any]:
+        """Sign in at the agency: *browse* opens its page and says what stood in the way back."""
+        url = self._post(f"/issuances/{flow['id']}/authorize")["authorize_url"]
+        return self._post("/issuances/callback", {"parameters": dict(browse(url))})
+
     def accept(self, flow: Mapping[str, Any], tx_code: str | None = None) -> dict[str, Any]:
         """Enter the Transaction Code, approve with one gesture; then check the content."""
         place = f"/issuances/{flow['id']}"
