@@ -23,8 +23,8 @@ from tests.support.browsing import MixedTransport, TlsServer, add_authenticator,
 from tests.support.databases import sqlite_url
 from tests.support.strict_verifier import Case, StrictVerifier, broken_signature
 from tests.support.tls import TlsFiles
-from tests.support.trust import PID, RESIDENCE, SD_JWT
-from tests.support.wallet import TX_CODE, WalletWorld, agencies
+from tests.support.trust import PID, PID_MDOC, RESIDENCE, SD_JWT
+from tests.support.wallet import FORMAT_OF, TX_CODE, WalletWorld, agencies
 from wallet_service.app import create_app
 
 AXE = Path(__file__).parents[1] / "interop/node_modules/axe-core/axe.min.js"
@@ -32,15 +32,23 @@ MARKER = "This step could not be completed"
 SHOTS: Path | None = None
 
 
-def query(*paths: list[Any], kind: str = PID, **members: Any) -> dict[str, Any]:
-    """One Credential Query; no paths, no `claims`."""
-    asked: dict[str, Any] = {"id": "pid", "format": SD_JWT, "meta": {"vct_values": [kind]}}
-    if paths:
-        asked["claims"] = [{"path": path} for path in paths]
+def query(*names: str, kind: str = PID, **members: Any) -> dict[str, Any]:
+    """One Credential Query for top-level claims; no names, no `claims`."""
+    sd_jwt = FORMAT_OF[kind] == SD_JWT
+    meta = {"vct_values": [kind]} if sd_jwt else {"doctype_value": kind}
+    asked: dict[str, Any] = {"id": "pid", "format": FORMAT_OF[kind], "meta": meta}
+    if names:
+        asked["claims"] = [{"path": [each] if sd_jwt else [kind, each]} for each in names]
     return {"credentials": [asked | members]}
 
 
-IDENTITY = query(["family_name"], ["given_name"])
+IDENTITY = query("family_name", "given_name")
+both_formats = pytest.mark.parametrize("kind", [PID, PID_MDOC], ids=["sd_jwt", "mdoc"])
+
+
+def identity(kind: str) -> dict[str, Any]:
+    """Two claims, in either format."""
+    return query("family_name", "given_name", kind=kind)
 
 
 @dataclass
@@ -175,15 +183,16 @@ def _foreign(url: str) -> bool:
 
 def disclosed(presented: Any) -> set[str]:
     """The claims that were disclosed one by one."""
-    return {str(each[0][0]) for each in presented.disclosed}
+    name = 0 if presented.format == SD_JWT else 1  # an element stands below its namespace
+    return {str(each[0][name]) for each in presented.disclosed}
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """A wallet with two documents, made in the browser."""
+    """A wallet with three documents, made in the browser."""
     for suite in Suite.run(tmp_path_factory.mktemp("suite")):
         suite.make_wallet()
-        for kind in (PID, RESIDENCE):
+        for kind in (PID, PID_MDOC, RESIDENCE):
             suite.receive(kind)
         yield suite
 
@@ -198,15 +207,17 @@ def suite(running: Suite) -> Iterator[Suite]:
 # -- The modules that end well ---------------------------------------------------------------
 
 
-def test_happy_flow(suite: Suite) -> None:
+@both_formats
+def test_happy_flow(suite: Suite, kind: str) -> None:
     """`happy-flow`: no state, a plain request; W-50 to W-62, HB-01 to HB-03."""
-    case = Case(IDENTITY)
+    case = Case(identity(kind))
     [presented] = suite.present(case)["pid"]
     assert disclosed(presented) == {"family_name", "given_name"}
     assert case.fetched == 1
 
 
-def test_alternate_happy_flow(suite: Suite) -> None:
+@both_formats
+def test_alternate_happy_flow(suite: Suite, kind: str) -> None:
     """`alternate-happy-flow`: long state, unknown parameters, foreign `iss`, odd order, redirect.
 
     The browser is sent to `redirect_uri` unchanged, fragment included, by GET (2.4.2, W-62).
@@ -216,7 +227,7 @@ def test_alternate_happy_flow(suite: Suite) -> None:
         parameters |= {"iss": "https://somebody.example", "unknown_parameter": {"a": [1]}}
 
     case = Case(
-        IDENTITY,
+        identity(kind),
         state=secrets.token_urlsafe(48),
         redirect_uri=f"{suite.verifier.url}/back?x=1#response_code=abc",
         change=vary,
@@ -226,30 +237,36 @@ def test_alternate_happy_flow(suite: Suite) -> None:
     assert suite.page.inner_text("h1") == "Back"
 
 
-def test_request_uri_method_post(suite: Suite) -> None:
+@both_formats
+def test_request_uri_method_post(suite: Suite, kind: str) -> None:
     """`request-uri-method-post`: a wallet_nonce goes out and comes back (W-51, W-52)."""
-    case = Case(IDENTITY, post=True)
+    case = Case(identity(kind), post=True)
     assert suite.present(case)
     assert len(case.wallet_nonce or "") >= 43
 
 
-def test_ignores_unusable_encryption_key(suite: Suite) -> None:
+@both_formats
+def test_ignores_unusable_encryption_key(suite: Suite, kind: str) -> None:
     """`ignores-unusable-encryption-key`: unknown and post-quantum keys first; C-08, W-61."""
-    assert suite.present(Case(IDENTITY, unusable_keys=True))
+    assert suite.present(Case(identity(kind), unusable_keys=True))
 
 
-def test_fewer_claims_than_available(suite: Suite) -> None:
+@both_formats
+def test_fewer_claims_than_available(suite: Suite, kind: str) -> None:
     """`fewer-claims-than-available`: one claim, and one below an object."""
-    [one] = suite.present(Case(query(["given_name"])))["pid"]
+    [one] = suite.present(Case(query("given_name", kind=kind)))["pid"]
     assert disclosed(one) == {"given_name"}
-    [nested] = suite.present(Case(query(["place_of_birth", "locality"])))["pid"]
+    below = query()
+    below["credentials"][0]["claims"] = [{"path": ["place_of_birth", "locality"]}]
+    [nested] = suite.present(Case(below))["pid"]
     assert nested.claims["place_of_birth"] == {"locality": "Avelon"}
     assert disclosed(nested) == {"place_of_birth"}
 
 
-def test_no_claims_in_dcql_query(suite: Suite) -> None:
+@both_formats
+def test_no_claims_in_dcql_query(suite: Suite, kind: str) -> None:
     """`no-claims-in-dcql-query`: nothing that can be withheld is disclosed (Q-13)."""
-    [presented] = suite.present(Case(query()))["pid"]
+    [presented] = suite.present(Case(query(kind=kind)))["pid"]
     assert disclosed(presented) == set()
 
 
@@ -297,15 +314,17 @@ NEGATIVES: dict[str, dict[str, Any]] = {
 }
 
 
+@both_formats
 @pytest.mark.parametrize("name", NEGATIVES)
-def test_negative(suite: Suite, name: str) -> None:
+def test_negative(suite: Suite, name: str, kind: str) -> None:
     """`negative-test-…`: response_uri is never called; W-53, W-54, W-63, HB-31, T-21."""
-    suite.refused(Case(IDENTITY, **NEGATIVES[name]))
+    suite.refused(Case(identity(kind), **NEGATIVES[name]))
 
 
-def test_negative_required_non_matching_credential(suite: Suite) -> None:
+@both_formats
+def test_negative_required_non_matching_credential(suite: Suite, kind: str) -> None:
     """`negative-test-required-non-matching-credential`: `access_denied` and no vp_token (Q-21)."""
-    asked = query(["family_name"])
+    asked = query("family_name", kind=kind)
     asked["credentials"][0]["claims"][0]["values"] = ["Nobody"]
     case = Case(asked, state=secrets.token_urlsafe(32))
     suite.consent(case)
@@ -327,24 +346,25 @@ BASE: dict[str, dict[str, Any]] = {
 }
 
 
+@both_formats
 @pytest.mark.parametrize("name", BASE)
-def test_base_plan(suite: Suite, name: str) -> None:
+def test_base_plan(suite: Suite, name: str, kind: str) -> None:
     """CERTIFICATION 1.2: the other prefixes, methods and response modes, by a setting alone.
 
     In HAIP each of them is refused by a page; `response_uri` may be left out with `redirect_uri`.
     """
     options = BASE[name]
-    [presented] = suite.present(Case(IDENTITY, **options), plain=True)["pid"]
+    [presented] = suite.present(Case(identity(kind), **options), plain=True)["pid"]
     assert disclosed(presented) == {"family_name", "given_name"}
     varied = Case(
-        IDENTITY,
+        identity(kind),
         state=secrets.token_urlsafe(48),
         redirect_uri=f"{suite.plain.url}/back#response_code=abc",
         change=_drop("response_uri") if options["prefix"] == "redirect_uri" else _put(iss="x"),
         **options,
     )
     assert suite.present(varied, plain=True)
-    refused = Case(IDENTITY, **options)
+    refused = Case(identity(kind), **options)
     suite.refused(refused)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
+import cbor2
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -261,6 +262,8 @@ class StrictVerifier:
         )
         if query["format"] == "dc+sd-jwt":
             self._strict_kb_jwt(case, text)
+        else:
+            _strict_device_response(query, text)
         return found
 
     def _strict_kb_jwt(self, case: Case, text: str) -> None:
@@ -279,6 +282,25 @@ class StrictVerifier:
         if case.transaction_data:
             hashes = [hashlib.sha256(each.encode()).digest() for each in case.transaction_data]
             assert claims["transaction_data_hashes"] == [b64url_encode(each) for each in hashes]
+
+
+def _strict_device_response(query: Mapping[str, Any], text: str) -> None:
+    """CERTIFICATION 2.4.2: one document, what was asked for, nothing signed by the device."""
+    assert "=" not in text
+    found = cbor2.loads(b64url_decode(text))
+    assert (found["version"], found["status"]) == ("1.0", 0)
+    [document] = found["documents"]
+    spaces = document["issuerSigned"].get("nameSpaces", {})
+    shown = {
+        (space, cbor2.loads(item.value)["elementIdentifier"])
+        for space, items in spaces.items()
+        for item in items
+    }
+    assert shown == {tuple(each["path"]) for each in query.get("claims", ())}
+    assert document["deviceSigned"]["nameSpaces"].value == b"\xa0"
+    [protected, _, payload, _] = document["deviceSigned"]["deviceAuth"]["deviceSignature"]
+    assert cbor2.loads(protected) == {1: -7}
+    assert payload is None
 
 
 def _unsigned(parameters: Mapping[str, Any]) -> str:
