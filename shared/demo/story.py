@@ -21,6 +21,7 @@ from .phone import Phone
 from .system import COUNTER, REGISTRY, System
 
 CITIZEN = "AV-000001"
+_OFFERED = ("pid_sd_jwt", "mdl")
 _REVOCATION_SECONDS = 15
 
 
@@ -52,10 +53,11 @@ class Story:
     def tell(self) -> None:
         """Everything, in order."""
         self._open_wallet()
-        claims = self._receive()
+        cards = self._receive()
         self._answer("over_18", "The clerk asks: over 18?")
+        self._answer("driving", "A policewoman asks: which vehicles may you drive?")
         self._refuse_more()
-        self._search(claims)
+        self._search(cards)
         self._revoke()
 
     @contextmanager
@@ -76,16 +78,19 @@ class Story:
             self.phone.prove_recovery()
             say("Both roots were made on the phone; the recovery code was typed back and works.")
 
-    def _receive(self) -> dict[str, Any]:
-        with self._step("The registry offers the person's identity data") as say:
-            offer = self.registry.offer(CITIZEN, "pid_sd_jwt")
+    def _receive(self) -> list[dict[str, Any]]:
+        with self._step("The registry offers identity data and a driving licence") as say:
+            offer = self.registry.offer(CITIZEN, *_OFFERED)
             say(f"QR code: {offer['link']}")
             say("The transaction code goes by letter.")
-        with self._step("The citizen scans it, types the code, approves: ten copies arrive") as say:
-            (card,) = self.phone.receive(offer["link"], offer["tx_code"])
-            shown = self.phone.card(card)
-            say(f"Card: {shown['name']}, from {shown['issuer']}")
-        return shown
+        with self._step("The citizen scans it, types the code, approves: twenty copies") as say:
+            received = self.phone.receive(offer["link"], offer["tx_code"])
+            cards = [self.phone.card(each) for each in received]
+            for card in cards:
+                say(f"Card: {card['name']}, from {card['issuer']}, as {card['format']}")
+        if len({card["format"] for card in cards}) != len(_OFFERED):
+            raise StoryFailed("not every format arrived")
+        return cards
 
     def _answer(self, query: str, title: str) -> None:
         with self._step(title) as say:
@@ -97,7 +102,7 @@ class Story:
             result = self.counter.result(started)
             if not result["verdict"]["accepted"]:
                 raise StoryFailed(f"the counter refused: {result['verdict'].get('reason')}")
-            say(f"The counter sees: {json.dumps(result['claims'], ensure_ascii=False)}")
+            say(f"The counter sees: {json.dumps(_short(result['claims']), ensure_ascii=False)}")
 
     def _refuse_more(self) -> None:
         with self._step("Another clerk asks who it is; the citizen refuses") as say:
@@ -108,12 +113,12 @@ class Story:
                 raise StoryFailed("a refusal gave an answer")
             say(f"The counter sees: {result['verdict'].get('reason')}, and nothing else.")
 
-    def _search(self, card: dict[str, Any]) -> None:
+    def _search(self, cards: list[dict[str, Any]]) -> None:
         home = self.system.folder / "wallet_service"
         public = (self.system.folder / "trust" / "trust-list.json").read_text()
         words = {
             word
-            for word in _words([claim["value"] for claim in card["claims"]])
+            for word in _words([claim["value"] for card in cards for claim in card["claims"]])
             if word not in public  # the agency's own name is no secret
         }
         with self._step("The operator searches the wallet's databases and log") as say:
@@ -126,7 +131,7 @@ class Story:
                 raise StoryFailed(f"{len(found)} of the citizen's words lie in the clear")
             rows = sum(_rows(path) for path in home.glob("*.db"))
             say(
-                f"{rows} rows, {len(contents):,} bytes, {len(words)} words of the card: none found."
+                f"{rows} rows, {len(contents):,} bytes, {len(words)} words of the cards: none found."
             )
 
     def _revoke(self) -> None:
@@ -144,8 +149,19 @@ class Story:
                 time.sleep(1)
             else:
                 raise StoryFailed("the revocation was not noticed")
-            (card,) = self.phone.refresh()
-            say(f"The counter sees: {verdict['reason']}. The card says: {card['badge_text']}")
+            texts = sorted({card["badge_text"] for card in self.phone.refresh()})
+            if len(texts) != 1:
+                raise StoryFailed("not every card was revoked")
+            say(f"The counter sees: {verdict['reason']}. Both cards say: {texts[0]}")
+
+
+def _short(value: Any) -> Any:
+    """*value* for a line of text: a portrait is not printed."""
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    return f"{value[:16]}…" if isinstance(value, str) and len(value) > 200 else value
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -40,7 +40,7 @@ _NAMES = {
     COUNTER: {"en": "Service Counters of Avelonia", "fr": "Guichets d'Avelonia"},
     PROVIDER: {"en": "Avelonia Wallet", "fr": "Portefeuille d'Avelonia"},
 }
-_QUERIES = ["over_18", "identity", "address"]
+_QUERIES = ["over_18", "identity", "address", "driving"]
 _PURPOSES = {
     "issuer_service": (REGISTRY, ("credential", "status", "metadata")),
     "verifier_service": (COUNTER, ("access",)),
