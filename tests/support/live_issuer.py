@@ -22,6 +22,7 @@ from sqlalchemy import select, update
 
 from issuer_service import tables
 from issuer_service.app import PURPOSES, SECRETS
+from issuer_service.catalogue import BUILT_IN
 from issuer_service.routes.agency import ROLES
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
@@ -157,8 +158,18 @@ class LiveIssuer:
                 connection.execute(update(found).where(*here).values(expires_at=ends))
 
 
+def _write_attested(folder: Path) -> None:
+    """Two more types, of which the issuer wants keys that their wallet provider vouches for."""
+    (folder / "credentials").mkdir()
+    for base, own in (("pid_sd_jwt", "attested_sd_jwt"), ("pid_mdoc", "attested_mdoc")):
+        content = json.loads((BUILT_IN / f"{base}.json").read_text())
+        content |= {"id": own, "scope": own, "proofs": {"jwt": {"key_storage": ["iso_18045_high"]}}}
+        (folder / "credentials" / f"{own}.json").write_text(json.dumps(content))
+
+
 def _write_files(folder: Path, trust: DemoTrust) -> None:
     register = sample_register(folder)
+    _write_attested(folder)
     (folder / "tenants").mkdir()
     keys = KeyDirectory(folder / "keys", PASSWORD.encode())
     for name, members in TENANTS.items():
@@ -196,6 +207,7 @@ def _environment(
         "KEY_DIRECTORY": str(folder / "keys"),
         "KEY_PASSWORD": PASSWORD,
         "TENANTS_DIRECTORY": str(folder / "tenants"),
+        "CREDENTIALS_DIRECTORY": str(folder / "credentials"),
         "REQUESTS_PER_SECOND": "0",
     }
     own = {f"ISSUER_{name}": value for name, value in settings.items()}
