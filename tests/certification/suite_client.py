@@ -199,7 +199,7 @@ class SuiteClient:
                 break
         return answer
 
-    def pushed(self, **changes: str | None) -> str:
+    def pushed(self, **changes: Any) -> str:
         """A good PAR answer's request_uri."""
         answer = self.par(**changes)
         content = check_json(answer, 201)
@@ -257,7 +257,7 @@ class SuiteClient:
         assert len(found) == len(dict(found))
         return {name: value for name, value in found if name not in own}
 
-    def code(self, *, subject: str = "AV-000001", **changes: str | None) -> str:
+    def code(self, *, subject: str = "AV-000001", **changes: Any) -> str:
         """An authorization code, after everything that is demanded of it."""
         uri = self.pushed(**changes)
         found = self.person(self.authorize_url(uri), subject=subject)
@@ -309,7 +309,7 @@ class SuiteClient:
                 assert entropy(content[name]) > 96
         return content
 
-    def tokens(self, **changes: str | None) -> Any:
+    def tokens(self, **changes: Any) -> Any:
         return self.check_token(self.token(self.code(**changes)))
 
     # -- Protected endpoints (2.2.6) -------------------------------------------------------
@@ -372,7 +372,7 @@ class SuiteClient:
         assert set(content) <= {"credentials", "notification_id"}
         return str(content["credentials"][0]["credential"])
 
-    def happy(self, configuration: str = "pid_sd_jwt", **changes: str | None) -> str:
+    def happy(self, configuration: str = "pid_sd_jwt", **changes: Any) -> str:
         """The whole flow; the credential."""
         token = self.tokens(scope=configuration, **changes)["access_token"]
         return self.check_credential(self.credential(token, configuration))

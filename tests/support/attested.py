@@ -125,10 +125,10 @@ class AttestedWallet(Wallet):
         form = {"grant_type": "refresh_token", "refresh_token": token, **changes}
         return self.post("token", form, headers)
 
-    def code(self, subject: str = "AV-000001", **changes: str | None) -> str:
+    def code(self, subject: str = "AV-000001", **changes: Any) -> str:
         return self.agreed(self.push(**changes), subject)["code"]
 
-    def tokens(self, subject: str = "AV-000001", **changes: str | None) -> dict[str, JsonValue]:
+    def tokens(self, subject: str = "AV-000001", **changes: Any) -> dict[str, JsonValue]:
         answer = self.exchange(self.code(subject, **changes))
         assert answer.status == 200, answer.text
         found: dict[str, JsonValue] = answer.json()
