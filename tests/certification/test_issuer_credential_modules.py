@@ -335,8 +335,8 @@ def test_happy_flow_multiple_clients(
 
 @pytest.mark.parametrize("configuration", FORMATS)
 def test_batch_issuance(client: SuiteClient, tokens: dict[str, str], configuration: str) -> None:
-    """T-06, I-111, ST-31, CERTIFICATION 1.3, 2.2.7: as many as batch_size says; distinct keys, salts,
-    digests, places on one list, no progression; one dataset, equal rounded times."""
+    """T-06, I-111, ST-31, CERTIFICATION 1.3, 2.2.7: as many as batch_size says; distinct keys,
+    salts, digests, places on one list, no progression; one dataset, equal rounded times."""
     keys = [SoftwareKey.generate() for _ in range(20)]
     found, _ = collected(client, tokens[configuration], configuration, keys)
     assert 2 <= len(found) <= 20
