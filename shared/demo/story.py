@@ -131,7 +131,7 @@ class Story:
                 raise StoryFailed(f"{len(found)} of the citizen's words lie in the clear")
             rows = sum(_rows(path) for path in home.glob("*.db"))
             say(
-                f"{rows} rows, {len(contents):,} bytes, {len(words)} words of the cards: none found."
+                f"{rows} rows, {len(contents):,} bytes, {len(words)} words of cards: none found."
             )
 
     def _revoke(self) -> None:
