@@ -30,9 +30,7 @@ def test_the_guide_for_app_makers_runs(tmp_path: Path) -> None:
     world.close()
 
 
-def test_every_route_of_the_guide_exists(
-    new_database_url: Callable[[], str], tmp_path: Path
-) -> None:
+def test_every_route_of_the_guide_exists(tmp_path: Path) -> None:
     """OpenAPI and guide name the same routes."""
     world = WalletWorld.make(tmp_path, sqlite_url(tmp_path), sqlite_url(tmp_path))
     described = world.client.get("/api/v1/openapi.json").json()["paths"]
