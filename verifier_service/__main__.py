@@ -17,7 +17,8 @@ from shared.runtime.fetch import Fetcher
 from shared.runtime.trust_list import TrustListClient
 
 from . import tables
-from .app import SECRETS, queries_of, read_tenants, refused_queries
+from .app import SECRETS, queries_of, read_tenants
+from .doctoring import examine
 from .queries import ask
 from .routes.asking import ROLE, ROLES
 from .settings import VerifierSettings
@@ -25,8 +26,8 @@ from .tenants import tenant_queries
 from .webhooks import secret
 
 
-def _entitlement(settings: VerifierSettings) -> Iterator[Finding]:
-    """Whether the trust list lets every tenant ask what its file offers."""
+def _as_a_wallet(settings: VerifierSettings) -> Iterator[Finding]:
+    """Whether wallets would read and answer what every tenant may ask."""
     tenants = read_tenants(settings, service.keys(settings))
     database = Database(settings.database_url.get_secret_value())
     fetcher = Fetcher.from_settings(settings)
@@ -39,15 +40,14 @@ def _entitlement(settings: VerifierSettings) -> Iterator[Finding]:
             clock=utc_now,
             random_bytes=os.urandom,
         )
-        refused = refused_queries(tenants, trust, utc_now())
-        for tenant in tenants.values():
-            for reason in refused.get(tenant.id, ()):
-                yield Finding(
-                    f"tenant {tenant.id}: {reason}",
-                    "Register the purpose with its claims in the trust list, or ask for less.",
-                )
-            if tenant.id not in refused:
-                yield Finding(f"tenant {tenant.id}: may ask all of its queries")
+        yield from examine(
+            settings,
+            keys=service.keys(settings),
+            tenants=tenants,
+            trust=trust,
+            now=utc_now(),
+            random_bytes=os.urandom,
+        )
     finally:
         fetcher.close()
         database.close()
@@ -59,7 +59,7 @@ service = Service(
     settings=VerifierSettings,
     app="verifier_service.app:serve",
     secrets=SECRETS,
-    checks=(_entitlement,),
+    checks=(_as_a_wallet,),
 )
 cli = make_cli(service)
 

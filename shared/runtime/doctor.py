@@ -1,6 +1,7 @@
 """What `doctor` looks at: databases, secret keys, signing keys and their certificates."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +20,40 @@ class Finding:
 
     what: str
     next_step: str = ""
+
+
+class Wrong(Exception):
+    """The counterpart would refuse because of *field*, a setting, a file or a place in one."""
+
+    def __init__(self, field: str, problem: object, step: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.step = step
+
+
+@contextmanager
+def blaming(field: str, step: str) -> Iterator[None]:
+    """What the library refuses inside is the fault of *field*.
+
+    Raises:
+        Wrong: with the library's reason.
+    """
+    try:
+        yield
+    except ExpectedError as error:
+        raise Wrong(field, error, step) from error
+
+
+def first_wrong(name: str, play: Callable[[], str]) -> Finding:
+    """What *play*, which acts as the counterpart does, finds first; or what it says if all is well.
+
+    Args:
+        name: of what is examined.
+        play: raises Wrong at the first wrong field.
+    """
+    try:
+        return Finding(f"{name}: {play()}")
+    except Wrong as wrong:
+        return Finding(f"{name}: {wrong}", wrong.step)
 
 
 def database(url: str, package: str) -> Iterator[Finding]:
