@@ -295,6 +295,24 @@ def test_par_attempt_to_use_request_uri_for_different_client(
         check_page(first.open(browser, second.authorize_url(first.pushed())))
 
 
+def test_pages_belong_to_the_browser_that_began(client: SuiteClient) -> None:
+    """T-31 on the issuer's side, I-47: who is sent the address of somebody's login gets nowhere.
+
+    Neither may another browser go on with it, nor may it agree in place of the one that signed in.
+    """
+    url = client.authorize_url(client.pushed())
+    with client.browser() as own, client.browser() as other:
+        login = client.open(own, url)
+        check_page(client.open(other, str(login.url)))
+        code = client.live.desk_code("AV-000001")
+        consent = client.submit(own, login, code=code, action="sign-in")
+        check_page(client.open(other, str(consent.url)))
+        check_page(client.submit(other, consent, action="accept"))
+        without = own.post(str(consent.url), data={"action": "accept"})
+        check_page(without)
+        assert client.redirected(client.submit(own, consent, action="accept"))["code"]
+
+
 # -- The token endpoint ----------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from tests.support.attested import CLIENT_ID, AttestedWallet
 from tests.support.issuer import GRANT, TENANT, IssuerWorld, Wallet, code_of, sample_register
 
 STRICT: dict[str, Any] = {**TENANT, "tenant": "strict", "wallets_without_attestation": False}
+NONCES: dict[str, Any] = {**STRICT, "tenant": "nonces", "dpop_nonce": True}
 BRIEF: dict[str, Any] = {**STRICT, "tenant": "brief", "refresh_token_days": 0}
 
 
@@ -22,7 +23,7 @@ BRIEF: dict[str, Any] = {**STRICT, "tenant": "brief", "refresh_token_days": 0}
 def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[IssuerWorld]:
     folder = tmp_path_factory.mktemp("issuer")
     register = sample_register(folder)
-    tenants = (TENANT, STRICT, BRIEF)
+    tenants = (TENANT, STRICT, BRIEF, NONCES)
     made = IssuerWorld.make(folder, database_url, register=register, tenants=tenants)
     yield made
     made.close()
@@ -345,6 +346,24 @@ def test_an_uncollected_offer_with_login_is_renewed(
     assert wallet.push(issuer_state=old).json()["error"] == "invalid_request"
     found = wallet.tokens("AV-000005", issuer_state=new)
     assert _usable(wallet, found["access_token"]).status == 200
+
+
+def test_an_issuer_may_demand_what_a_wallet_must_be_able_to_do(world: IssuerWorld) -> None:
+    """T-20, I-34: nonces at PAR, token and resource, apart; the Nonce Endpoint brings the third."""
+    wallet = AttestedWallet(world, tenant="nonces")
+    refused = wallet.push(headers={"DPoP": wallet.dpop("par"), **wallet.attested()})
+    assert (refused.status, refused.json()["error"]) == (400, "use_dpop_nonce")
+    of_server = refused.headers["dpop-nonce"]
+    headers = {"DPoP": wallet.dpop("par", nonce=of_server), **wallet.attested()}
+    code = wallet.agreed(wallet.push(headers=headers), "AV-000001")["code"]
+    headers = {"DPoP": wallet.dpop("token", nonce=of_server), **wallet.attested()}
+    token = wallet.exchange(code, headers=headers).json()["access_token"]
+    brought = world.client.post("/nonces/nonce").headers["dpop-nonce"]
+    body = wallet.credential_request("pid_sd_jwt", client_id=CLIENT_ID)
+    for nonce, status in ((of_server, 401), (brought, 200)):
+        proof = wallet.dpop("credential", access_token=token, nonce=nonce)
+        assert wallet.request(token, body, dpop=proof).status == status
+    assert "dpop-nonce" not in world.client.post("/strict/nonce").headers
 
 
 def test_public_keys_are_published(world: IssuerWorld) -> None:
