@@ -1,4 +1,4 @@
-"""python -m issuer_service: serve, migrate, doctor; register, client, entry."""
+"""python -m issuer_service: serve, migrate, doctor; register, client, entry, preview."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from shared.encoding import JsonValue, dump_json
 from shared.errors import ExpectedError
@@ -15,16 +17,21 @@ from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
 from shared.runtime.doctor import Finding
+from shared.runtime.fetch import Fetcher
 
 from . import sample_register, tables
 from .app import SECRETS, make_tenant
 from .catalogue import BUILT_IN, Configuration, read_catalogue
 from .context import Secrets
+from .doctoring import as_counterpart
+from .preview import Preview, preview
+from .register_file import open_register
 from .routes.agency import ROLES
 from .settings import IssuerSettings
 from .tenants import read_tenants
 
 _console = Console(soft_wrap=True, highlight=False)
+_errors = Console(soft_wrap=True, highlight=False, stderr=True)
 
 
 def _catalogue(settings: IssuerSettings) -> dict[str, Configuration]:
@@ -55,13 +62,18 @@ def _tenants(settings: IssuerSettings) -> Iterator[Finding]:
             yield Finding(f"tenant {name}: accepts wallets without attestation (outside HAIP)")
 
 
+def _counterpart(settings: IssuerSettings) -> Iterator[Finding]:
+    """Whether wallets and verifiers would believe every tenant."""
+    yield from as_counterpart(settings, service.keys(settings))
+
+
 service = Service(
     package="issuer_service",
     title="Issues credentials: Credential Issuer, its Authorization Server, its Status Lists.",
     settings=IssuerSettings,
     app="issuer_service.app:serve",
     secrets=SECRETS,
-    checks=(_tenants,),
+    checks=(_tenants, _counterpart),
 )
 cli = make_cli(service)
 
@@ -121,6 +133,72 @@ def disable(tenant: str, client_id: str) -> None:
     settings: IssuerSettings = service.load()
     if not _clients(settings).disable(tenant, client_id):
         raise typer.BadParameter("no such client")
+
+
+@cli.command("preview")
+def preview_(
+    tenant: Annotated[str, typer.Argument(help="The tenant whose register is asked.")],
+    reference: Annotated[
+        str,
+        typer.Argument(
+            help="The register's reference of the person; left out, it is asked for, so that it "
+            "stands in no shell history.",
+            show_default=False,
+        ),
+    ] = "",
+    *,
+    credential: Annotated[
+        list[str],
+        typer.Option(help="Only this configuration; may be repeated. Without it: all."),
+    ] = [],  # noqa: B006  # typer copies it
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what would be issued to one person: every claim, or why there is none.
+
+    Asks the register once. Issues nothing, stores nothing, logs nothing; needs no keys. What is
+    shown is personal: mind who looks over your shoulder.
+    """
+    settings: IssuerSettings = service.load()
+    file = read_tenants(settings.tenants_directory).get(tenant)
+    if file is None:
+        raise typer.BadParameter("no such tenant")
+    offered = file.offered(_catalogue(settings))
+    if unknown := set(credential) - set(offered):
+        raise typer.BadParameter(f"not offered: {', '.join(sorted(unknown))}")
+    wanted = {name: each for name, each in offered.items() if not credential or name in credential}
+    asked = reference or typer.prompt("Reference of the person")
+    try:
+        register = open_register(
+            file.register_,
+            directory=settings.tenants_directory,
+            fetcher=lambda seconds: Fetcher.from_settings(settings, seconds=seconds),
+        )
+        with _errors.status("Asking the register …"):
+            found = list(preview(register, file, wanted, asked, now=utc_now()))
+    except ExpectedError as error:
+        _errors.print(f"[red]Nothing would be issued:[/red] {error.public}")
+        _errors.print(f"    next: {getattr(error, 'next_step', 'See docs/agency-guide.md.')}")
+        raise typer.Exit(1) from error
+    if as_json:
+        typer.echo(dump_json([each.to_object() for each in found]).decode())
+        return
+    for each in found:
+        _show(each)
+
+
+def _show(each: Preview) -> None:
+    kind = each.configuration
+    _console.print(f"[bold]{kind.id}[/bold]  {kind.type.name or kind.type.vct}", highlight=False)
+    if each.data is None:
+        _console.print("  [red]not issued:[/red]", end=" ")
+        _console.print(each.refusal, markup=False)
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for path, value in each.rows():
+        table.add_row(Text(path), Text(value))
+    _console.print(table)
+    if each.data.refresh_after is not None:
+        _console.print(f"  stale after {each.data.refresh_after:%Y-%m-%d}", markup=False)
 
 
 @cli.command()

@@ -64,6 +64,8 @@ class ConfigurationFile(_File):
         proofs: proof types that are taken, each with the key attestation it has to come with.
         deferral_days: how long a wallet may ask again for what the register has not finished;
             0: such a request is refused (I-85).
+        register_down: what a wallet is told while the register does not answer: to ask again at
+            once ("refuse", 503), or to come back for it ("defer", as long as *deferral_days*).
         dataset: configurations with the same one are formats of the same data: what is issued of
             them under one offer is one record, with one revocation. Without it, the scope.
         on_change: what happens to what was issued before, when the same offer is renewed with other
@@ -82,6 +84,7 @@ class ConfigurationFile(_File):
     }
     dataset: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     deferral_days: Annotated[int, Field(ge=0, le=365)] = 30
+    register_down: Literal["refuse", "defer"] = "refuse"
     on_change: Literal["keep", "revoke"] = "keep"
     tenants: tuple[str, ...] = ()
     refuse: frozenset[str] = frozenset()

@@ -124,10 +124,7 @@ class Tenant:
     @property
     def constants(self) -> Mapping[str, str]:
         """Fields that rules may use beside the register's."""
-        return {
-            "tenant.name": next(iter(self.file.names.values())),
-            "tenant.country": self.file.country,
-        }
+        return self.file.constants
 
     @property
     def longest_validity(self) -> timedelta:

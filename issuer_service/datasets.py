@@ -19,6 +19,7 @@ from shared.formats.claims_path import select
 from .catalogue import Configuration
 from .claims import Reading
 from .context import Tenant
+from .registers import Entry, EntryNotReady, RegisterUnavailable
 
 
 class ClaimsNotFitting(InvalidInput):
@@ -85,12 +86,37 @@ def dataset(
     elif subject is None:
         raise SubjectMissing("dataset: neither subject nor claims")
     else:
-        entry = tenant.register.entry(subject)
-        found = configuration.reader.read(entry, constants=tenant.constants, now=now)
-        source = orjson.dumps(
-            [entry.reference, entry.version, sorted(entry.marks), entry.fields],
-            option=orjson.OPT_SORT_KEYS,
-        )
+        entry = _entry(tenant, configuration, subject)
+        return from_entry(entry, configuration, constants=tenant.constants, now=now)
+    return _fitting(configuration, found, source)
+
+
+def from_entry(
+    entry: Entry, configuration: Configuration, *, constants: Mapping[str, str], now: datetime
+) -> Dataset:
+    """The claims that *configuration* makes of a register's *entry*.
+
+    Raises:
+        SubjectRefused, ClaimsNotFitting: it makes none.
+    """
+    found = configuration.reader.read(entry, constants=constants, now=now)
+    source = orjson.dumps(
+        [entry.reference, entry.version, sorted(entry.marks), entry.fields],
+        option=orjson.OPT_SORT_KEYS,
+    )
+    return _fitting(configuration, found, source)
+
+
+def _entry(tenant: Tenant, configuration: Configuration, subject: str) -> Entry:
+    try:
+        return tenant.register.entry(subject)
+    except RegisterUnavailable as error:
+        if configuration.file.register_down == "defer":
+            raise EntryNotReady("register: down, and the type may come later") from error
+        raise
+
+
+def _fitting(configuration: Configuration, found: Reading, source: bytes) -> Dataset:
     try:
         credential.check_claims(
             configuration.file.format, found.claims, metadata=configuration.type

@@ -119,6 +119,11 @@ class TenantFile(_Part):
             raise ValueError("tenant: this name is taken by a path of the service")
         return self
 
+    @property
+    def constants(self) -> Mapping[str, str]:
+        """Fields that rules may use beside the register's."""
+        return {"tenant.name": next(iter(self.names.values())), "tenant.country": self.country}
+
     def offered(self, catalogue: Mapping[str, Configuration]) -> dict[str, Configuration]:
         """What of *catalogue* this tenant offers.
 
