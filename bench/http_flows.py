@@ -8,7 +8,7 @@ from pathlib import Path
 from shared.demo.system import System
 from tests.support.databases import PostgreSQL
 
-from .flows import Flows, children, resident_megabytes, user_seconds
+from .flows import PORTS, Flows, children, resident_megabytes, user_seconds
 
 WARM_UP = 100
 ANONYMOUS = {"wallets_without_attestation": True}  # the plain flow; the other one is HAIP's
@@ -29,7 +29,7 @@ def measure(flows: int) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
-        System(Path(folder) / "s", registry=ANONYMOUS) as system,
+        System(Path(folder) / "s", registry=ANONYMOUS, ports=PORTS) as system,
     ):
         figures |= _flows(system, "sqlite", flows, database=())
         for name in ("issuer", "verifier"):
@@ -40,7 +40,7 @@ def measure(flows: int) -> dict[str, Figure]:
         urls = {module: server.new_database() for module in _DATABASES}
         with (
             tempfile.TemporaryDirectory() as folder,
-            System(Path(folder) / "p", databases=urls, registry=ANONYMOUS) as system,
+            System(Path(folder) / "p", databases=urls, registry=ANONYMOUS, ports=PORTS) as system,
         ):
             postmaster = () if server.pid is None else (server.pid,)
             figures |= _flows(system, "postgresql", flows, database=postmaster)

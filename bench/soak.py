@@ -15,7 +15,7 @@ from rich.console import Console
 
 from shared.demo.system import System
 
-from .flows import Flows, resident_megabytes
+from .flows import PORTS, Flows, resident_megabytes
 from .http_flows import ANONYMOUS, adults
 
 ALLOWED = 1.05
@@ -29,7 +29,7 @@ def run(flows: int, console: Console) -> bool:
     before: dict[str, float] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
-        System(Path(folder) / "soak", registry=ANONYMOUS) as system,
+        System(Path(folder) / "soak", registry=ANONYMOUS, ports=PORTS) as system,
     ):
         client, people = Flows(system), adults(system)
         pids = {name: system.processes.pid(name) for name in _SERVICES}

@@ -175,7 +175,7 @@ def make_jobs(issuer: Issuer) -> Jobs:
             )
 
     # A short lease: who dies while publishing delays revocations by this much at most (ST-33).
-    jobs.every("publish_status_lists", issuer.settings.status_tick_seconds, publish, lease=20)
+    jobs.every("publish_status_lists", issuer.settings.status_tick_seconds, publish, lease=3)
     jobs.every("chain_audit", 60, chain)
     jobs.every("clean", 300, lambda now: clean(issuer.database, now=now))
     return jobs

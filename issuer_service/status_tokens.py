@@ -18,6 +18,7 @@ from shared.crypto.keys import Signer
 from shared.encoding import RandomBytes
 from shared.errors import NotFound
 from shared.formats import status_cwt, status_list
+from shared.formats.status_dates import dated, misdated
 from shared.formats.status_list import StatusList
 from shared.formats.status_states import Status
 from shared.runtime.database import Database, once
@@ -166,7 +167,8 @@ class ListBuilder:
         self._seen = now
         published = 0
         for key, row in rows.items():
-            old = row.incomplete or now - row.published_at >= _RENEW
+            age = now - row.published_at
+            old = row.incomplete or age >= _RENEW or misdated(now, row.published_at)
             if (key in changed or old) and (publisher := tenants.get(row.tenant)) is not None:
                 published += self._publish(
                     publisher, row.number, key, row.ttl, row.published_at, now
@@ -200,8 +202,7 @@ class ListBuilder:
         cover = self._indexes.cover(*key, built.covers, covers)
         built.statuses.set_all(cover, Status.INVALID)
         built.covers = covers
-        # A newer list is never dated as an older one: who remembers the newest iat takes it.
-        at = max(now, published_at + timedelta(seconds=1))
+        at = dated(now, published_at)
         signed = sign_list(publisher, number, built.statuses, ttl=ttl, now=at)
         with self._database.single() as connection:
             stored = once(

@@ -92,7 +92,7 @@ def make_jobs(wallet: Wallet, keys: KeyDirectory) -> Jobs:
     )
     jobs.every("clean", 300, lambda now: clean(wallet, now=now))
     jobs.every("rotate", 86_400, rotate, lease=3600)
-    jobs.every("publish", 2, wallet.provider.lists.publish)
+    jobs.every("publish", 2, wallet.provider.lists.publish, lease=3)
     return jobs
 
 

@@ -23,6 +23,7 @@ from shared.crypto.sealing import hkdf
 from shared.encoding import RandomBytes
 from shared.errors import NotFound, Unavailable
 from shared.formats.index_permutation import IndexPermutation
+from shared.formats.status_dates import dated, misdated
 from shared.formats.status_list import DEFAULT_SIZE, StatusList, StatusReference, sign_token
 from shared.formats.status_states import Status
 from shared.runtime.database import Database, insert_once
@@ -179,7 +180,8 @@ class ProviderLists:
         number = row.number
         places = self._places(number)
         digest = hashlib.sha256(repr(places).encode()).digest() if places else b""
-        if digest == row.digest and now - row.published_at < _RENEW:
+        fresh = now - row.published_at < _RENEW and not misdated(now, row.published_at)
+        if digest == row.digest and fresh:
             return
         statuses = StatusList.empty(_BITS, self.size)
         order = self._order(number)
@@ -188,8 +190,7 @@ class ProviderLists:
         statuses.set_all(cover, Status.INVALID)
         for place, state in places:
             statuses.set(place, _STATES[state])
-        # A newer list is never dated as an older one: who remembers the newest iat takes it.
-        at = max(now, row.published_at + timedelta(seconds=1))
+        at = dated(now, row.published_at)
         stored = (
             update(attestation_lists)
             .where(attestation_lists.c.number == number, attestation_lists.c.version == row.version)

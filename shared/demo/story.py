@@ -130,9 +130,7 @@ class Story:
             if found:
                 raise StoryFailed(f"{len(found)} of the citizen's words lie in the clear")
             rows = sum(_rows(path) for path in home.glob("*.db"))
-            say(
-                f"{rows} rows, {len(contents):,} bytes, {len(words)} words of cards: none found."
-            )
+            say(f"{rows} rows, {len(contents):,} bytes, {len(words)} words of cards: none found.")
 
     def _revoke(self) -> None:
         with self._step("The registry revokes; the next check at the counter says so") as say:

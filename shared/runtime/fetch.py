@@ -56,6 +56,10 @@ class BadAnswer(InvalidInput):
     next_step = "Try again later; if it stays, tell support the support_id."
 
 
+class _ClosedMeanwhile(Unavailable):
+    """The connection ended without an answer."""
+
+
 class Fetcher:
     """The guarded client; one for each process, used by any thread.
 
@@ -238,6 +242,28 @@ class Fetcher:
         max_bytes: int,
         headers: Mapping[str, str],
     ) -> Fetched:
+        def send() -> Fetched:
+            return self._send_once(
+                method, url, body=body, accept=accept, max_bytes=max_bytes, headers=headers
+            )
+
+        try:
+            return send()
+        except _ClosedMeanwhile:  # a kept connection, just as it was used
+            if method != "GET":  # nobody knows whether it arrived
+                raise
+            return send()
+
+    def _send_once(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes,
+        accept: str | Collection[str] | None,
+        max_bytes: int,
+        headers: Mapping[str, str],
+    ) -> Fetched:
         self._check_url(url)
         accepted = (accept,) if isinstance(accept, str) else tuple(accept or ())
         connect, read, _ = self._policy.timeouts
@@ -260,6 +286,11 @@ class Fetcher:
                 return _read(url, response, accepted, max_bytes)
         except httpcore2.TimeoutException as error:
             raise Unavailable(f"fetch: {type(error).__name__}") from error
+        except httpcore2.RemoteProtocolError as error:
+            kind = _ClosedMeanwhile if "disconnected" in str(error) else Unavailable
+            raise kind("fetch: RemoteProtocolError") from error
+        except (httpcore2.ReadError, httpcore2.WriteError) as error:
+            raise _ClosedMeanwhile(f"fetch: {type(error).__name__}") from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError, ssl.SSLError) as error:
             raise Unavailable(f"fetch: {type(error).__name__}") from error
         except (httpcore2.UnsupportedProtocol, UnicodeError, ValueError) as error:

@@ -1,13 +1,14 @@
 """Work that any replica may take, one at a time: publishing, retention, clean-up (S-03).
 
-Each job is a row; who changes `leased_until` by a guarded UPDATE has it until then. A process that
-dies loses its lease by time. Times further ahead than any run writes them are those of a clock that
-was put right since, and count as past. A job runs in the background thread of `serve`, must be safe
-to run twice, and gets the time at which it began.
+Each job is a row; who changes `leased_until` by a guarded UPDATE has it until then, and puts that
+off as long as the job runs. A process that dies loses its lease by time. Times further ahead than
+any run writes them are those of a clock that was put right since, and count as past. A job runs in
+the background thread of `serve`, must be safe to run twice, and gets the time at which it began.
 """
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -93,7 +94,8 @@ class Jobs:
             name: stable and unique in the service; the row's key.
             seconds: from the end of one run to the next, up to a tenth longer by chance.
             work: safe to run twice.
-            lease: seconds after which another process may take over; longer than any run.
+            lease: seconds after which another process takes over from one that died; a longer run
+                prolongs it.
         """
         self._jobs[name] = _Job(name, timedelta(seconds=seconds), timedelta(seconds=lease), work)
 
@@ -123,6 +125,9 @@ class Jobs:
             if not once(connection, taken, job.times(now)):
                 return False
         begun: dict[str, datetime] = {}
+        ended = threading.Event()
+        prolonging = threading.Thread(target=self._prolong, args=(job, ended), daemon=True)
+        prolonging.start()
         try:
             job.work(now)
             begun = {"last_success": now}
@@ -130,6 +135,9 @@ class Jobs:
             log.warning("job_failed", job=job.name, reason=str(error))
         except Exception:
             log.exception("job_failed", job=job.name)
+        finally:
+            ended.set()
+            prolonging.join()
         jitter = job.every * (self._random_bytes(1)[0] / 2550)
         # Who was woken while it ran runs again: what it was woken for may have come too late.
         after = self._clock() + job.every + jitter
@@ -140,6 +148,13 @@ class Jobs:
             if not once(connection, done, {"job": job.name}):
                 log.warning("job_outlived_its_lease", job=job.name)
         return True
+
+    def _prolong(self, job: _Job, ended: threading.Event) -> None:
+        """Hold the lease while the job runs; who is dead holds nothing."""
+        while not ended.wait(job.lease.total_seconds() / 3):
+            prolonged = self._mine.values(leased_until=self._clock() + job.lease)
+            with suppress(ExpectedError), self._database.single() as connection:
+                connection.execute(prolonged, {"job": job.name})
 
     def start(self, *, tick: float = 1.0) -> None:
         """Make the rows that are missing, then look for due jobs every *tick* seconds."""

@@ -294,7 +294,9 @@ class Presenting:
                     continue
                 assert "select" in actions, f"stuck at {flow['step']}"
                 model = flow["consent"]
-                chosen = {each["query"]: each["chosen"] for each in model["credentials"]}
+                chosen = {
+                    each["query"]: each["chosen"] for each in model["credentials"] if each["chosen"]
+                }
                 approval = phone._post(f"{place}/select", {"picks": chosen})["approval"]
                 found = phone.approval(approval)
                 phone._post(f"/approvals/{approval}/approve", phone.gesture(found))

@@ -186,7 +186,9 @@ def test_one_gesture_presents_once(world: World, wallet: HandWallet) -> None:
     world.receive(phone, world.person())
     started = world.counter.ask("over_18")
     consent = phone.resolve(started["link"], cross_device=True)
-    chosen = {each["query"]: each["chosen"] for each in consent.model["credentials"]}
+    chosen = {
+        each["query"]: each["chosen"] for each in consent.model["credentials"] if each["chosen"]
+    }
     place = f"/presentations/{consent.id}/select"
     approval = phone._post(place, {"picks": chosen})["approval"]
     answers = _approve(world, phone, approval)
@@ -218,7 +220,9 @@ def test_a_copy_is_shown_once(world: World, wallet: HandWallet) -> None:
     for _ in range(8):
         started = world.counter.ask("over_18")
         consent = phone.resolve(started["link"], cross_device=True)
-        chosen = {each["query"]: each["chosen"] for each in consent.model["credentials"]}
+        chosen = {
+            each["query"]: each["chosen"] for each in consent.model["credentials"] if each["chosen"]
+        }
         place = f"/presentations/{consent.id}/select"
         approval = phone._post(place, {"picks": chosen})["approval"]
         found = phone.approval(approval)

@@ -163,6 +163,21 @@ def test_changes_are_published_in_one_tick_with_cover(world: IssuerWorld) -> Non
     assert after["iat"] > before["iat"]
 
 
+def test_a_list_signed_while_the_clock_was_ahead_is_signed_anew_at_once(
+    world: IssuerWorld,
+) -> None:
+    """ST-54: else its iat would lie in the future, and be refused, until that day comes."""
+    world.publish()
+    world.clock.advance(days=1)
+    world.publish()  # dated tomorrow
+    world.clock.advance(days=-1)
+    world.publish()
+    assert from_numeric_date(claims(fetched(world).text)["iat"]) <= world.clock()
+    before = claims(fetched(world).text)["iat"]
+    world.publish()
+    assert claims(fetched(world).text)["iat"] == before  # once is enough
+
+
 def test_an_unchanged_list_is_signed_anew_in_time(world: IssuerWorld) -> None:
     """ST-42: well before exp."""
     world.publish()

@@ -74,6 +74,31 @@ def test_a_connection_is_used_again(fetcher: Fetcher) -> None:
     assert len(connections) == 1
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_kept_connection_that_was_just_closed_is_tried_again_for_reading_alone(
+    fetcher: Fetcher, method: str
+) -> None:
+    """A server ends what was idle at any moment; whether a POST arrived nobody knows."""
+    asked: list[int] = []
+
+    def script(connection: socket.socket, request: bytes) -> None:
+        asked.append(id(connection))
+        if len(asked) == 2:
+            connection.shutdown(socket.SHUT_RDWR)
+            return
+        answer(b'{"here":1}')(connection, request)
+
+    with Server(script) as server:
+        fetcher.get(server.url, accept=JSON, max_bytes=1000)
+        if method == "GET":
+            assert fetcher.get(server.url, accept=JSON, max_bytes=1000).body == b'{"here":1}'
+            assert len(asked) == 3
+            return
+        with pytest.raises(Unavailable):
+            fetcher.post_form(server.url, {"a": "b"}, accept=JSON, max_bytes=1000)
+        assert len(asked) == 2
+
+
 def test_posts_carry_their_body_and_type_and_any_status_comes_back(fetcher: Fetcher) -> None:
     with Server(answer(b'{"error":"invalid_grant"}', status="400 Bad Request")) as server:
         url = f"{server.url}/token"

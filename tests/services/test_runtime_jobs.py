@@ -116,6 +116,30 @@ def test_a_lease_of_a_dead_replica_ends_by_time(replica: MakeJobs, clock: FixedC
     assert ran == ["alive"]
 
 
+def test_a_run_that_outlives_its_lease_prolongs_it(replica: MakeJobs, clock: FixedClock) -> None:
+    """So that a lease may be shorter than a run, and work goes on soon after a crash (ST-33)."""
+    first, second = replica(), replica()
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(_now: datetime) -> None:
+        inside.set()
+        go_on.wait(10)
+
+    first.every("publish", 60, slow, lease=0.3)
+    second.every("publish", 60, lambda _now: None, lease=0.3)
+    first.prepare()
+    thread = threading.Thread(target=first.run_due)
+    thread.start()
+    inside.wait(5)
+    clock.advance(seconds=0.2)
+    time.sleep(0.5)  # the lease is prolonged by what the clock says now
+    clock.advance(seconds=0.2)
+    assert second.run_due() == 0  # 0.4 s after it was taken
+    go_on.set()
+    thread.join()
+    assert second.run_due() == 0  # not due
+
+
 def test_a_job_that_fails_is_logged_and_tried_again(
     replica: MakeJobs, clock: FixedClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from shared.errors import Unavailable
 from shared.runtime.database import Database
 from shared.runtime.migrations import is_current, make_revision, migrate, pending_changes
+from tests.support.databases import sqlite_url
 
 _TABLES = """
 from sqlalchemy import Column, ForeignKey, String, Table
@@ -149,3 +150,26 @@ def test_a_database_that_does_not_answer_is_said_as_such(package: str, tmp_path:
     make_revision(f"sqlite:///{tmp_path}/dev.db", package=package, message="first")
     with pytest.raises(Unavailable):
         migrate("postgresql://nobody@127.0.0.1:1/none", package=package)
+
+
+@pytest.mark.parametrize(
+    ("where", "index"),
+    [
+        ("tenant = 'a' AND subject = x'00' AND state != 'revoked'", "ix_issuances_tenant_subject"),
+        ("tenant = 'a' AND id = 'iss_1'", "PRIMARY KEY (tenant=? AND id=?)"),
+    ],
+)
+def test_sqlite_does_not_read_a_whole_tenant_to_find_one_person(
+    tmp_path: Path, where: str, index: str
+) -> None:
+    """PERFORMANCE 7: an index of few rows is taken rather than the key that all rows share."""
+    url = sqlite_url(tmp_path)
+    for _ in range(2):  # a migration may come again
+        migrate(url, package="issuer_service")
+    database = Database(url)
+    with database.reading() as connection:
+        plan = connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN SELECT offer_id, reason FROM issuances WHERE {where}"  # noqa: S608
+        ).all()
+    database.close()
+    assert index in str(plan[0][3])

@@ -1,0 +1,109 @@
+"""Fills a running system's databases with rows like those it has, for `python -m bench.curve`.
+
+A row that a real flow wrote is copied by the database itself under new keys. The keys are as
+scattered as real ones: the number of the row times an odd number, modulo 2^32.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    text,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+# In this order: a grant refers to its offer. What a citizen's wallet keeps, an agency's records,
+# and a day's transactions: what grows, or is many.
+GROWING: Mapping[str, tuple[str, ...]] = {
+    "issuer_service": (
+        "offers",
+        "grants",
+        "issuances",
+        "deliveries",
+        "copies",
+        "used_values",
+        "audit",
+    ),
+    "verifier_service": ("transactions", "audit"),
+    "wallet_service": ("wallets", "unlockers", "wraps", "credentials", "copies", "log_entries"),
+    "shares": ("shares",),
+}
+_LATER = ("expires_at", "due_at", "claims_until", "idle_until", "ends_at")
+_FAR = "2099-01-01 00:00:00.000000"  # no job is to clear away what is measured
+_REFERS = ("wallet", "credential", "unlocker", "subject")
+_SCATTER = 2654435761
+
+
+def fill(url: str, name: str, before: int, rows: int) -> None:
+    """Give every growing table of database *name* the rows *before* to *rows*."""
+    target = make_url(url)
+    if target.get_backend_name() == "postgresql":
+        target = target.set(drivername="postgresql+psycopg")
+    engine = create_engine(target, poolclass=NullPool)
+    metadata = MetaData()
+    metadata.reflect(engine, only=GROWING[name])
+    with engine.begin() as connection:
+        sqlite = connection.dialect.name == "sqlite"
+        if sqlite:
+            connection.execute(text("PRAGMA synchronous=OFF"))
+        for each in GROWING[name]:
+            table = metadata.tables[each]
+            connection.execute(text(_statement(table, sqlite=sqlite)), {"a": before, "b": rows})
+    if not sqlite:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for each in GROWING[name]:
+                connection.execute(text(f'VACUUM ANALYZE "{each}"'))
+    engine.dispose()
+
+
+def _statement(table: Table, *, sqlite: bool) -> str:
+    unique = {
+        column.name
+        for each in (*table.indexes, *table.constraints)
+        if getattr(each, "unique", False) or each.__class__.__name__ == "UniqueConstraint"
+        for column in each.columns
+    }
+    keys = ({column.name for column in table.primary_key} | unique) - {"tenant", "purpose"}
+    columns = [each for each in table.columns if each.name != "rowid"]
+    values = ", ".join(_value(each, keys, sqlite=sqlite) for each in columns)
+    names = ", ".join(f'"{each.name}"' for each in columns)
+    series = (
+        "WITH RECURSIVE n(i) AS (SELECT :a UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :b)"
+        if sqlite
+        else "WITH n(i) AS (SELECT generate_series(:a, :b - 1)::bigint)"
+    )
+    template = f'SELECT * FROM "{table.name}" LIMIT 1'  # noqa: S608  # a name of our own
+    insert, rest = f'INSERT INTO "{table.name}" ({names})', f"SELECT {values} FROM n, t"  # noqa: S608
+    source = f"{series}, t AS ({template})"
+    return f"{insert} {source} {rest}" if sqlite else f"{source} {insert} {rest}"
+
+
+def _value(column: Column[object], keys: set[str], *, sqlite: bool) -> str:
+    name = f't."{column.name}"'
+    if column.name in _LATER:
+        return f"'{_FAR}'" if sqlite else f"CAST('{_FAR}+00' AS timestamptz)"
+    refers = column.name.endswith("_id") or column.name in _REFERS
+    kind = column.type
+    if column.name not in keys and (not refers or column.name in {"client_id", "configuration_id"}):
+        return name
+    scattered = f"((n.i + 1) * {_SCATTER} & 4294967295)"
+    hexed = f"printf('%08x', {scattered})" if sqlite else f"lpad(to_hex({scattered}), 8, '0')"
+    if isinstance(kind, Integer) and not isinstance(kind, Boolean):
+        return f"1000000 + n.i{'' if sqlite else '::int'}"
+    if isinstance(kind, LargeBinary):
+        twice = f"{hexed} || '{'0' * 24}'"
+        return f"CAST({twice} AS BLOB)" if sqlite else f"convert_to({twice}, 'UTF8')"
+    if isinstance(kind, DateTime):
+        return name
+    if isinstance(kind, String):  # the prefix stays: off_, iss_ …
+        return f"CASE WHEN {name} <> '' THEN substr({name}, 1, 4) || {hexed} || '{'z' * 10}' END"
+    return name
