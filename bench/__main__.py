@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from . import http_flows, in_process, mdoc
+from . import http_flows, in_process, mdoc, wallet
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     console = Console()
     figures: dict[str, in_process.Figure] = {}
     with console.status("In process: signing, presenting, verifying, status lists …"):
-        figures |= in_process.measure() | mdoc.figures()
+        figures |= in_process.measure() | mdoc.figures() | wallet.figures()
     with console.status(f"Over HTTP: {arguments.flows} flows of each kind, two databases …"):
         figures |= http_flows.measure(arguments.flows)
     table = Table("figure", "value", "unit", "floor or target", "ratio")
