@@ -41,7 +41,7 @@ from .clock import FixedClock
 from .databases import sqlite_url
 from .servers import Server, answer
 from .tls import TlsFiles
-from .trust import MDOC, PID, PID_MDOC, DemoTrust, ask, demo_trust, issue
+from .trust import ASKS, MDOC, PID, PID_MDOC, DemoTrust, ask, demo_trust, issue
 from .tuf import published
 
 PASSWORD = "a password for tests"
@@ -88,7 +88,8 @@ QUERIES = [
         },
     ),
 ]
-TENANTS = {
+TENANTS: dict[str, dict[str, Any]] = {
+    "counter": {"queries": ["over_18"]},
     "haip": {},
     "dns": {"client_id_prefix": "x509_san_dns"},
     "plain": {"response_mode": "direct_post"},
@@ -305,7 +306,7 @@ def _trust(folder: Path) -> DemoTrust:
     return demo_trust(
         now=utc_now(),
         issues=(issue(PID), issue(PID_MDOC) | {"format": MDOC}),
-        asks=[asked],
+        asks=[asked, ASKS[0]],
     )
 
 

@@ -51,6 +51,7 @@ PERSON = {
     "nationalities": ["DE", "FR"],
     "place_of_birth": {"locality": "Köln", "country": "DE"},
     "address": {"street_address": "Heidestraße 17", "locality": "Köln"},
+    "age_equal_or_over": {"18": True},
 }
 
 
