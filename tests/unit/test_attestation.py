@@ -224,6 +224,23 @@ def test_a_demanded_challenge_is_asked_for_with_a_fresh_one() -> None:
         assert caught.value.headers == {"OAuth-Client-Attestation-Challenge": "next"}
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("A Wallet", "A Wallet"), (7, None), ("", None), ("n" * 201, None)]
+)
+def test_the_name_of_the_wallet_is_for_people(name: Any, expected: str | None) -> None:
+    """VCI, appendix E: what is no name is none; it decides nothing."""
+    found = attestation.verify(
+        [attestation_with(wallet_name=name)],
+        [pop()],
+        audience=AS,
+        client_id=None,
+        anchors=[PROVIDER.certificate],
+        now=NOW,
+        challenges=None,
+    )
+    assert found.wallet_name == expected
+
+
 def test_an_old_attestation_has_to_be_renewed() -> None:
     """I-32: use_fresh_attestation; without iat its age cannot be known."""
 
