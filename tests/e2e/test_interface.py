@@ -195,12 +195,39 @@ _LIBRARY_CARD: dict[str, Any] = {
     },
 }
 
+_FISHING_PERMIT = {
+    "id": "fishing_permit",
+    "format": "mso_mdoc",
+    "scope": "fishing_permit",
+    "validity_days": 365,
+    "register": {
+        "av.fishing.1/family_name": "family_name",
+        "av.fishing.1/born": {"field": "birth_date", "as": "full_date"},
+        "av.fishing.1/issuing_country": "tenant.country",
+    },
+    "type_metadata": {
+        "vct": "av.fishing.permit.1",
+        "name": "Fishing permit",
+        "display": [{"locale": "en", "name": "Fishing permit"}],
+        "claims": [
+            {"path": ["av.fishing.1", "family_name"], "sd": "always", "mandatory": True},
+            {
+                "path": ["av.fishing.1", "born"],
+                "sd": "always",
+                "cbor": "full-date",
+                "display": [{"locale": "en", "label": "Born on"}],
+            },
+        ],
+    },
+}
+
 
 @pytest.fixture
 def with_library(sqlite_world: World, tmp_path: Path) -> Iterator[World]:
-    """One more data file; enrolled anew with what the issuer's own command says."""
+    """A data file more in each format; enrolled anew with what the issuer's own command says."""
     world, system = sqlite_world, sqlite_world.system
     (tmp_path / "library_card.json").write_bytes(as_json(_LIBRARY_CARD))
+    (tmp_path / "fishing_permit.json").write_bytes(as_json(_FISHING_PERMIT))
     more = {"ISSUER_CREDENTIALS_DIRECTORY": str(tmp_path)}
     world.restart("issuer_service", **more)
     subject, phone = world.person(), world.phone()
@@ -223,6 +250,7 @@ def with_library(sqlite_world: World, tmp_path: Path) -> Iterator[World]:
         entity={"names": entity["names"], "contacts": entity["contacts"]} | wanted,
         keys=keys,
         dns=["localhost"],
+        country="AV",
         now=now(),
         entity_id=entity["id"],
     )
@@ -239,21 +267,30 @@ def with_library(sqlite_world: World, tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_new_credential_type_is_one_data_file(with_library: World) -> None:
-    """DESIGN 2.9: no Python written; offered, received, shown, beside the built-in ones."""
+    """DESIGN 2.9: no Python written, whatever the format; offered, received, shown, beside the
+    built-in ones."""
     world, subject = with_library, with_library.person()
     issuer = urlsplit(world.system.issuer)
     place = f"{issuer.scheme}://{issuer.netloc}/.well-known/openid-credential-issuer{issuer.path}"
     offered = send("GET", place, Accept="application/json").json[
         "credential_configurations_supported"
     ]
-    assert {"pid_sd_jwt", "residence_sd_jwt", "library_card"} < set(offered)
+    assert {"pid_sd_jwt", "residence_sd_jwt", "library_card", "fishing_permit"} < set(offered)
     assert offered["library_card"]["vct"] == "urn:avelonia:library-card:1"
+    assert offered["fishing_permit"]["doctype"] == "av.fishing.permit.1"
+    assert offered["fishing_permit"]["cryptographic_binding_methods_supported"] == ["cose_key"]
+    assert offered["fishing_permit"]["credential_signing_alg_values_supported"] == [-7, -9]
     phone = world.phone()
     [card] = world.receive(phone, subject, "library_card")
     shown = phone.card(card)
     assert shown["name"] == "Library card"
     values = {each["label"]: each["value"] for each in shown["claims"]}
     assert values["Card number"] == world.people[subject]["document_number"]
+    [card] = world.receive(phone, subject, "fishing_permit")
+    shown = phone.card(card)
+    assert (shown["name"], shown["format"]) == ("Fishing permit", "mso_mdoc")
+    values = {each["label"]: each["value"] for each in shown["claims"]}
+    assert values["Born on"].startswith(world.people[subject]["birth_date"])
     world.receive(phone, subject)
     assert world.reason(phone) is None
 
