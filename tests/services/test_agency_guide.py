@@ -108,9 +108,8 @@ def test_the_guide_works_as_it_stands(shell: Shell) -> None:
     *before, afterwards = BLOCKS
     for block in before:
         shell.run(block)
-    credential = collect(
-        f"http://localhost:{shell.ports['8100']}/registry", shell.read("offer.json")
-    )
+    issuer = f"http://localhost:{shell.ports['8100']}/registry"
+    credential = collect(issuer, shell.read("offer.json"))
     assert credential.endswith("~")
     shell.run(afterwards)
     revoked = shell.read("revoked.json")
