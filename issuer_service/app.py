@@ -221,7 +221,6 @@ def serve() -> ServiceApp:
     settings = load_settings(IssuerSettings)
     logs.configure(service="issuer", level=settings.log_level)
     database = Database(settings.database_url.get_secret_value())
-    password = settings.key_password.get_secret_value().encode()
     fetcher = Fetcher.from_settings(settings)
     trust = TrustListClient.from_settings(
         settings,
@@ -240,7 +239,7 @@ def serve() -> ServiceApp:
     issuer = make_issuer(
         settings,
         database=database,
-        keys=KeyDirectory(settings.key_directory, password),
+        keys=KeyDirectory.from_settings(settings),
         trust=trust,
         documents=documents,
         fetcher=fetcher,

@@ -234,11 +234,10 @@ def serve() -> ServiceApp:
             max_ttl=timedelta(seconds=settings.status_ttl_max),
         ),
     )
-    password = settings.key_password.get_secret_value().encode()
     verifier = make_verifier(
         settings,
         database=database,
-        keys=KeyDirectory(settings.key_directory, password),
+        keys=KeyDirectory.from_settings(settings),
         trust=trust,
         documents=documents,
         clock=utc_now,

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from shared.crypto.software import SoftwareHolderKeys
 from shared.encoding import Clock, RandomBytes
+from shared.errors import InvalidInput
 from shared.runtime import logs
 from shared.runtime.app import ServiceApp, make_app
 from shared.runtime.clock import utc_now
@@ -42,7 +42,14 @@ def make_wallet(
     clock: Clock,
     random_bytes: RandomBytes,
 ) -> Wallet:
-    """The context of one process."""
+    """The context of one process.
+
+    Raises:
+        InvalidInput: a certified level is said of keys in software.
+    """
+    holder_keys = keys.holder_keys()
+    if settings.key_storage_level is not None and not holder_keys.certifiable:
+        raise InvalidInput("key_storage_level: nobody certifies keys in software")
     return Wallet(
         settings=settings,
         database=database,
@@ -51,7 +58,7 @@ def make_wallet(
         ceremony_keys=keys.keyring("ceremonies"),
         mac_key=keys.secret("codes"),
         challenge_key=keys.secret("challenges"),
-        holder_keys=SoftwareHolderKeys(),
+        holder_keys=holder_keys,
         provider=Provider(
             client_id=settings.client_id or settings.public_url,
             name=settings.wallet_name,
@@ -65,8 +72,8 @@ def make_wallet(
                 url=f"{settings.public_url}/statuslists",
                 random_bytes=random_bytes,
             ),
-            keystore=SoftwareHolderKeys.kind,
-            level=None,
+            keystore=holder_keys.kind,
+            level=settings.key_storage_level,
         ),
         fetcher=fetcher,
         documents=DocumentCache(
@@ -141,7 +148,6 @@ def serve() -> ServiceApp:
     settings = load_settings(WalletSettings)
     logs.configure(service="wallet", level=settings.log_level)
     database = Database(settings.database_url.get_secret_value())
-    password = settings.key_password.get_secret_value().encode()
     fetcher = Fetcher.from_settings(settings)
     trust = TrustListClient.from_settings(
         settings,
@@ -151,7 +157,7 @@ def serve() -> ServiceApp:
         clock=utc_now,
         random_bytes=os.urandom,
     )
-    keys = KeyDirectory(settings.key_directory, password)
+    keys = KeyDirectory.from_settings(settings)
     wallet = make_wallet(
         settings,
         database=database,

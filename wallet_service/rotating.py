@@ -57,7 +57,7 @@ def rotate(
 
 def look(settings: Any) -> Iterator[Finding]:
     """For `doctor`: how old the share key is, and whether an old one should be gone."""
-    keys = KeyDirectory(settings.key_directory, settings.key_password.get_secret_value().encode())
+    keys = KeyDirectory.from_settings(settings)
     ring = keys.keyring(SHARES)
     now = datetime.now(UTC)  # noqa: TID251  # a command of its own: there is no context here
     ages = {each: _age(each, now) for each in ring.keys}

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
+from shared.oid4vci.key_attestation import Level
 from shared.runtime.settings import CommaList, ServiceSettings, env_config
 
 
@@ -31,6 +32,11 @@ class WalletSettings(ServiceSettings):
         default=None,
         description="What this wallet is called at agencies, `sub` of its attestations, the same "
         "for all citizens; PUBLIC_URL unless set.",
+    )
+    key_storage_level: Level | None = Field(
+        default=None,
+        description="The resistance to attack that the PKCS #11 token was certified for, as key "
+        "attestations state it; never said of keys in software.",
     )
     copies: int = Field(
         default=10, ge=1, le=20, description="Copies of a credential taken at once (S-21: 20)."

@@ -5,9 +5,10 @@ or a KMS can stand there. Specification: RFC 7517, RFC 7518 section 6.2, RFC 763
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -149,6 +150,14 @@ class Signer(Protocol):
         ...
 
 
+class ServiceKey(Signer, Protocol):
+    """A `Signer` whose certificates can be exchanged: what a key directory opens."""
+
+    def with_certificates(self, chain: Sequence[bytes]) -> "ServiceKey":
+        """The same key with *chain*: DER, leaf first, without the anchor (C-21)."""
+        ...
+
+
 class Decrypter(Protocol):
     """A private key for ECDH-ES."""
 
@@ -171,7 +180,15 @@ class HolderKeys(Protocol):
     """A store that makes holder keys and lets them out only sealed by the caller (WALLET_SECURITY).
 
     What `generate` gives beside the key is secret: the scalar itself, or the key wrapped by an HSM.
+    *kind* names the store in attestations; *certifiable* whether a level may be said of it.
     """
+
+    kind: ClassVar[str]
+
+    @property
+    def certifiable(self) -> bool:
+        """False for anything in software."""
+        ...
 
     def generate(self) -> tuple[Signer, bytes]:
         """A new key for the length of one request, and what opens it again."""

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -123,7 +124,8 @@ class SoftwareKey:
 class SoftwareHolderKeys:
     """Holder keys in this process: what opens one again is its scalar."""
 
-    kind = "software"
+    kind: ClassVar[str] = "software"
+    certifiable = False
 
     @staticmethod
     def generate() -> tuple[SoftwareKey, bytes]:

@@ -60,8 +60,7 @@ class Service:
 
     def keys(self, settings: Any) -> KeyDirectory:
         """The key directory, opened with its password."""
-        password = settings.key_password.get_secret_value().encode()
-        return KeyDirectory(settings.key_directory, password)
+        return KeyDirectory.from_settings(settings)
 
     def migrations(self, settings: Any) -> Iterator[tuple[str, str]]:
         """URL and package of every database."""

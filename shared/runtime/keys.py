@@ -1,6 +1,7 @@
 """The keys of a service: a directory with one file for each tenant and purpose.
 
-    <directory>/<tenant>/<purpose>.pem   private key, encrypted PKCS #8 (DESIGN 4, S-30)
+    <directory>/<tenant>/<purpose>.pem   private key, encrypted PKCS #8 (DESIGN 4, S-30); or the
+                                         public half of a key that lives in a PKCS #11 token
     <directory>/<tenant>/<purpose>.crt   its certificates, PEM, leaf first, without the anchor
     <directory>/secrets.json             symmetric keys by name, each sealed under the password
 
@@ -14,32 +15,67 @@ import re
 import secrets as system
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
 
+from ..crypto.keys import HolderKeys, PublicKey, ServiceKey
+from ..crypto.pkcs11 import Token, TokenHolderKeys, open_token
 from ..crypto.sealing import Keyring, open_sealed, seal
-from ..crypto.software import SoftwareKey
+from ..crypto.software import SoftwareHolderKeys, SoftwareKey
 from ..crypto.x509 import parse_pem, to_pem
 from ..encoding import RandomBytes, b64url_decode, b64url_encode, parse_json_object
 from ..errors import InvalidInput, NotFound, VerificationError
+from .settings import ServiceSettings
 
+_PUBLIC = b"-----BEGIN PUBLIC KEY-----"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SECRETS_LIMIT = 1024 * 1024
 _SCRYPT_COST = 2**15
 
 
 class KeyDirectory:
-    """Opens and makes keys. *password* protects all of them at rest."""
+    """Opens and makes keys.
 
-    def __init__(self, path: Path, password: bytes) -> None:
+    Args:
+        path: the directory.
+        password: protects all of them at rest.
+        token: where new private keys are made; without one, in files.
+    """
+
+    def __init__(self, path: Path, password: bytes, *, token: Token | None = None) -> None:
         if not password:
             raise InvalidInput("key directory: the password is empty")
         self.path = path
         self._password = password
-        self._opened: dict[tuple[str, str], SoftwareKey] = {}
+        self._token = token
+        self._opened: dict[tuple[str, str], ServiceKey] = {}
         self._rings: dict[str, Keyring] | None = None
         self._read_at = 0
+
+    @classmethod
+    def from_settings(cls, settings: ServiceSettings) -> Self:
+        """The keys of a service, as its settings name them."""
+        token = None
+        if settings.pkcs11_module is not None and settings.pkcs11_pin is not None:
+            token = open_token(
+                str(settings.pkcs11_module),
+                settings.pkcs11_token,
+                settings.pkcs11_pin.get_secret_value(),
+            )
+        password = settings.key_password.get_secret_value().encode()
+        return cls(settings.key_directory, password, token=token)
+
+    def holder_keys(self) -> HolderKeys:
+        """Where a wallet's holder keys are made: in the token, if there is one."""
+        return SoftwareHolderKeys() if self._token is None else TokenHolderKeys(self._token)
 
     def tenants(self) -> tuple[str, ...]:
         """The tenants that have a directory."""
@@ -51,7 +87,7 @@ class KeyDirectory:
         """The purposes for which *tenant* has a key."""
         return tuple(sorted(each.stem for each in (self.path / tenant).glob("*.pem")))
 
-    def signer(self, tenant: str, purpose: str) -> SoftwareKey:
+    def signer(self, tenant: str, purpose: str) -> ServiceKey:
         """The private key with its certificates (none before enrolment); opened once.
 
         Raises:
@@ -65,31 +101,49 @@ class KeyDirectory:
                 raise NotFound(f"key {tenant}/{purpose}: there is none")
             certificates = self._file(tenant, purpose, ".crt")
             chain = parse_pem(certificates.read_bytes()) if certificates.is_file() else ()
-            found = SoftwareKey.from_pem(
-                file.read_bytes(), password=self._password, certificates=chain
-            )
+            found = self._open(tenant, purpose, file.read_bytes()).with_certificates(chain)
             self._opened[tenant, purpose] = found
         return found
 
-    def create(self, tenant: str, purpose: str) -> SoftwareKey:
-        """A new key in its file. Raises InvalidInput if there is one already."""
+    def _open(self, tenant: str, purpose: str, pem: bytes) -> ServiceKey:
+        if not pem.startswith(_PUBLIC):
+            return SoftwareKey.from_pem(pem, password=self._password)
+        if self._token is None:
+            raise InvalidInput(f"key {tenant}/{purpose}: lives in a token, and none is set")
+        public = load_pem_public_key(pem)
+        if not isinstance(public, ec.EllipticCurvePublicKey):
+            raise InvalidInput(f"key {tenant}/{purpose}: not an elliptic curve key")
+        return self._token.find(f"{tenant}/{purpose}", PublicKey.from_crypto(public))
+
+    def create(self, tenant: str, purpose: str) -> ServiceKey:
+        """A new key, in its file or in the token. Raises InvalidInput if there is one already."""
         file = self._file(tenant, purpose, ".pem")
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        key = SoftwareKey.generate()
+        if file.exists():
+            raise InvalidInput(f"key {tenant}/{purpose}: exists")
+        if self._token is None:
+            made = SoftwareKey.generate()
+            key: ServiceKey = made
+            content = made.to_pem(password=self._password)
+        else:
+            key = self._token.create(f"{tenant}/{purpose}")
+            content = key.public.to_crypto().public_bytes(
+                Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+            )
         try:
-            _write_new(file, key.to_pem(password=self._password))
+            _write_new(file, content)
         except FileExistsError as error:
             raise InvalidInput(f"key {tenant}/{purpose}: exists") from error
         return key
 
-    def ensure(self, tenant: str, purpose: str) -> SoftwareKey:
+    def ensure(self, tenant: str, purpose: str) -> ServiceKey:
         """The key, made if there is none yet."""
         try:
             return self.signer(tenant, purpose)
         except NotFound:
             return self.create(tenant, purpose)
 
-    def install(self, tenant: str, purpose: str, chain: Sequence[bytes]) -> SoftwareKey:
+    def install(self, tenant: str, purpose: str, chain: Sequence[bytes]) -> ServiceKey:
         """Store the certificates (DER, leaf first) that belong to a key.
 
         Raises:
@@ -109,7 +163,12 @@ class KeyDirectory:
     def ensure_secrets(
         self, names: Collection[str], *, random_bytes: RandomBytes = os.urandom
     ) -> None:
-        """Make the symmetric keys among *names* that do not exist yet."""
+        """Make the symmetric keys among *names* that do not exist yet.
+
+        In a token, also the key that wraps holder keys there.
+        """
+        if self._token is not None:
+            TokenHolderKeys(self._token).prepare()
         rings = dict(self._open_rings()) if self._secrets_file.is_file() else {}
         missing = [each for each in names if each not in rings]
         for name in missing:

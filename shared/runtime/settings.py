@@ -129,6 +129,13 @@ class ServiceSettings(BaseSettings):
     key_password: SecretStr = Field(
         description="Password of all keys in the key directory; better by KEY_PASSWORD_FILE."
     )
+    pkcs11_module: Path | None = Field(
+        default=None,
+        description="Library of an HSM or other PKCS #11 token: new private keys are made there, "
+        "and holder keys are wrapped by it. Needs the extra `hsm`.",
+    )
+    pkcs11_token: str = Field(default="", description="Label of the token.")
+    pkcs11_pin: SecretStr | None = Field(default=None, description="User PIN of the token.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least serious events that are logged."
     )
@@ -174,7 +181,9 @@ class ServiceSettings(BaseSettings):
                 )
         if (self.tls_certificate is None) != (self.tls_key is None):
             problems.append("tls_certificate and tls_key belong together")
-        for name in ("tls_certificate", "tls_key", "ca_bundle", "trust_local"):
+        if (self.pkcs11_module is None) != (self.pkcs11_pin is None):
+            problems.append("pkcs11_module and pkcs11_pin belong together")
+        for name in ("tls_certificate", "tls_key", "ca_bundle", "trust_local", "pkcs11_module"):
             path = getattr(self, name)
             if path is not None and not Path(path).is_file():
                 problems.append(f"{name}: there is no such file")
