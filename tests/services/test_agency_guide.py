@@ -104,7 +104,7 @@ def collect(issuer: str, offer: dict[str, Any]) -> str:
 
 
 def test_the_guide_works_as_it_stands(shell: Shell) -> None:
-    """Issue 5, "Done when"; journeys 9 and 4: certificate, tenant, offer, credential, revocation."""
+    """Issue 5, "Done when"; journeys 9 and 4: certificate, tenant, offer, credential, revoked."""
     *before, afterwards = BLOCKS
     for block in before:
         shell.run(block)
