@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from shared.encoding import b64url_decode
+from shared.encoding import b64url_decode, start_of_day
 
 from . import labelling
 from .tables import copies, credentials, renewals, spare_keys
@@ -54,7 +54,7 @@ def store(
             sealed=opened.seal(
                 renewals, card_id, {**renewal, "configuration": configuration, "pending": None}
             ),
-            not_before=now,
+            not_before=start_of_day(now),
         )
     )
     rows = [

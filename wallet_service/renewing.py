@@ -21,7 +21,7 @@ from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 from shared.errors import ExpectedError
 from shared.runtime.database import once
 
-from . import flows, holding, obtaining, tokens
+from . import coarse, flows, holding, obtaining, tokens
 from .checking import TECHNICAL
 from .context import Wallet
 from .discovering import issuer_metadata, server_metadata
@@ -135,7 +135,7 @@ def _begin(
         mine = _mine(update(renewals), opened, card).where(
             renewals.c.not_before == row["not_before"]
         )
-        if not once(connection, mine.values(not_before=now + pause)):
+        if not once(connection, mine.values(not_before=coarse.by_hour(now + pause))):
             return None
         if spares:
             state = {**state, "copies": spares}

@@ -29,6 +29,8 @@ SEALED = {
     ("credentials", "labels"): "{id}/labels",
     ("issuances", "sealed"): "{id}",
     ("presentations", "sealed"): "{id}",
+    ("renewals", "sealed"): "{credential}",
+    ("spare_keys", "sealed"): "{id}",
     ("log_entries", "head"): "{seq}/head",
     ("log_entries", "body"): "{seq}/body",
 }
@@ -36,10 +38,13 @@ SEALED = {
 OTHER_LOCKS = {
     ("copies", "key_blob"),
     ("sessions", "sealed_key"),
+    ("spare_keys", "key_blob"),
     ("shares", "blob"),
     ("wraps", "blob"),
 }
 OPENLY = {
+    ("attestation_lists", "digest"),
+    ("callbacks", "hash"),
     ("approvals", "payload_hash"),
     ("codes", "mac"),
     ("issuances", "request_key"),
@@ -156,7 +161,7 @@ def locks_of(rows: Rows) -> Iterator[Lock]:
         aad, recipe = each["id"].encode(), ("citizen-wallet/session/v1",)
         name = f"session {each['id']}"
         yield Lock("session", name, each["wallet"], each["sealed_key"], aad, recipe)
-    for each in rows.get("copies", []):
+    for each in rows.get("copies", []) + rows.get("spare_keys", []):
         aad = f"citizen-wallet/holder-key/v1\x00{each['wallet']}\x00{each['id']}".encode()
         recipe = ("citizen-wallet/copy/v1", each["id"])
         name = f"holder key {each['id']}"
