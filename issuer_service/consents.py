@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from shared.errors import ExpectedError
 from shared.formats.claims_path import ClaimPath
-from shared.runtime.languages import choose, mark
+from shared.runtime.languages import choose, mark, spoken
 
 from .authorizations import AnotherPerson, AuthorizationRequest
 from .catalogue import Configuration
@@ -43,8 +43,9 @@ STOPS = (AnotherPerson, NotIssuable)
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One credential for people."""
+    """One credential for people, in *language*: the reader's if the type knows it."""
 
+    language: str
     name: str
     description: str
     claims: Sequence[str]
@@ -74,6 +75,7 @@ def _described(configuration: Configuration, language: str, later: bool) -> Desc
         if len(claim.path) == 1 and shown:
             labels[tuple(claim.path)] = choose(shown, language)
     return Described(
+        language=spoken(names, language),
         name=choose(names, language) or kind.name or configuration.id,
         description=choose(texts, language) or kind.description or "",
         claims=list(labels.values()),

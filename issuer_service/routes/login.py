@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from shared.errors import ExpectedError, InvalidInput
 from shared.runtime.errors import PAGE_MARKER, refusal
-from shared.runtime.languages import choose
+from shared.runtime.languages import choose, spoken
 from shared.runtime.pages import Pages, redirect
 from shared.runtime.routes import Call, PageRouter, page_router
 
@@ -52,9 +52,10 @@ def _place(tenant: Tenant, page: str, login: Login) -> str:
 
 def _shown(call: Call, request: AuthorizationRequest, login: Login) -> dict[str, Any]:
     """What every page says."""
-    language = _language(call)
+    names = request.tenant.file.names
     return {
-        "agency": choose(request.tenant.file.names, language),
+        "agency": choose(names, _language(call)),
+        "agency_language": spoken(names, _language(call)),
         "wallet": request.wallet_name or request.client_id,
         "csrf": login.csrf,
     }

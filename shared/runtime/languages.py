@@ -68,7 +68,12 @@ class Languages:
 
 def choose(texts: Mapping[str, str], tag: str) -> str:
     """Of a map by language tag the text for *tag*, else for English, else the first one."""
-    return texts.get(tag) or texts.get(SOURCE) or next(iter(texts.values()), "")
+    return texts.get(spoken(texts, tag), "")
+
+
+def spoken(texts: Mapping[str, str], tag: str) -> str:
+    """The language that `choose` gives: *tag* if *texts* have it, else English, else the first."""
+    return next((each for each in (tag, SOURCE) if texts.get(each)), next(iter(texts), tag))
 
 
 def _merged(files: Sequence[Path]) -> gettext.NullTranslations:

@@ -108,8 +108,13 @@ class MixedTransport(httpcore2.ConnectionInterface):
 
 
 @contextmanager
-def chromium(tls: TlsFiles) -> Iterator[Any]:
-    """A headless browser that believes the certificate of *tls*; skips where there is none."""
+def chromium(tls: TlsFiles, *further: str) -> Iterator[Any]:
+    """A headless browser that believes the certificate of *tls*; skips where there is none.
+
+    Args:
+        tls: of the servers.
+        further: arguments, for example to find host names elsewhere.
+    """
     if not CHROMIUM.is_file():
         missing("no Chromium at /usr/bin/chromium")
     try:
@@ -119,7 +124,7 @@ def chromium(tls: TlsFiles) -> Iterator[Any]:
     pin = f"--ignore-certificate-errors-spki-list={_spki_hash(Path(tls.certificate))}"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=[*_ARGUMENTS, pin], timeout=30_000
+            executable_path=str(CHROMIUM), args=[*_ARGUMENTS, pin, *further], timeout=30_000
         )
         try:
             yield browser
