@@ -10,7 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -37,7 +37,19 @@ from shared.encoding import (
     from_numeric_date,
     parse_json,
 )
-from shared.formats import claims_path, kb_jwt, sd_jwt, sd_jwt_vc, status_list, svg_templates
+from shared.formats import (
+    cbor,
+    claims_path,
+    cose,
+    device_response,
+    kb_jwt,
+    mdoc,
+    sd_jwt,
+    sd_jwt_vc,
+    status_cwt,
+    status_list,
+    svg_templates,
+)
 from shared.formats import type_metadata as type_metadata_documents
 from shared.jose import jwe, jws
 from shared.oauth import attestation, dpop, messages, pkce
@@ -51,6 +63,19 @@ from shared.oid4vp import client_id, dcql, invocation, request, response, transa
 from shared.trust import TrustList
 from tests.support.certificates import Authority
 from tests.support.clock import NOW, CountingBytes
+from tests.support.credentials import SESSION
+from tests.support.mdocs import (
+    CLAIMS,
+    IACA,
+    LICENCE,
+    issued,
+    opened,
+    presented,
+    received,
+    security_object,
+    verified,
+)
+from tests.support.mdocs import SIGNER as DOCUMENT_SIGNER
 
 _SECONDS = int(NOW.timestamp())
 _KEY = SoftwareKey.generate(kid="k")
@@ -100,6 +125,43 @@ _JWT = jws.sign_jwt({"iat": _SECONDS}, typ="t", signer=_SIGNER).encode()
 _JWE = jwe.encrypt(b'{"a":1}', to=_KEY.public, kid="k", enc="A256GCM", apu=b"a").encode()
 _LEAF = _SIGNER.certificates[0]
 _X5C = _json([base64.b64encode(_LEAF).decode()])
+
+_MDOC = issued()
+_MDOC_SECURITY = security_object(opened(_MDOC))
+_MDOC_TRUST: dict[str, Any] = {"anchors": IACA.anchors, "now": NOW, "algorithms": {"ES256"}}
+_CWT: dict[str, Any] = {
+    "uri": "https://host.example/1",
+    "now": NOW,
+    "algorithms": {"ES256"},
+    "newest": None,
+}
+
+
+def _security_signed(data: bytes) -> object:
+    """Noise as Mobile Security Object under a signature that fits."""
+    auth = cose.parse(cbor.loads(cose.sign(cbor.embed(data), signer=DOCUMENT_SIGNER)))
+    return mdoc.verify(mdoc.IssuerSigned((), auth), **_MDOC_TRUST)
+
+
+def _item_signed(data: bytes) -> object:
+    """Noise as an element that was hashed and signed."""
+    digests = {"n": dict.fromkeys(range(16), hashlib.sha256(cbor.embed(data)).digest())}
+    security = cbor.dumps({**_MDOC_SECURITY, "valueDigests": digests})
+    auth = cose.parse(cbor.loads(cose.sign(cbor.embed(security), signer=DOCUMENT_SIGNER)))
+    return mdoc.verify(mdoc.IssuerSigned((("n", data),), auth), **_MDOC_TRUST)
+
+
+def _cwt_signed(data: bytes) -> object:
+    token = cose.sign(data, signer=_STATUS_SIGNER, typ=status_cwt.MEDIA_TYPE)
+    return status_cwt.verify_token(token, anchors=_ROOT.anchors, **_CWT)
+
+
+_STATUS_SIGNER = _ROOT.signer(Profile.STATUS)
+_CWT_CLAIMS = {
+    2: "https://host.example/1",
+    6: _SECONDS,
+    65533: {"bits": 1, "lst": status_list.StatusList.empty(1, 64).compress()},
+}
 
 _DISCLOSURE = b64url_encode(b'["salt","given_name","Erika"]')
 _ELEMENT = b64url_encode(b'["salt","DE"]')
@@ -430,6 +492,47 @@ TARGETS = (
         (_JWE,),
     ),
     # formats
+    Target("cbor", cbor.loads, (b64url_decode(_MDOC), cbor.dumps(_CWT_CLAIMS))),
+    Target(
+        "cose",
+        lambda data: cose.parse(cbor.loads(data)).unverified_chain(),
+        (cose.sign(b"x", signer=DOCUMENT_SIGNER),),
+    ),
+    Target(
+        "cose key",
+        lambda data: cose.key_from_map(cbor.loads(data)),
+        (cbor.dumps(cose.key_to_map(_KEY.public)),),
+    ),
+    Target("mdoc", lambda data: received(b64url_encode(data)), (b64url_decode(_MDOC),)),
+    Target("mdoc security object, signed", _security_signed, (cbor.dumps(_MDOC_SECURITY),)),
+    Target(
+        "mdoc element, signed",
+        _item_signed,
+        (opened(_MDOC)["nameSpaces"]["org.iso.18013.5.1"][0].value,),
+    ),
+    Target(
+        "device response",
+        lambda data: verified(b64url_encode(data)),
+        (b64url_decode(presented("family_name", "portrait")),),
+    ),
+    Target(
+        "session transcript",
+        lambda data: device_response.session_transcript(
+            replace(SESSION, audience=_text(data), nonce=_text(data))
+        ),
+        (b"x509_hash:abc", b"origin:https://host.example"),
+    ),
+    Target(
+        "mdoc elements",
+        lambda data: LICENCE.elements.encode(_object(data)),
+        (_json(CLAIMS),),
+    ),
+    Target("status list cwt, signed", _cwt_signed, (cbor.dumps(_CWT_CLAIMS),)),
+    Target(
+        "status list token, either",
+        lambda data: status_cwt.verify_token(data, anchors=_ROOT.anchors, **_CWT),
+        (cose.sign(cbor.dumps(_CWT_CLAIMS), signer=_STATUS_SIGNER, typ=status_cwt.MEDIA_TYPE),),
+    ),
     Target(
         "disclosure", lambda data: sd_jwt.Disclosure.parse(_text(data)), (_DISCLOSURE.encode(),)
     ),

@@ -77,7 +77,7 @@ def received(text: str | None = None, **changes: Any) -> Received:
         "now": NOW,
         "algorithms": ES256,
     }
-    return credential.receive(FORMAT, text or issued(), **{**options, **changes})
+    return credential.receive(FORMAT, issued() if text is None else text, **{**options, **changes})
 
 
 def presented(*names: str, text: str | None = None, proof: Any = None) -> str:
