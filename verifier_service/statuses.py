@@ -16,7 +16,7 @@ from shared.errors import (
     Suspended,
     Unavailable,
 )
-from shared.formats import status_list
+from shared.formats import status_cwt, status_list
 from shared.formats.status_list import IndexOutOfRange, StatusReference, VerifiedStatusList
 from shared.runtime.documents import Document, DocumentCache, OlderDocument
 from shared.runtime.logs import get_log
@@ -70,8 +70,8 @@ class StatusLists:
     def _list(self, uri: str, issuer_id: str) -> VerifiedStatusList:
         def verify(body: bytes, now: datetime) -> Document[VerifiedStatusList]:
             trust_list = self._trust.current()
-            found = status_list.verify_token(
-                body.decode("ascii", "replace"),
+            found = status_cwt.verify_token(  # a JWT, too
+                body,
                 uri=uri,
                 anchors=trust_list.entity_by_id(issuer_id).anchors_for(Role.STATUS),
                 now=now,
@@ -80,13 +80,14 @@ class StatusLists:
                 revoked=trust_list.revoked,
                 pinned=trust_list.pinned(Role.STATUS, now=now),
             )
-            return Document(found, found.issued_at, found.expires_at, found.ttl)
+            held = len(found.list) * found.list.bits // 8
+            return Document(found, found.issued_at, found.expires_at, found.ttl, held)
 
         return self._documents.get(
             uri,
             verify=verify,
             verified_for=(issuer_id, self._trust.current().version),
-            accept=status_list.MEDIA_TYPE,
+            accept=(status_list.MEDIA_TYPE, status_cwt.MEDIA_TYPE),
             max_bytes=status_list.MAX_TOKEN,
         )
 

@@ -33,12 +33,16 @@ _CLOCK_STEP = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Document(Generic[T]):
-    """What `verify` made of the bytes. None: the document does not say."""
+    """What `verify` made of the bytes. None: the document does not say.
+
+    `size` is what the value holds in memory beside the bytes, such as a list that was compressed.
+    """
 
     value: T
     issued_at: datetime | None = None
     expires_at: datetime | None = None
     ttl: timedelta | None = None
+    size: int = 0
 
 
 Verify: TypeAlias = Callable[[bytes, datetime], Document[T]]
@@ -52,6 +56,7 @@ class _Entry:
     expires_at: datetime | None
     renew: Callable[[], object]
     used_at: datetime
+    size: int
     verified: dict[Hashable, object] = field(default_factory=dict)
 
 
@@ -236,7 +241,9 @@ class DocumentCache:
             document = verify(entry.body, now)
             if len(entry.verified) > 8:
                 entry.verified.clear()
+                self._resize(entry, len(entry.body))
             entry.verified[verified_for] = document.value
+            self._resize(entry, entry.size + document.size)
         entry.used_at = now
         return entry
 
@@ -271,18 +278,30 @@ class DocumentCache:
             expires_at=document.expires_at,
             renew=renew,
             used_at=self._clock(),
+            size=len(body) + document.size,
             verified={verified_for: document.value},
         )
         with self._lock:
             old = self._entries.pop(url, None)
-            self._size += len(body) - (len(old.body) if old else 0)
+            self._size += entry.size - (old.size if old else 0)
             self._entries[url] = entry
-            while len(self._entries) > 1 and (
-                len(self._entries) > self._bounds.max_entries or self._size > self._bounds.max_bytes
-            ):
-                _, dropped = self._entries.popitem(last=False)
-                self._size -= len(dropped.body)
+            self._shrink()
         return entry
+
+    def _resize(self, entry: _Entry, size: int) -> None:
+        with self._lock:
+            if any(each is entry for each in self._entries.values()):
+                self._size += size - entry.size
+            entry.size = size
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Drop what was not used for longest until the cache is within its bounds."""
+        while len(self._entries) > 1 and (
+            len(self._entries) > self._bounds.max_entries or self._size > self._bounds.max_bytes
+        ):
+            _, dropped = self._entries.popitem(last=False)
+            self._size -= dropped.size
 
     def _refresh_at(self, document: Document[T], fetched_at: datetime) -> datetime:
         """ST-52, ST-56: after its ttl within bounds, at the latest at its end."""
@@ -319,7 +338,7 @@ class DocumentCache:
                 with self._lock:
                     if self._entries.get(url) is entry:
                         del self._entries[url]
-                        self._size -= len(entry.body)
+                        self._size -= entry.size
                 continue
             # Early by up to a fifth of the lifetime, another moment for each list and process.
             lifetime = entry.refresh_at - entry.fetched_at

@@ -351,6 +351,35 @@ def test_the_cache_has_bounds(fetcher: Fetcher, publisher: Publisher, clock: Fix
     assert publisher.fetches == 9
 
 
+def test_what_a_document_holds_expanded_counts(
+    fetcher: Fetcher, publisher: Publisher, clock: FixedClock
+) -> None:
+    """ST-53: lists that were compressed fill the cache by what they are in memory."""
+
+    def expanded(body: bytes, now: datetime) -> Document[str]:
+        found = verify(body, now)
+        return Document(found.value, found.issued_at, found.expires_at, found.ttl, 10_000)
+
+    def get(path: str, verified_for: int) -> None:
+        cache.get(
+            publisher.url(path),
+            verify=expanded,
+            verified_for=verified_for,
+            accept=JSON,
+            max_bytes=1000,
+        )
+
+    cache = _cache(fetcher, clock, max_bytes=25_000)
+    get("/0", 1)
+    get("/1", 1)
+    get("/0", 1)
+    assert publisher.fetches == 2
+    get("/0", 2)  # the same bytes, held once more: now the other one has to go
+    assert publisher.fetches == 2
+    get("/1", 1)
+    assert publisher.fetches == 3
+
+
 def test_a_document_beyond_its_size_limit_is_refused(
     cache: DocumentCache, publisher: Publisher
 ) -> None:
