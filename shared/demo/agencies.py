@@ -64,6 +64,10 @@ class Agency:
         body = {"credentials": list(credentials), "subject": subject, **members}
         return self.call("POST", "offers", body, **{"Idempotency-Key": secrets.token_urlsafe(16)})
 
+    def desk_code(self, subject: str) -> str:
+        """A code that a clerk hands out to the person, to sign in with at the agency's pages."""
+        return str(self.call("POST", "desk-codes", {"subject": subject})["code"])
+
     def revoke(self, subject: str, *, reason: str, **members: Any) -> Any:
         """Revoke everything about *subject*."""
         body = {"subject": subject, "reason": reason, **members}

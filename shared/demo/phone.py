@@ -261,6 +261,10 @@ class Phone(WalletClient):
         flow = self.scan(offer_link)
         return self.keep(self.accept(flow, tx_code)["id"])
 
+    def ask(self, issuer: str, configuration: str) -> dict[str, Any]:
+        """Get a document from an agency without an offer."""
+        return self._post("/issuances", {"issuer": issuer, "configuration": configuration})
+
     def sign_in(
         self, flow: Mapping[str, Any], browse: Callable[[str], Mapping[str, str]]
     ) -> dict[str, Any]:

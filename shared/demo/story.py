@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 from rich.console import Console
@@ -19,9 +20,11 @@ from . import phone
 from .agencies import Agency
 from .phone import Phone
 from .system import COUNTER, REGISTRY, System
+from .visitor import Visitor, over_http
 
 CITIZEN = "AV-000001"
 _OFFERED = ("pid_sd_jwt", "mdl")
+_ASKED = "residence_sd_jwt"
 _REVOCATION_SECONDS = 15
 
 
@@ -53,7 +56,7 @@ class Story:
     def tell(self) -> None:
         """Everything, in order."""
         self._open_wallet()
-        cards = self._receive()
+        cards = [*self._receive(), self._sign_in()]
         self._answer("over_18", "The clerk asks: over 18?")
         self._answer("driving", "A policewoman asks: which vehicles may you drive?")
         self._refuse_more()
@@ -91,6 +94,25 @@ class Story:
         if len({card["format"] for card in cards}) != len(_OFFERED):
             raise StoryFailed("not every format arrived")
         return cards
+
+    def _sign_in(self) -> dict[str, Any]:
+        with self._step("The citizen asks the agency itself, signs in with a clerk's code") as say:
+            code = self.registry.desk_code(CITIZEN)
+            flow = self.phone.ask(self.system.issuer, _ASKED)
+            flow = self.phone.sign_in(flow, lambda url: self._agree(url, code))
+            (kept,) = self.phone.keep(self.phone.accept(flow)["id"])
+            card = self.phone.card(kept)
+            say(f"Card: {card['name']}, by authorization code; the wallet was attested.")
+        return card
+
+    def _agree(self, url: str, code: str) -> dict[str, str]:
+        """The agency's pages in a browser: sign in, agree, be sent back to the wallet."""
+        browser = Visitor(over_http(self.http), (self.system.urls["issuer_service"],))
+        page = browser.press(browser.open(url), "login-submit", code=code)
+        page = browser.press(page, "consent-accept")
+        if page.leaves is None:
+            raise StoryFailed("the agency's pages did not lead back to the wallet")
+        return dict(parse_qsl(urlsplit(page.leaves).query))
 
     def _answer(self, query: str, title: str) -> None:
         with self._step(title) as say:
@@ -150,7 +172,7 @@ class Story:
             texts = sorted({card["badge_text"] for card in self.phone.refresh()})
             if len(texts) != 1:
                 raise StoryFailed("not every card was revoked")
-            say(f"The counter sees: {verdict['reason']}. Both cards say: {texts[0]}")
+            say(f"The counter sees: {verdict['reason']}. All cards say: {texts[0]}")
 
 
 def _short(value: Any) -> Any:

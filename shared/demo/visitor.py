@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 from http.cookies import SimpleCookie
 from urllib.parse import urljoin, urlsplit
 
+import httpx2
+
 MAX_REDIRECTS = 10
 _VOID = frozenset({"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "wbr"})
 
@@ -84,6 +86,19 @@ class Page(HTMLParser):
         for _, element in self._open:
             if element:
                 self.texts[element] = f"{self.texts[element]}{data}"
+
+
+def over_http(http: httpx2.Client) -> Send:
+    """A browser's line over the network; the client keeps no cookies of its own."""
+
+    def send(
+        method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> Received:
+        http.cookies.clear()
+        answer = http.request(method, url, headers=headers, data=form, follow_redirects=False)
+        return Received(answer.status_code, tuple(answer.headers.multi_items()), answer.text)
+
+    return send
 
 
 @dataclass
