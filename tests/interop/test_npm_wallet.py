@@ -6,6 +6,7 @@ the specification, a test says so.
 """
 
 import json
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from csv import DictReader
@@ -30,7 +31,7 @@ from tests.support.tls import TlsFiles
 
 pytestmark = pytest.mark.interop
 ISSUER, VERIFIER, WALLET = "issuer_service", "verifier_service", "wallet_service"
-PID, RESIDENCE = "pid_sd_jwt", "residence_sd_jwt"
+PID, PID_MDOC, RESIDENCE = "pid_sd_jwt", "pid_mdoc", "residence_sd_jwt"
 
 
 class Secured(System):
@@ -42,9 +43,13 @@ class Secured(System):
             content["wallets_without_attestation"] = True
         super()._tenant(module, name, **content)
 
-    def start(self, module: str) -> None:
+    def _begin(self, module: str) -> None:
         if module != WALLET:
-            super().start(module)
+            super()._begin(module)
+
+    def _await(self, module: str) -> None:
+        if module != WALLET:
+            super()._await(module)
 
     def key(self, module: str, tenant: str, purpose: str) -> SoftwareKey:
         environment = self.environment(module)
@@ -117,12 +122,16 @@ def wallet(system: Secured) -> Iterator[Wallet]:
     document = json.loads((system.folder / "trust" / "trust-list.json").read_text())
     entities = document["entities"]
     issued = [each for entity in entities for each in entity.get("issues", ())]
+    anchors: dict[str, list[str]] = {}
+    for entity in entities:
+        for role, certificates in entity["anchors"].items():
+            anchors.setdefault(role, []).extend(certificates)
     key = system.key(WALLET, PROVIDER, "wallet_provider")
     with node("wallet.mjs", package="@openid4vc/openid4vci") as ask:
         wallet = Wallet(ask)
         wallet(
             "trust",
-            anchors={role: each for entity in entities for role, each in entity["anchors"].items()},
+            anchors=anchors,
             types={each["type"]: each["type_metadata"]["uri"] for each in issued},
             provider={
                 "jwk": {**key.public.to_jwk(), "d": b64url_encode(key.scalar())},
@@ -192,7 +201,7 @@ def test_it_understands_offer_and_metadata(
     assert found["calls"] == ["offers 200", "openid-credential-issuer 200", *found["calls"][2:]]
     assert found["offer"] == offer["credential_offer"]
     assert (found["version"], found["signed"]) == ("V1", True)
-    assert found["known"] == [PID, RESIDENCE]
+    assert {PID, PID_MDOC, RESIDENCE} <= set(found["known"])
 
 
 def test_it_receives_two_types_in_copies(
@@ -290,6 +299,88 @@ def test_it_says_who_made_it(wallet: Wallet, offer: dict[str, Any]) -> None:
     assert refused == "400 use_attestation_challenge"
     wallet("redeem", link=link, txCode=offer["tx_code"], attest=True, challenged=True)
     wallet("collect", link=link, configuration=PID)
+
+
+def begin(wallet: Wallet, registry: Agency, reference: str, configuration: str) -> tuple[str, str]:
+    """An offer that asks for a login, opened and pushed: its link, and the page to go to."""
+    made = registry.call(
+        "POST",
+        "offers",
+        {"credentials": [configuration], "subject": reference, "grant": "authorization_code"},
+    )
+    link = str(made["link"])
+    wallet("open", link=link)
+    started = wallet("authorize", link=link, configuration=configuration)
+    assert started["calls"][-1] == "par 201"
+    assert set(parse_qs(urlsplit(started["url"]).query)) == {"client_id", "request_uri"}
+    return link, started["url"]
+
+
+def agree(registry: Agency, url: str, reference: str, action: str = "accept") -> str:
+    """A person logs in with a clerk's code and answers; where the browser goes then."""
+    code = registry.call("POST", "desk-codes", {"subject": reference})["code"]
+    with httpx2.Client(verify=ssl.create_default_context(), follow_redirects=True) as browser:
+        page = browser.get(url)
+        page = browser.post(page.url, data={"csrf": csrf(page), "code": code, "action": "sign-in"})
+        assert 'id="consent-accept"' in page.text, page.text
+        form = {"csrf": csrf(page), "action": action}
+        answer = browser.post(page.url, data=form, follow_redirects=False)
+    assert answer.status_code == 303
+    return str(answer.headers["location"])
+
+
+def csrf(page: httpx2.Response) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert found is not None, page.text
+    return found[1]
+
+
+@pytest.mark.parametrize("configuration", [PID, PID_MDOC])
+def test_it_receives_after_a_login(
+    wallet: Wallet, registry: Agency, person: dict[str, str], configuration: str
+) -> None:
+    """I-21, I-31, I-35, I-40, I-46 to I-50, HAIP 4: PAR, PKCE, DPoP and Wallet Attestation.
+
+    The library pushes, checks `iss` and `state` of what comes back, exchanges, refreshes.
+    """
+    link, url = begin(wallet, registry, person["reference"], configuration)
+    back = agree(registry, url, person["reference"])
+    assert wallet("exchange", link=link, url=back)["type"] == "DPoP"
+    first = wallet("collect", link=link, configuration=configuration, copies=2)["found"]
+    assert len(first) == 2
+    for each in first:
+        assert each["payload"]["family_name"] == person["family_name"]
+    assert wallet.code("exchange", link=link, url=back) == "400 invalid_grant"
+    assert wallet.code("collect", link=link, configuration=configuration) == "401 invalid_token"
+
+
+def test_it_refreshes(wallet: Wallet, registry: Agency, person: dict[str, str]) -> None:
+    """I-54: the library's own refresh, with a new DPoP key; twice with the same token."""
+    link, url = begin(wallet, registry, person["reference"], PID)
+    wallet("exchange", link=link, url=agree(registry, url, person["reference"]))
+    for _ in range(2):
+        wallet("refresh", link=link)
+        assert wallet("collect", link=link, configuration=PID)["found"]
+
+
+def test_it_understands_what_a_person_refuses(
+    wallet: Wallet, registry: Agency, person: dict[str, str]
+) -> None:
+    """I-49: `access_denied`, with `state` and `iss` as the library checks them."""
+    link, url = begin(wallet, registry, person["reference"], PID)
+    back = agree(registry, url, person["reference"], "cancel")
+    assert wallet("exchange", link=link, url=back)["error"] == "access_denied"
+    forged = back.replace("iss=", "iss=https%3A%2F%2Fother.example%2F&was=")
+    assert wallet.refused("exchange", link=link, url=forged)["by"] == "wallet"
+
+
+def test_it_receives_an_mdoc_with_a_code(
+    wallet: Wallet, registry: Agency, person: dict[str, str]
+) -> None:
+    """I-51, I-72: the pre-authorized code leads to the other format, too."""
+    link = wallet.accept(registry.offer(person["reference"], PID_MDOC))
+    [found] = wallet("collect", link=link, configuration=PID_MDOC)["found"]
+    assert found["payload"]["family_name"] == person["family_name"]
 
 
 def test_one_proof_with_a_key_attestation_brings_a_copy_for_each_key(

@@ -19,6 +19,7 @@ import { getListFromStatusListJWT } from '@sd-jwt/jwt-status-list'
 import { SDJwtVcInstance } from '@sd-jwt/sd-jwt-vc'
 import { DcqlQuery } from 'dcql'
 import * as crypto from './wallet_crypto.mjs'
+import * as mdoc from './wallet_mdoc.mjs'
 
 const { callbacks, calls, hasher, newKey, spoilt } = crypto
 const provider = new Openid4vciWalletProvider({ callbacks })
@@ -28,6 +29,8 @@ const held = [] // {sdJwt, payload, publicJwk}
 let typeUrls = {}
 let providerKey // once someone attests this wallet
 
+const CLIENT_ID = 'https://wallet.example'
+const REDIRECT_URI = `${CLIENT_ID}/callback`
 const now = () => Math.floor(Date.now() / 1000)
 const inAnHour = () => new Date(Date.now() + 3_600_000)
 const verifier = async (data, signature) =>
@@ -58,7 +61,7 @@ function attested(signer) {
   return provider.createWalletAttestationJwt({
     signer: providerKey,
     issuer: 'https://provider.example',
-    clientId: 'https://wallet.example',
+    clientId: CLIENT_ID,
     confirmation: { jwk: signer.publicJwk },
     expiresAt: inAnHour(),
   })
@@ -76,6 +79,14 @@ function attestedKeys(signers, { nonce, typ }) {
     nonce,
     expiresAt: inAnHour(),
   })
+}
+
+/** Keep what a token response brought. */
+function kept(link, { accessTokenResponse, dpop }) {
+  const { access_token: accessToken, refresh_token: refreshToken } = accessTokenResponse
+  const held = offers.get(link)
+  Object.assign(held, { accessToken, dpop, refreshToken: refreshToken ?? held.refreshToken })
+  return { type: accessTokenResponse.token_type }
 }
 
 /** *value* as the frame that discloses all of it. */
@@ -152,6 +163,63 @@ const acts = {
     return { type: accessTokenResponse.token_type }
   },
 
+  /** Push the request; where the browser has to go. The same instance asks at the token endpoint. */
+  async authorize({ link, configuration }) {
+    const held = offers.get(link)
+    const { offer, metadata: issuerMetadata } = held
+    const [authorizationServerMetadata] = issuerMetadata.authorizationServers
+    const url = authorizationServerMetadata.challenge_endpoint
+    const challenge = (await (await fetch(url, { method: 'POST' })).json()).attestation_challenge
+    const attestation = await attested(await newKey())
+    const client = issuance({ attestation, challenge })
+    const state = crypto.random() // for which the call that starts from an offer has no place
+    const { authorizationRequestUrl, pkce, dpop } =
+      await client.oauth2Client.createAuthorizationRequestUrl({
+        authorizationServerMetadata,
+        clientId: CLIENT_ID,
+        redirectUri: REDIRECT_URI,
+        scope: issuerMetadata.knownCredentialConfigurations[configuration].scope,
+        state,
+        resource: issuerMetadata.credentialIssuer.credential_issuer,
+        dpop: { signer: await newKey() },
+        additionalRequestPayload: { issuer_state: offer.grants.authorization_code.issuer_state },
+      })
+    Object.assign(held, { client, dpop, state, pkceCodeVerifier: pkce.codeVerifier })
+    return { url: authorizationRequestUrl }
+  },
+
+  /** What the browser brought back: a token, or the error. */
+  async exchange({ link, url }) {
+    const { offer, metadata: issuerMetadata, client, dpop, state, ...rest } = offers.get(link)
+    const [authorizationServerMetadata] = issuerMetadata.authorizationServers
+    const response = client.parseAndVerifyAuthorizationResponseRedirectUrl({
+      url,
+      authorizationServerMetadata,
+    })
+    if (response.state !== state) throw new Error('state is another one')
+    if (response.error) return { error: response.error }
+    const found = await client.retrieveAuthorizationCodeAccessTokenFromOffer({
+      issuerMetadata,
+      credentialOffer: offer,
+      authorizationCode: response.code,
+      pkceCodeVerifier: rest.pkceCodeVerifier,
+      redirectUri: REDIRECT_URI,
+      dpop,
+    })
+    return kept(link, found)
+  },
+
+  /** A new access token for a new DPoP key. */
+  async refresh({ link }) {
+    const { metadata, client, refreshToken } = offers.get(link)
+    const found = await client.oauth2Client.retrieveRefreshTokenAccessToken({
+      authorizationServerMetadata: metadata.authorizationServers[0],
+      refreshToken,
+      dpop: { signer: await newKey() },
+    })
+    return kept(link, found)
+  },
+
   async collect({ link, configuration, copies = 1, nonce, audience, type, spoil }) {
     const { metadata: issuerMetadata, accessToken, dpop } = offers.get(link)
     const client = issuance()
@@ -180,6 +248,10 @@ const acts = {
     })
     const found = []
     for (const { credential } of credentialResponse.credentials) {
+      if (issuerMetadata.knownCredentialConfigurations[configuration].format === 'mso_mdoc') {
+        found.push(await mdoc.read(credential, signers))
+        continue
+      }
       const { payload, typeMetadata } = await sdJwtVc.verify(credential)
       const { x } = payload.cnf.jwk
       const { publicJwk } = signers.find((each) => each.publicJwk.x === x)
@@ -242,7 +314,8 @@ const acts = {
     if (!result.can_be_satisfied) return { satisfied: false }
     const vp_token = {}
     for (const { id } of query.credentials) {
-      const [match] = result.credential_matches[id].valid_credentials
+      const [match] = result.credential_matches[id].valid_credentials ?? []
+      if (!match) continue // another credential of the same set answers
       const credential = held[ids[match.input_credential_index]]
       const aud = audience ?? client.effective
       const fresh = nonce ?? authorizationRequestPayload.nonce

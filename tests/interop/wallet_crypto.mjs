@@ -23,6 +23,8 @@ export const calls = []
 export const spoilt = (jwt) =>
   jwt.replace(/\.([\w-])([\w-]*)$/, (_, first, rest) => `.${first === 'A' ? 'B' : 'A'}${rest}`)
 
+export const random = () => randomBytes(32).toString('base64url')
+
 const certificate = (base64) => new X509Certificate(Buffer.from(base64, 'base64'))
 const publicJwkOf = (signer) =>
   signer.publicJwk ?? jose.exportJWK(certificate(signer.x5c[0]).publicKey)
@@ -43,6 +45,9 @@ export async function certifiedKey({ jwk, x5c }) {
   await remember(await jose.importJWK(jwk, ALG), publicJwk)
   return { method: 'x5c', alg: ALG, x5c }
 }
+
+/** The anchors of a role of the trust list. */
+export const anchorsOf = (role) => anchors[role].map((each) => Buffer.from(each, 'base64'))
 
 /** The key of the leaf, if the chain ends at an anchor. */
 function certified(x5c, roots) {

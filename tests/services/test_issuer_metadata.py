@@ -11,6 +11,7 @@ from issuer_service.catalogue import BUILT_IN, read_catalogue
 from shared.errors import VerificationError
 from shared.formats import type_metadata
 from shared.formats.credential import FORMATS
+from shared.haip import check_authorization_server
 from shared.oauth.metadata import AuthorizationServerMetadata
 from shared.oid4vci.metadata import CredentialIssuerMetadata
 from shared.trust import Role
@@ -93,14 +94,20 @@ def test_every_configuration_has_what_haip_wants(world: IssuerWorld) -> None:
 
 
 def test_the_server_metadata_offers_only_what_there_is(world: IssuerWorld) -> None:
-    """I-10, I-11, I-28: the one grant of today, DPoP, attestation; anonymous only where allowed."""
+    """I-10, I-11, I-28, CERTIFICATION 2.2.2: what HAIP demands; anonymous only where allowed."""
     body = world.client.get(SERVER).json()
-    AuthorizationServerMetadata.from_object(body).check_issuer(ISSUER)
-    assert body["grant_types_supported"] == ["urn:ietf:params:oauth:grant-type:pre-authorized_code"]
+    found = AuthorizationServerMetadata.from_object(body)
+    found.check_issuer(ISSUER)
+    check_authorization_server(found)
+    assert body["grant_types_supported"] == [
+        "authorization_code",
+        "urn:ietf:params:oauth:grant-type:pre-authorized_code",
+        "refresh_token",
+    ]
+    assert body["require_pushed_authorization_requests"] is True
     assert body["dpop_signing_alg_values_supported"] == ["ES256"]
     assert body["token_endpoint_auth_methods_supported"] == ["attest_jwt_client_auth", "none"]
     assert body["pre-authorized_grant_anonymous_access_supported"] is True
-    assert "authorization_endpoint" not in body
     assert all(each.startswith("https://") for each in urls(body))
     strict = world.client.get("/.well-known/oauth-authorization-server/strict").json()
     assert strict["token_endpoint_auth_methods_supported"] == ["attest_jwt_client_auth"]
