@@ -25,8 +25,8 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(PIP) install --require-hashes -r requirements-dev.txt
 	@touch $@
 
-demo: $(VENV)/.installed ## the whole story on this machine; CHECK=1 ends by itself
-	@$(BIN)/wallet-demo $(if $(CHECK),--check,)
+demo: $(VENV)/.installed $(if $(filter oidc,$(LOGIN)),$(VENV)/.interop) ## the whole story on this machine; CHECK=1 ends by itself; LOGIN=oidc signs in at an OpenID Provider
+	@$(BIN)/wallet-demo $(if $(CHECK),--check,) $(if $(LOGIN),--login $(LOGIN),)
 
 $(VENV)/.interop: tests/interop/package.json tests/interop/package-lock.json | $(VENV)/pyvenv.cfg
 	@command -v npm >/dev/null || { echo "No npm here: the tests with other projects' libraries will be skipped."; exit 0; }; \

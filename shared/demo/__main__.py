@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +14,18 @@ from rich.console import Console
 
 from ..errors import ExpectedError
 from .agencies import Refused
-from .story import Story, StoryFailed
+from .openid import DemoProvider
+from .processes import free_port
+from .story import CITIZEN, Story, StoryFailed
 from .system import COUNTER, REGISTRY, System
+
+
+class Login(StrEnum):
+    """How citizens say who they are at the registry."""
+
+    DESK = "desk"
+    OIDC = "oidc"
+
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 # Revocations are to be seen at once here; in production lists live for minutes.
@@ -30,6 +41,13 @@ def demo(
     folder: Annotated[
         Path, typer.Option(help="Where databases, keys and logs go; made anew each time.")
     ] = Path(".demo"),
+    login: Annotated[
+        Login,
+        typer.Option(
+            help="How the citizen signs in at the registry: by a clerk's code (desk), or at an "
+            "OpenID Provider (oidc; needs node and `npm ci` in tests/interop)."
+        ),
+    ] = Login.DESK,
 ) -> None:
     """Start the three services with invented citizens, tell the story, stay up until Ctrl-C.
 
@@ -44,7 +62,7 @@ def demo(
     (folder / "state.json").write_text("{}")
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        _run(console, folder.resolve(), check=check)
+        _run(console, folder.resolve(), login=login, check=check)
     except (StoryFailed, Refused, ExpectedError, RuntimeError, httpx2.HTTPError) as error:
         console.print(f"[red]The demo stopped:[/red] {error}")
         console.print(f"What the services said: {folder / 'logs'}")
@@ -53,14 +71,20 @@ def demo(
         console.print("Stopped.")
 
 
-def _run(console: Console, folder: Path, *, check: bool) -> None:
-    system = System(folder, settings=_SETTINGS)
+def _run(console: Console, folder: Path, *, login: Login, check: bool) -> None:
+    provider, registry = None, {}
+    if login is Login.OIDC:
+        provider = DemoProvider(f"http://localhost:{free_port(8500)}", CITIZEN)
+        registry["login"] = provider.login(folder / "login.secret")
+    system = System(folder, settings=_SETTINGS, registry=registry)
     with console.status("Making keys, the trust list and 1,200 invented citizens; starting …"):
         system.__enter__()
     try:
+        if provider is not None:
+            provider.start(system.processes, redirect_uri=f"{system.issuer}/login-return")
         with httpx2.Client(timeout=30) as http:
             _write_state(system, http)
-            Story(system, console, http).tell()
+            Story(system, console, http, provider).tell()
         if check:
             console.print("[green]The story held.[/green]")
             return

@@ -58,11 +58,18 @@ class Processes:
             raise RuntimeError(message)
         return done.stdout
 
-    def start(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
-        """Start `python *arguments*` under *name*; output goes to `<logs>/<name>.log`."""
+    def start(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        *,
+        program: str = sys.executable,
+    ) -> None:
+        """Start *program*, Python if none is said, under *name*; output goes to its log."""
         with (self.logs / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(  # noqa: S603  # our own modules, no shell
-                [sys.executable, *arguments],
+                [program, *arguments],
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from . import phone
 from .agencies import Agency
+from .openid import DemoProvider
 from .phone import Phone
 from .system import COUNTER, REGISTRY, System
 from .visitor import Visitor, over_http
@@ -34,11 +35,16 @@ class StoryFailed(Exception):
 
 @dataclass
 class Story:
-    """The people of the story and the console it is told on."""
+    """The people of the story and the console it is told on.
+
+    Attributes:
+        provider: where the citizen signs in; without one a clerk hands out a code.
+    """
 
     system: System
     console: Console
     http: httpx2.Client
+    provider: DemoProvider | None = None
 
     def __post_init__(self) -> None:
         urls, clients = self.system.urls, self.system.clients
@@ -96,19 +102,28 @@ class Story:
         return cards
 
     def _sign_in(self) -> dict[str, Any]:
-        with self._step("The citizen asks the agency itself, signs in with a clerk's code") as say:
-            code = self.registry.desk_code(CITIZEN)
+        how = "at its OpenID Provider" if self.provider else "with a clerk's code"
+        with self._step(f"The citizen asks the agency itself, signs in {how}") as say:
             flow = self.phone.ask(self.system.issuer, _ASKED)
-            flow = self.phone.sign_in(flow, lambda url: self._agree(url, code))
+            flow = self.phone.sign_in(flow, self._agree)
             (kept,) = self.phone.keep(self.phone.accept(flow)["id"])
             card = self.phone.card(kept)
             say(f"Card: {card['name']}, by authorization code; the wallet was attested.")
         return card
 
-    def _agree(self, url: str, code: str) -> dict[str, str]:
+    def _agree(self, url: str) -> dict[str, str]:
         """The agency's pages in a browser: sign in, agree, be sent back to the wallet."""
-        browser = Visitor(over_http(self.http), (self.system.urls["issuer_service"],))
-        page = browser.press(browser.open(url), "login-submit", code=code)
+        known = (
+            self.system.urls["issuer_service"],
+            *([self.provider.url] if self.provider else []),
+        )
+        browser = Visitor(over_http(self.http), known)
+        page = browser.open(url)
+        if self.provider is not None:
+            page = self.provider.sign_in(browser, page)
+        else:
+            code = self.registry.desk_code(CITIZEN)
+            page = browser.press(page, "login-submit", code=code)
         page = browser.press(page, "consent-accept")
         if page.leaves is None:
             raise StoryFailed("the agency's pages did not lead back to the wallet")

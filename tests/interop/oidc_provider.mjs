@@ -3,7 +3,7 @@
 //   node oidc_provider.mjs '{"port": 0, "client_id": "…", "client_secret": "…",
 //                            "redirect_uris": ["…"], "people": {"name": {claims}}, "ahead": 0}'
 //
-// Says its issuer as a JSON line, ends when its standard input does. People sign in by name alone:
+// Says its issuer as a JSON line, ends when its standard input does unless it is to *stay*. People sign in by name alone:
 // who they are is not what is tested here. *ahead* is by how many seconds its clock is put forward.
 import { createServer } from 'node:http';
 import { randomBytes } from 'node:crypto';
@@ -93,5 +93,4 @@ provider.use(async (context, next) => {
 
 handle = provider.callback();
 process.stdout.write(`${JSON.stringify({ issuer })}\n`);
-process.stdin.on('end', () => process.exit(0));
-process.stdin.resume();
+if (!options.stay) process.stdin.on('end', () => process.exit(0)).resume();
