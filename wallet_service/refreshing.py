@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 from shared.encoding import to_numeric_date
 from shared.errors import ExpectedError, Revoked, Suspended
-from shared.formats import status_list
+from shared.formats import status_cwt, status_list
 from shared.formats.status_list import StatusReference, VerifiedStatusList
 from shared.runtime.documents import Document
 from shared.trust import Entity, Role, TrustList
@@ -26,7 +26,6 @@ from .holding import Card
 from .tables import credentials
 from .vault import OpenWallet
 
-MEDIA_TYPE = "application/statuslist+jwt"
 MAX_BYTES = 4 * 1024 * 1024  # S-20
 _WORST_FIRST = ("revoked", "suspended", "valid")
 
@@ -71,8 +70,8 @@ def _look(wallet: Wallet, trust: TrustList, card: Card, *, now: datetime) -> dic
 
 def _list(wallet: Wallet, trust: TrustList, entity: Entity, uri: str) -> VerifiedStatusList:
     def verify(body: bytes, moment: datetime) -> Document[VerifiedStatusList]:
-        found = status_list.verify_token(
-            body.decode("ascii", "replace"),
+        found = status_cwt.verify_token(  # a JWT, too
+            body,
             uri=uri,
             anchors=entity.anchors_for(Role.STATUS),
             now=moment,
@@ -87,7 +86,7 @@ def _list(wallet: Wallet, trust: TrustList, entity: Entity, uri: str) -> Verifie
         uri,
         verify=verify,
         verified_for=(entity.id, trust.version),
-        accept=MEDIA_TYPE,
+        accept=(status_list.MEDIA_TYPE, status_cwt.MEDIA_TYPE),
         max_bytes=MAX_BYTES,
     )
 

@@ -16,8 +16,6 @@ from . import cbor, cose, status_list
 from .status_list import StatusList, VerifiedStatusList
 
 MEDIA_TYPE = "application/statuslist+cwt"
-EITHER = f"{status_list.MEDIA_TYPE}, {MEDIA_TYPE};q=0.9"
-"""For `Accept`: a JWT, or if there is none a CWT."""
 _KEYS = {"sub": 2, "exp": 4, "iat": 6, "status_list": 65533, "ttl": 65534}
 _NAMES = {number: name for name, number in _KEYS.items()}
 _MAX_BYTES = 4 * 1024 * 1024 + 64 * 1024  # S-20: 4 MiB compressed, and what stands around it
