@@ -124,6 +124,7 @@ def make_pop(
         "aud": audience,
         "jti": b64url_encode(random_bytes(32)),
         "iat": to_numeric_date(now),
+        "exp": to_numeric_date(now + POP_WINDOW),  # earlier drafts demand it
     }
     if challenge is not None:
         claims["challenge"] = challenge

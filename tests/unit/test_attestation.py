@@ -110,7 +110,7 @@ def test_the_pop_says_what_the_suite_looks_for() -> None:
     """W-23; CERTIFICATION 2.3.2: one string as aud, a fresh jti, challenge only if given."""
     first, second = (jws.parse_jws(pop(challenge=c), max_bytes=9999) for c in (None, "c1"))
     claims = json.loads(first.payload)
-    assert set(claims) == {"iss", "aud", "jti", "iat"}
+    assert set(claims) == {"iss", "aud", "jti", "iat", "exp"}
     assert claims["aud"] == AS
     assert json.loads(second.payload)["challenge"] == "c1"
     assert json.loads(second.payload)["jti"] != claims["jti"]
