@@ -7,11 +7,19 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from issuer_service import authorizations
 from issuer_service.authorizations import AnotherPerson, RequestGone
 from shared.crypto.software import SoftwareKey
+from shared.formats.status_list import StatusList, sign_token
+from shared.formats.status_states import Status
 from shared.oauth import dpop
+from shared.trust import Role
+from tests.support.asgi import AsgiClient
 from tests.support.attested import CLIENT_ID, AttestedWallet
 from tests.support.issuer import TENANT, IssuerWorld, sample_register
 
@@ -175,6 +183,41 @@ def test_who_does_not_say_who_it_is_is_refused(wallet: AttestedWallet) -> None:
     assert (bare.status, bare.json()["error"]) == (401, "invalid_client")
     other = wallet.push(client_id="https://other.example")
     assert (other.status, other.json()["error"]) == (401, "invalid_client")
+
+
+def test_an_attestation_counts_as_long_as_its_provider_stands_by_it(
+    world: IssuerWorld, wallet: AttestedWallet
+) -> None:
+    """I-30, ST-51, ST-54: revoked is 401; while nobody knows 503, and nothing was consumed."""
+    provider = "https://provider.example"
+    uri = f"{provider}/statuslists/1"
+    listed = StatusList.empty(2, 2**17)
+    listed.set(7, Status.INVALID)
+    token = sign_token(
+        listed,
+        uri=uri,
+        signer=world.trust.provider.signer(Role.STATUS),
+        now=world.clock(),
+        ttl=timedelta(hours=1),
+    )
+
+    def push(index: int) -> tuple[int, str | None]:
+        wallet.attestation = {"status": {"status_list": {"idx": index, "uri": uri}}}
+        answer = wallet.push()
+        return answer.status, answer.json().get("error")
+
+    assert push(3) == (503, "temporarily_unavailable")
+
+    def served(_: Request) -> Response:
+        return Response(token, media_type="application/statuslist+jwt")
+
+    with AsgiClient(Starlette(routes=[Route("/statuslists/1", served)])) as client:
+        world.neighbours[provider] = client
+        world.clock.advance(minutes=1)  # a failed fetch is tried again
+        assert [push(3), push(7)] == [(201, None), (401, "invalid_client")]
+        del world.neighbours[provider]
+    wallet.attestation = {"status": {"status_list": {"idx": "3", "uri": uri}}}
+    assert wallet.push().status == 401
 
 
 def test_a_challenge_is_good_for_a_slow_login(wallet: AttestedWallet) -> None:
