@@ -300,7 +300,7 @@ class Suite:
         shown = bend(chooser.sd_jwt_presentation)
         claims = {
             "iat": int(utc_now().timestamp()),
-            "aud": asked.claims["client_id"],
+            "aud": asked.client_id,
             "nonce": asked.claims["nonce"],
             "sd_hash": b64(hashlib.sha256(shown.encode()).digest()),
         } | changes
@@ -312,9 +312,19 @@ class Suite:
     # -- mdoc ------------------------------------------------------------------------------
 
     def present_mdoc(
-        self, asked: Asked, *, transcript: Callable[[list[Any]], list[Any]] = lambda info: info
+        self,
+        asked: Asked,
+        *,
+        origin: str | None = None,
+        transcript: Callable[[list[Any]], list[Any]] = lambda info: info,
     ) -> str:
-        """A DeviceResponse with the elements asked for; *transcript* bends the handover's info."""
+        """A DeviceResponse with the elements asked for.
+
+        Args:
+            asked: the request.
+            origin: of the page, over the Digital Credentials API.
+            transcript: bends what the handover is made of.
+        """
         device = ec.generate_private_key(ec.SECP256R1())
         wanted = [
             each["path"][1] for each in asked.claims["dcql_query"]["credentials"][0]["claims"]
@@ -338,14 +348,19 @@ class Suite:
         }
         auth = self._issuer_auth({n: _tag(item) for n, item in items.items()}, device)
         shown = [cbor2.CBORTag(24, items[n]) for n, name in enumerate(values) if name in wanted]
-        info = [
-            asked.claims["client_id"],
-            asked.claims["nonce"],
-            asked.thumbprint if self.haip else None,
-            asked.claims["response_uri"],
-        ]
+        thumbprint = asked.thumbprint if self.haip else None
+        if origin is None:
+            handover = "OpenID4VPHandover"
+            info = [
+                asked.client_id,
+                asked.claims["nonce"],
+                thumbprint,
+                asked.claims["response_uri"],
+            ]
+        else:
+            handover, info = "OpenID4VPDCAPIHandover", [origin, asked.claims["nonce"], thumbprint]
         hashed = hashlib.sha256(cbor2.dumps(transcript(info))).digest()
-        session = [None, None, ["OpenID4VPHandover", hashed]]
+        session = [None, None, [handover, hashed]]
         namespaces = cbor2.CBORTag(24, cbor2.dumps({}))
         authentication = ["DeviceAuthentication", session, PID_MDOC, namespaces]
         payload = _tag(cbor2.dumps(authentication))

@@ -31,6 +31,6 @@ async function ask() {
 }
 
 if ("DigitalCredential" in window && navigator.credentials) {
-  button.hidden = false;
+  document.getElementById("ask").hidden = false;
   button.addEventListener("click", ask);
 }
