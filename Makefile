@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SECONDS ?= 60
+ROWS ?= 1000000
+# Run by CI after the others, one after the other, and by `make crashes`.
+LONG := tests/e2e/test_crashes.py tests/e2e/test_weather.py tests/e2e/test_memory.py
 
 .PHONY: help demo test bench lint format fuzz soak heist crashes requirements
 .DEFAULT_GOAL := help
@@ -44,11 +47,12 @@ test: lint $(VENV)/.interop $(VENV)/.components ## everything CI checks: linters
 	$(BIN)/coverage run --source=shared --omit='shared/runtime/*,shared/demo/*' -m pytest tests/unit tests/properties -q
 	$(BIN)/coverage report --fail-under=95 --skip-covered
 	$(BIN)/python -m pytest tests/services tests/architecture tests/e2e tests/heist tests/interop -q -n 2 --dist loadfile \
-	  --ignore=tests/e2e/test_crashes.py --ignore=tests/e2e/test_weather.py
+	  $(LONG:%=--ignore=%)
 	$(BIN)/python -m tests.fuzz.run --seconds 20
+	$(if $(CI),$(BIN)/python -m pytest $(LONG) -q,@echo "With CI=true also: crashes, weather and memory (make crashes).")
 
-bench: $(VENV)/.installed-dev ## the figures of docs/performance.md; JSON=path writes them
-	@$(BIN)/python -m bench $(if $(JSON),--json $(JSON),)
+bench: $(VENV)/.installed-dev ## the figures of docs/performance.md; JSON=path writes them, ROWS=n ends the curve (0: none)
+	@$(BIN)/python -m bench --rows $(ROWS) $(if $(JSON),--json $(JSON),)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
@@ -66,8 +70,8 @@ fuzz: $(VENV)/.installed-dev ## noise at all parsers for SECONDS (default 60) to
 heist: $(VENV)/.installed-dev ## an attacker with every database, key and backup, and what they get
 	@$(BIN)/python -m tests.heist
 
-crashes: $(VENV)/.installed-dev ## services killed at every step boundary; databases, disks and clocks that fail
-	$(BIN)/python -m pytest tests/e2e/test_crashes.py tests/e2e/test_weather.py -q
+crashes: $(VENV)/.installed-dev ## services killed at every step boundary; databases, disks, clocks that fail; memory
+	$(BIN)/python -m pytest $(LONG) -q
 
 soak: $(VENV)/.installed-dev ## FLOWS flows (default 20000) and whether memory stays flat
 	@$(BIN)/python -m bench.soak --flows $(or $(FLOWS),20000)

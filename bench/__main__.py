@@ -1,6 +1,6 @@
 """`make bench`: every figure of docs/performance.md, beside its floor of the same run.
 
-    python -m bench [--json PATH] [--flows N]
+    python -m bench [--json PATH] [--flows N] [--rows N]
 
 Times are CPU time; compare ratios, not machines. In-process figures have the bare signatures of
 the same run as floor; HTTP figures have the project's target as floor.
@@ -13,13 +13,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from . import http_flows, in_process, mdoc, wallet
+from . import curve, http_flows, in_process, mdoc, wallet
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Print the figures.")
     parser.add_argument("--json", type=Path, help="write {name: {value, unit, floor, ratio}} here")
     parser.add_argument("--flows", type=int, default=1000, help="flows of each kind over HTTP")
+    parser.add_argument(
+        "--rows", type=int, default=0, help="cost curve up to so many rows; 0: none"
+    )
     arguments = parser.parse_args()
     console = Console()
     figures: dict[str, in_process.Figure] = {}
@@ -37,6 +40,12 @@ def main() -> None:
             f"{each['ratio']:.2f}",
         )
     console.print(table)
+    for kind in ("sqlite", "postgresql") if arguments.rows else ():
+        with console.status(f"Cost by size, {kind} …") as status:
+            line_up = curve.measure(kind, arguments.rows, status.update)
+        curve.show(kind, line_up, console)
+        for operation, line in line_up.items():
+            figures[f"curve.{kind}.{operation}"] = curve.figure(line)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -9,7 +9,7 @@ on PostgreSQL of the server beside it.
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,17 @@ def _open(phone: Phone) -> None:
     phone.close()
     phone.open()
     phone.cards()
+
+
+def figure(line: Sequence[float]) -> Mapping[str, float | str]:
+    """A line of the curve among the other figures: its last point against its first."""
+    return {
+        "value": line[-1],
+        "unit": "ms",
+        "floor": line[0],
+        "ratio": line[-1] / line[0],
+        "line": ", ".join(f"{each:.3f}" for each in line),
+    }
 
 
 def show(kind: str, curve: Curve, console: Console) -> bool:

@@ -121,6 +121,11 @@ class Flows:
         self._counter = system.clients["verifier_service"]
         self.sign_in()
 
+    def close(self) -> None:
+        """End the connections."""
+        self.issuer.connection.close()
+        self.verifier.connection.close()
+
     def sign_in(self) -> None:
         """Tokens of the agency APIs live ten minutes."""
         agency, counter = self._agency, self._counter

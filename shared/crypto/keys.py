@@ -21,7 +21,7 @@ _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _ES256 = ec.ECDSA(hashes.SHA256())
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _on_curve(x: bytes, y: bytes) -> ec.EllipticCurvePublicKey:
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + x + y)
@@ -102,7 +102,7 @@ class PublicKey:
             raise BadSignature("signature: does not verify") from error
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _from_text(x: str, y: str) -> PublicKey:
     return PublicKey.from_coordinates(b64url_decode(x), b64url_decode(y))
 

@@ -78,6 +78,7 @@ class Database:
             "sqlite" if backend == "sqlite" else "postgresql"
         )
         self.engine = make_engine(parsed, read_only_seconds)
+        self._drivers = self.engine.pool.recreate()  # for `run`: those lent take the engine's
         self._idle: list[Any] = []  # connections for `run`, the warmest last
         self._slots = threading.BoundedSemaphore(POOL_SIZE)  # of them, in use at once
         self._kept: list[Connection] = []  # connections to lend, checked out of the pool for good
@@ -126,7 +127,7 @@ class Database:
         """A connection of our own: the pool's way in and out costs more than a statement."""
         with weather():
             try:
-                pooled = self.engine.raw_connection()
+                pooled = self._drivers.connect()
             except self._driver_error as error:  # which SQLAlchemy leaves as it is here
                 raise _translated("connect", error, self.engine.dialect) from error
             driver = pooled.driver_connection

@@ -239,6 +239,20 @@ def test_a_connection_is_lent_again_and_one_that_failed_is_whole_again(database:
     assert sorted(_codes(database)) == ["later", "lent"]
 
 
+def test_statements_of_their_own_find_a_connection_while_all_that_are_lent_stay_open(
+    database: Database,
+) -> None:
+    """Each kind has its own: else a process that was busy once would answer 503 for ever."""
+    fresh = Database(database.engine.url.render_as_string(hide_password=False))
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(fresh.reading())
+        for _ in range(2):
+            found = fresh.run("SELECT 1", (), read=lambda cursor: cursor.fetchone(), writing=False)
+            assert found == (1,)
+    fresh.close()
+
+
 def test_all_lent_connections_of_a_server_that_went_away_are_given_up(
     postgresql: PostgreSQL,
 ) -> None:
