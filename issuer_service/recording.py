@@ -3,8 +3,8 @@
 The same data given to one person under one offer is one record, whatever formats and copies it goes
 out in, so one revocation covers them all. A delivery's id is a keyed hash of the request: who sends
 the same bytes again, because only the answer was lost, gets the places of the first time. All of it
-is one transaction, before anything is signed: whatever exists can be revoked. PROFILE I-74, I-110
-to I-114, S-02.
+is one transaction, before anything is signed: whatever exists can be revoked. PROFILE I-04a, I-74,
+I-110 to I-114, S-02.
 """
 
 from collections.abc import Callable

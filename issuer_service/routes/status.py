@@ -1,4 +1,4 @@
-"""Status Lists as anybody may fetch them: JWT or CWT, from memory (ST-40 to ST-44).
+"""Status Lists as anybody may fetch them: JWT or CWT, from memory (I-15, ST-40 to ST-44).
 
 Who asks is neither counted apart nor logged (ST-41, S-41).
 """

@@ -62,7 +62,7 @@ def test_a_list_is_published_before_anything_points_to_it(world: IssuerWorld) ->
     "accept", [None, "*/*", "application/*", "application/statuslist+jwt", "text/html, */*;q=0.1"]
 )
 def test_the_jwt_form_is_served(world: IssuerWorld, accept: str | None) -> None:
-    """ST-40, C-52: exactly that Content-Type, raw compact JWS, CORS; ST-11."""
+    """I-15, ST-40, C-52: exactly that Content-Type, raw compact JWS, CORS; ST-11."""
     answer = fetched(world, **({"accept": accept} if accept else {}))
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/statuslist+jwt"
