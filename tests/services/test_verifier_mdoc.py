@@ -33,7 +33,9 @@ from tests.support.verifier import (
 )
 
 NAMESPACE = "org.iso.18013.5.1"
-CLAIMS = {NAMESPACE: {"family_name": "Möbius", "age_over_18": True, "issuing_country": "AV"}}
+CLAIMS: dict[str, Any] = {
+    NAMESPACE: {"family_name": "Möbius", "age_over_18": True, "issuing_country": "AV"}
+}
 TYPE = type_metadata.TypeMetadata.model_validate(
     {"vct": MDL, "claims": [{"path": [NAMESPACE, "age_over_18"]}]}, strict=False
 )

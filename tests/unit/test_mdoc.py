@@ -245,12 +245,12 @@ def test_the_issuer_auth_of_the_status_list_specification_is_understood() -> Non
     auth = cbor.loads(bytes.fromhex(vector["issuer_auth_cose_sign1_hex"]))
     leaf = auth[1][33]
     leaf = leaf if isinstance(leaf, bytes) else leaf[0]
-    trusted = {"anchors": frozenset[bytes](), "pinned": frozenset({leaf})}
     found = mdoc.verify(
         mdoc.parse({"issuerAuth": auth}),
         now=NOW.replace(year=2024, month=12),
         algorithms={"ES256"},
-        **trusted,
+        anchors=frozenset(),
+        pinned=frozenset({leaf}),
     )
     assert found.doctype == DOCTYPE
     assert found.status == StatusReference(412, "https://example.com/statuslists/1")
