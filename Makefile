@@ -46,7 +46,7 @@ test: lint $(VENV)/.interop $(VENV)/.components ## everything CI checks: linters
 	$(BIN)/coverage erase
 	$(BIN)/coverage run --source=shared --omit='shared/runtime/*,shared/demo/*' -m pytest tests/unit tests/properties -q
 	$(BIN)/coverage report --fail-under=95 --skip-covered
-	$(BIN)/python -m pytest tests/services tests/architecture tests/e2e tests/heist tests/interop -q -n 2 --dist loadfile \
+	$(BIN)/python -m pytest tests/services tests/certification tests/browser tests/architecture tests/e2e tests/heist tests/interop -q -n 2 --dist loadfile \
 	  $(LONG:%=--ignore=%)
 	$(BIN)/python -m tests.fuzz.run --seconds 20
 	$(if $(CI),$(BIN)/python -m pytest $(LONG) -q,@echo "With CI=true also: crashes, weather and memory (make crashes).")
