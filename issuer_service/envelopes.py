@@ -29,7 +29,6 @@ from shared.oid4vci.messages import (
 from shared.runtime.calls import json_answer
 
 from .context import Issuer, Tenant
-from .metadata import request_encryption, response_encryption
 
 MEDIA_TYPE = "application/jwt"
 _Request = TypeVar("_Request", CredentialRequest, DeferredRequest)
@@ -79,9 +78,10 @@ def open_request(
     Specification: OpenID4VCI 1.0, sections 8.2, 9.1 and 10; PROFILE I-80, I-81, I-85.
     """
     encrypted = media_type == MEDIA_TYPE
-    key = issuer.request_keys.current(tenant.name, now)
-    offered = request_encryption(tenant.file, key)
-    if encrypted:
+    metadata = tenant.documents.current(issuer.request_keys.current(tenant.name, now))
+    offered = metadata.credential_request_encryption
+    answering = metadata.credential_response_encryption
+    if encrypted and offered is not None:
         try:
             token = body.decode("ascii")
             kid = parse_jwe(token, max_bytes=MAX_REQUEST_BYTES).header.get("kid")
@@ -91,7 +91,6 @@ def open_request(
         found = decrypt_request(token, message, key=own, offered=offered)
     else:
         found = message.from_object(plain())
-    answering = response_encryption(tenant.file)
     check_encryption(found, offered=offered, response=answering, encrypted=encrypted)
     asked = found.credential_response_encryption
     return Opened(found, None if asked is None else asked.key(offered=answering))

@@ -60,15 +60,18 @@ class Documents:
     file: TenantFile
     server_json: bytes
     _held: dict[str, tuple[object, Served]] = field(default_factory=dict, repr=False)
+    _current: tuple[str | None, CredentialIssuerMetadata] | None = field(default=None, repr=False)
 
     def current(self, key: Decrypter) -> CredentialIssuerMetadata:
         """The issuer metadata while *key* is the one to encrypt requests to."""
-        return self.issuer.model_copy(
-            update={
-                "credential_request_encryption": request_encryption(self.file, key),
-                "credential_response_encryption": response_encryption(self.file),
+        held = self._current
+        if held is None or held[0] != key.kid:
+            encryption = {
+                "credential_request_encryption": _request_encryption(self.file, key),
+                "credential_response_encryption": _response_encryption(self.file),
             }
-        )
+            held = self._current = key.kid, self.issuer.model_copy(update=encryption)
+        return held[1]
 
     def plain(self, key: Decrypter) -> Served:
         """The issuer metadata as JSON (I-02)."""
@@ -91,7 +94,7 @@ class Documents:
         return held[1]
 
 
-def request_encryption(tenant: TenantFile, key: Decrypter) -> RequestEncryption:
+def _request_encryption(tenant: TenantFile, key: Decrypter) -> RequestEncryption:
     """`credential_request_encryption` (I-03); nothing is compressed, so no `zip` (S-21)."""
     return RequestEncryption(
         jwks=Jwks.model_validate({"keys": [EncryptionKey(key.public, key.kid).to_jwk()]}),
@@ -100,7 +103,7 @@ def request_encryption(tenant: TenantFile, key: Decrypter) -> RequestEncryption:
     )
 
 
-def response_encryption(tenant: TenantFile) -> ResponseEncryption:
+def _response_encryption(tenant: TenantFile) -> ResponseEncryption:
     """`credential_response_encryption` (I-03)."""
     return ResponseEncryption(
         alg_values_supported=("ECDH-ES",),
