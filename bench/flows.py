@@ -18,15 +18,15 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import orjson
 
 from shared.crypto.software import SoftwareKey
-from shared.crypto.x509 import parse_x5c
 from shared.demo.system import COUNTER, REGISTRY, System
-from shared.formats import credential, kb_jwt
-from shared.formats.values import Held, Trusted
+from shared.formats import credential, device_response, kb_jwt
+from shared.formats.values import Held, Session, Trusted
 from shared.jose.jws import parse_jws
 from shared.oauth import dpop
 from shared.oauth.encryption import EncryptionKey
 from shared.oid4vci import proofs
 from shared.oid4vp import response
+from shared.trust import Role, TrustList
 
 PRE_AUTHORIZED = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
 PID = "urn:eudi:pid:1"
@@ -93,27 +93,49 @@ class Server:
 @dataclass
 class _HolderProof:
     key: SoftwareKey
-    audience: str
-    nonce: str
+    session: Session
 
     def device_signature(self, doctype: str) -> bytes:
-        raise NotImplementedError
+        return device_response.sign(doctype, session=self.session, signer=self.key)
 
     def kb_jwt(self, presented: str, *, hash_algorithm: str) -> str:
         return kb_jwt.make(
             presented,
             signer=self.key,
-            audience=self.audience,
-            nonce=self.nonce,
+            audience=self.session.audience,
+            nonce=self.session.nonce,
             now=datetime.now(UTC),
             hash_algorithm=hash_algorithm,
         )
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What is issued and shown: the identity card in one of its formats."""
+
+    configuration: str
+    format: str
+    type: str
+    query: str
+    shown: tuple[str, ...]
+
+
+SD_JWT = Kind("pid_sd_jwt", "dc+sd-jwt", PID, "pid", ("age_equal_or_over", "18"))
+MDOC = Kind(
+    "pid_mdoc",
+    "mso_mdoc",
+    "eu.europa.ec.eudi.pid.1",
+    "pid_mdoc",
+    ("eu.europa.ec.eudi.pid.1", "age_over_18"),
+)
+
+
 class Flows:
     """A wallet, an agency and a counter in one client."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, kind: Kind = SD_JWT) -> None:
+        self.kind = kind
+        self._anchors = _anchors(system)
         self.issuer_id = system.issuer
         self.issuer = Server(system.urls["issuer_service"])
         self.verifier = Server(system.urls["verifier_service"])
@@ -137,7 +159,7 @@ class Flows:
         return self.issuer.json(
             "POST",
             f"{self.issuer.url}/api/v1/{REGISTRY}/offers",
-            {"credentials": ["pid_sd_jwt"], "subject": subject},
+            {"credentials": [self.kind.configuration], "subject": subject},
             Authorization=self._issuing,
         )
 
@@ -172,7 +194,7 @@ class Flows:
         answer = self.issuer.json(
             "POST",
             url,
-            {"credential_configuration_id": "pid_sd_jwt", "proofs": {"jwt": [proof]}},
+            {"credential_configuration_id": self.kind.configuration, "proofs": {"jwt": [proof]}},
             Authorization=f"DPoP {token}",
             DPoP=self._proof(client, url, access_token=token),
         )
@@ -185,16 +207,18 @@ class Flows:
         request_uri = parse_qs(urlsplit(started["link"]).query)["request_uri"][0]
         _, token = self.verifier.call("GET", request_uri)
         request = parse_jws(token.decode(), max_bytes=64 * 1024).unverified_claims()
-        shown = credential.present(
-            held,
-            paths=[("age_equal_or_over", "18")],
-            proof=_HolderProof(key, str(request["client_id"]), str(request["nonce"])),
-        )
         metadata: Any = request["client_metadata"]
-        jwk = metadata["jwks"]["keys"][0]
+        to = EncryptionKey.from_jwk(metadata["jwks"]["keys"][0])
+        session = Session(
+            str(request["client_id"]),
+            str(request["nonce"]),
+            str(request["response_uri"]),
+            to.public.thumbprint(),
+        )
+        shown = credential.present(held, paths=[self.kind.shown], proof=_HolderProof(key, session))
         body = response.encrypt(
-            response.presentations({"pid": [shown]}, state=str(request["state"])),
-            to=EncryptionKey.from_jwk(jwk),
+            response.presentations({self.kind.query: [shown]}, state=str(request["state"])),
+            to=to,
             enc="A128GCM",
         )
         kind = "application/x-www-form-urlencoded"
@@ -212,15 +236,12 @@ class Flows:
 
     def held(self, text: str, key: SoftwareKey) -> Held:
         """*text* as a wallet holds it, verified."""
-        header = parse_jws(text.split("~", 1)[0], max_bytes=64 * 1024).header
-        leaf = parse_x5c(header["x5c"])[0]
-        trusted = Trusted(anchors=frozenset(), revoked=frozenset(), pinned=frozenset({leaf}))
         return credential.receive(
-            "dc+sd-jwt",
+            self.kind.format,
             text,
-            expected_type=PID,
+            expected_type=self.kind.type,
             keys=[key.public],
-            trusted=trusted,
+            trusted=Trusted(self._anchors),
             now=datetime.now(UTC),
             algorithms=("ES256",),
         ).held
@@ -235,6 +256,12 @@ class Flows:
             access_token=access_token,
             random_bytes=secrets.token_bytes,
         )
+
+
+def _anchors(system: System) -> frozenset[bytes]:
+    """Who may sign credentials, after the trust list of *system*."""
+    listed = TrustList.parse((system.folder / "trust" / "trust-list.json").read_bytes(), version=1)
+    return listed.anchors(Role.CREDENTIAL, now=datetime.now(UTC))
 
 
 def _stat(pid: int) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from shared.demo.system import System
 from tests.support.databases import PostgreSQL
 
-from .flows import PORTS, Flows, children, resident_megabytes, user_seconds
+from .flows import MDOC, PORTS, SD_JWT, Flows, Kind, children, resident_megabytes, user_seconds
 
 WARM_UP = 100
 ANONYMOUS = {"wallets_without_attestation": True}  # the plain flow; the other one is HAIP's
@@ -16,6 +16,8 @@ _DATABASES = ("issuer_service", "wallet_service", "verifier_service", "shares")
 TARGETS = {
     "sqlite.issuance": 2.0,
     "sqlite.verification": 1.4,
+    "sqlite.mdoc.issuance": 2.0,
+    "sqlite.mdoc.verification": 1.4,
     "postgresql.issuance": 2.2,
     "postgresql.issuance.database": 1.0,
     "postgresql.verification": 1.6,
@@ -32,6 +34,7 @@ def measure(flows: int) -> dict[str, Figure]:
         System(Path(folder) / "s", registry=ANONYMOUS, ports=PORTS) as system,
     ):
         figures |= _flows(system, "sqlite", flows, database=())
+        figures |= _flows(system, "sqlite.mdoc", flows, database=(), holding=MDOC)
         for name in ("issuer", "verifier"):
             pid = system.processes.pid(f"{name}_service")
             figures[f"memory.{name}.after"] = _megabytes(pid)
@@ -50,19 +53,24 @@ def measure(flows: int) -> dict[str, Figure]:
 
 
 def _flows(
-    system: System, kind: str, flows: int, *, database: tuple[int, ...]
+    system: System,
+    kind: str,
+    flows: int,
+    *,
+    database: tuple[int, ...],
+    holding: Kind = SD_JWT,
 ) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     people = adults(system)
-    client = Flows(system)
+    client = Flows(system, holding)
     issuer = system.processes.pid("issuer_service")
     verifier = system.processes.pid("verifier_service")
     if kind == "sqlite":
         for name, pid in (("issuer", issuer), ("verifier", verifier)):
             figures[f"memory.{name}.start"] = _megabytes(pid)
     issued = [client.issue(_person(people, number)) for number in range(WARM_UP)]
-    holding = [(client.held(text, key), key) for text, key in issued]
-    for held, key in holding:
+    wallet = [(client.held(text, key), key) for text, key in issued]
+    for held, key in wallet:
         client.verify(held, key)
 
     def run(name: str, pid: int, act: object) -> None:
@@ -78,7 +86,7 @@ def _flows(
             figures[f"http.{full}"] = _figure(full, used * 1000 / flows)
 
     run("issuance", issuer, lambda number: client.issue(_person(people, number)))
-    run("verification", verifier, lambda number: client.verify(*holding[number % len(holding)]))
+    run("verification", verifier, lambda number: client.verify(*wallet[number % len(wallet)]))
     return figures
 
 
