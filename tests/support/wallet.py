@@ -524,12 +524,18 @@ class ToyVerifier:
     ) -> dict[str, Any]:
         now, trust = self.clock(), self.trust.current()
         trusted = Trusted(trust.anchors(Role.CREDENTIAL, now=now), trust.revoked)
+        session = Session(
+            members["client_id"],
+            members["nonce"],
+            members["response_uri"],
+            members["encryption_key"].public.thumbprint(),
+        )
         shown = {
             query: [
                 formats.verify(
-                    SD_JWT,
+                    members["query"].credential(query).format,
                     text,
-                    session=Session(members["client_id"], members["nonce"]),
+                    session=session,
                     holder_binding=True,
                     trusted=trusted,
                     now=now,
@@ -547,7 +553,7 @@ class ToyVerifier:
         first = next(iter(shown.values()))[0]
         return {
             "claims": first.claims,
-            "holder": first.claims["cnf"]["jwk"]["x"],
+            "holder": (first.claims.get("cnf") or {"jwk": {"x": None}})["jwk"]["x"],
             "all": shown,
             "texts": presented,
         }
