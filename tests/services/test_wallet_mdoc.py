@@ -1,0 +1,124 @@
+"""The wallet and mdocs: received, shown under labels, presented by its own signer."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from shared.crypto.software import SoftwareKey
+from shared.demo.phone import Refused
+from shared.encoding import b64url_decode, b64url_encode
+from shared.formats import cbor, cose
+from tests.support.mdocs import closed, opened
+from tests.support.trust import MDOC, PID, PID_MDOC
+from tests.support.wallet import TX_CODE, WalletWorld
+
+OVER_18: dict[str, Any] = {
+    "purpose": "proof_of_age",
+    "credentials": [
+        {
+            "id": "pid_mdoc",
+            "format": MDOC,
+            "meta": {"doctype_value": PID_MDOC},
+            "claims": [{"path": [PID_MDOC, "age_over_18"], "values": [True]}],
+        }
+    ],
+}
+EITHER: dict[str, Any] = {
+    "purpose": "proof_of_age",
+    "credentials": [
+        {
+            "id": "pid",
+            "format": "dc+sd-jwt",
+            "meta": {"vct_values": [PID]},
+            "claims": [{"path": ["age_equal_or_over", "18"], "values": [True]}],
+        },
+        *OVER_18["credentials"],
+    ],
+    "credential_sets": [{"options": [["pid"], ["pid_mdoc"]]}],
+}
+
+
+@pytest.fixture(scope="module")
+def shared_world(
+    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WalletWorld]:
+    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def world(shared_world: WalletWorld) -> WalletWorld:
+    shared_world.reset()
+    return shared_world
+
+
+def test_an_mdoc_is_a_card_like_any_other(world: WalletWorld) -> None:
+    """W-40, W-41, F-MD-08, PAIN_POINTS 16: ten copies, claims under their labels."""
+    phone = world.phone_with(PID_MDOC)
+    [card] = phone.cards()
+    assert (card["format"], card["copies_left"]) == (MDOC, 10)
+    shown = phone.card(card["id"])
+    assert {each["label"]: each["value"] for each in shown["claims"]} == {
+        "Family name": "Möbius",
+        "Given name": "Erika",
+        "Over 18": True,
+    }
+
+
+def test_the_wallet_shows_what_was_approved_and_nothing_else(world: WalletWorld) -> None:
+    """HB-20 to HB-26, F-MD-09, Q-24: signed by the wallet's own signer for this session."""
+    phone = world.phone_with(PID_MDOC)
+    consent = phone.resolve(world.verifier.ask(OVER_18))
+    [asked] = consent.model["credentials"]
+    [option] = asked["options"]
+    assert [(each["path"], each["value"]) for each in option["claims"]] == [
+        ([PID_MDOC, "age_over_18"], True)
+    ]
+    assert option["always_disclosed"] == []
+    assert phone.approve(consent).outcome == "shared"
+    assert world.verifier.results[-1]["claims"] == {PID_MDOC: {"age_over_18": True}}
+
+
+def test_the_citizen_chooses_the_format_without_knowing(world: WalletWorld) -> None:
+    """Q-20 to Q-22: the verifier's first choice, of what there is."""
+    phone = world.phone_with(PID_MDOC)
+    assert phone.approve(phone.resolve(world.verifier.ask(EITHER))).outcome == "shared"
+    assert world.verifier.results[-1]["claims"] == {PID_MDOC: {"age_over_18": True}}
+    both = world.phone_with(PID_MDOC, PID)
+    both.approve(both.resolve(world.verifier.ask(EITHER)))
+    assert "age_equal_or_over" in world.verifier.results[-1]["claims"]
+
+
+def other_key(text: str) -> str:
+    value = opened(text)
+    security = cbor.loads(cbor.unembed(value["issuerAuth"][2]))
+    thief = cose.key_to_map(SoftwareKey.generate().public)
+    security["deviceKeyInfo"] = {"deviceKey": thief}
+    value["issuerAuth"][2] = cbor.embed(cbor.dumps(security))
+    return closed(value)
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        other_key,
+        lambda text: text[:-8],
+        lambda text: text + "AAAA",
+        lambda text: b64url_encode(b64url_decode(text).replace(b"Erika", b"Irena")),
+        lambda _: b64url_encode(b"\x81" * 10_000 + b"\0"),
+        lambda text: b64url_encode(
+            b64url_decode(text).replace(b"\x6anameSpaces", b"\x78\x0anameSpaces")
+        ),
+    ],
+)
+def test_an_mdoc_that_is_not_as_it_must_be_is_not_kept(
+    world: WalletWorld, tamper: Callable[[str], str]
+) -> None:
+    """W-41, F-MD-01, F-MD-07: one bad copy, and none is kept."""
+    world.issuer.tamper = lambda copies: [tamper(copies[0]), *copies[1:]]
+    phone = world.new_phone()
+    with pytest.raises(Refused):
+        phone.receive(world.issuer.offer(PID_MDOC), TX_CODE)
+    assert phone.cards() == []
