@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     schemathesis = pytest.importorskip("schemathesis")
 
 EXAMPLES = settings(
-    max_examples=30,
+    max_examples=20,
     derandomize=True,
     database=None,
     deadline=None,
@@ -107,6 +107,19 @@ def test_the_agency_s_api_answers_whatever_is_sent(world: IssuerWorld) -> None:
             _looked_at(answer, body.decode(errors="replace"), "application/problem+json")
 
         run()
+
+
+@pytest.mark.parametrize("path", ["/offers", "/issuances"])
+def test_pages_answer_whatever_cursor_is_sent(world: IssuerWorld, path: str) -> None:
+    """C-31: `limit` and `after`, which the document does not describe."""
+
+    @EXAMPLES
+    @given(limit=st.text(max_size=8) | st.integers().map(str), after=st.text(max_size=80))
+    def run(limit: str, after: str) -> None:
+        query = urlencode({"limit": limit, "after": after}, errors="surrogatepass")
+        _looked_at(world.api("GET", f"{path}?{query}"), after, "application/problem+json")
+
+    run()
 
 
 def _bytes(body: Any) -> bytes:
