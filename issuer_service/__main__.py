@@ -53,6 +53,8 @@ def _tenants(settings: IssuerSettings) -> Iterator[Finding]:
                 secrets=Secrets(keys.secret("issuer")),
             )
             tenant.register.check()
+            if tenant.provider is not None:
+                tenant.provider.check(utc_now())
         except ExpectedError as error:
             yield Finding(f"tenant {name}: {error}", "Correct it, then run doctor again.")
             continue

@@ -23,14 +23,12 @@ from shared.encoding import JsonValue
 from shared.errors import ExpectedError, InvalidInput, Unavailable
 from shared.runtime.fetch import Fetched, Fetcher
 
+from .breaker import Breaker
 from .registers import Entry, EntryNotReady, RegisterUnavailable, SubjectUnknown
 
 _JSON = "application/json"
 _MAX_ENTRY = 256 * 1024
 _MAX_TOKEN = 16 * 1024
-_FAILURES = 3
-_PAUSE = 10.0  # seconds; doubled with each further failure
-_LONGEST_PAUSE = 120.0
 _EARLIER = 30.0  # seconds before its end a token is replaced
 _RETRY = 60
 
@@ -56,40 +54,6 @@ class _Token(BaseModel):
     access_token: Annotated[str, Field(min_length=1, pattern=r"^[\x21-\x7E]+$")]
     token_type: Annotated[str, Field(pattern=r"^[Bb]earer$")]
     expires_in: Annotated[float, Field(gt=0)] = 60
-
-
-class Breaker:
-    """Stops asking who does not answer: one question at a time gets through after each pause."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._failures = 0
-        self._closed_until = 0.0
-
-    def enter(self) -> None:
-        """Raises RegisterUnavailable while nobody is asked."""
-        with self._lock:
-            if self._failures < _FAILURES:
-                return
-            now = self._clock()
-            if now < self._closed_until:
-                raise RegisterUnavailable("register: not asked, it failed too often")
-            self._closed_until = now + self._pause()  # this question is the trial
-
-    def failed(self) -> None:
-        """The register did not answer."""
-        with self._lock:
-            self._failures += 1
-            self._closed_until = self._clock() + self._pause()
-
-    def answered(self) -> None:
-        """The register answered, whatever it said."""
-        with self._lock:
-            self._failures = 0
-
-    def _pause(self) -> float:
-        return min(_PAUSE * 2.0 ** min(max(self._failures - _FAILURES, 0), 10), _LONGEST_PAUSE)
 
 
 class Client(BaseModel):
@@ -151,8 +115,10 @@ class HttpRegister:
 
     def check(self) -> None:
         """See `Register.check`: whether it gives us a token."""
-        self._breaker.enter()
-        self._access_token(fresh=True)
+        try:
+            self._access_token(fresh=True)
+        except ExpectedError as error:
+            raise RegisterUnavailable(f"register: {error}") from error
 
     def _entry(self, answer: _Answer) -> Entry:
         wanted = self._fields or {name: name for name in answer.fields}
@@ -161,7 +127,10 @@ class HttpRegister:
         return Entry(answer.reference, fields, answer.marks, answer.version)
 
     def _ask(self, question: Mapping[str, JsonValue]) -> _Answer:
-        self._breaker.enter()
+        try:
+            self._breaker.enter()
+        except Unavailable as error:
+            raise RegisterUnavailable(f"register: {error}") from error
         try:
             found = self._post(question, fresh=False)
             if found.status == 401:

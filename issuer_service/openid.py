@@ -28,6 +28,7 @@ from shared.errors import ExpectedError, InvalidInput, NotFound, Unavailable
 from shared.runtime.fetch import Fetched, Fetcher
 from shared.runtime.languages import mark
 
+from .breaker import Breaker
 from .tenants import OpenIdFile
 
 _JSON = "application/json"
@@ -132,6 +133,7 @@ class OpenIdProvider:
         self._redirect_uri = redirect_uri
         self._known: _Known | None = None
         self._lock = threading.Lock()
+        self._breaker = Breaker()
 
     def authorization_url(self, visit: ProviderVisit, *, locale: str, now: datetime) -> str:
         """Where the browser goes to sign in.
@@ -288,19 +290,32 @@ class OpenIdProvider:
         with self._lock:
             if self._known is not known and self._known is not None:
                 return self._known  # another thread has just fetched it
-            base = self.file.issuer.rstrip("/")
             try:
-                metadata = _Metadata.model_validate(
-                    self._fetch(f"{base}/.well-known/openid-configuration")
-                )
-                keys = KeySet.import_key_set(dict(self._fetch(metadata.jwks_uri)))  # type: ignore[arg-type]  # checked by it
-            except (ValidationError, JoseError, ValueError, KeyError, TypeError) as error:
-                raise ProviderUnavailable("OpenID: metadata that cannot be used") from error
-            if metadata.issuer != self.file.issuer:
-                raise ProviderUnavailable("OpenID: metadata of another issuer")
-            self._check_web(metadata.authorization_endpoint)
-            self._known = _Known(metadata, keys, now)
-            return self._known
+                self._breaker.enter()
+            except Unavailable as error:
+                raise ProviderUnavailable(f"OpenID: {error}") from error
+            try:
+                found = self._discover(now)
+            except ProviderUnavailable:
+                self._breaker.failed()
+                raise
+            self._breaker.answered()
+            self._known = found
+            return found
+
+    def _discover(self, now: datetime) -> _Known:
+        base = self.file.issuer.rstrip("/")
+        try:
+            metadata = _Metadata.model_validate(
+                self._fetch(f"{base}/.well-known/openid-configuration")
+            )
+            keys = KeySet.import_key_set(dict(self._fetch(metadata.jwks_uri)))  # type: ignore[arg-type]  # checked by it
+        except (ValidationError, JoseError, ValueError, KeyError, TypeError) as error:
+            raise ProviderUnavailable("OpenID: metadata that cannot be used") from error
+        if metadata.issuer != self.file.issuer:
+            raise ProviderUnavailable("OpenID: metadata of another issuer")
+        self._check_web(metadata.authorization_endpoint)
+        return _Known(metadata, keys, now)
 
     def _check_web(self, url: str) -> None:
         """The browser is sent there: as secure as the provider's own name."""

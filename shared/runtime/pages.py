@@ -9,7 +9,6 @@ without scripts unless they say that they have some. WCAG 2.2 AA; CERTIFICATION 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -197,12 +196,12 @@ def redirect(url: str, *, headers: Mapping[str, str] | None = None) -> Response:
 
 
 def cookie(scope: Scope, name: str) -> str | None:
-    """The value of a cookie; None if it is not there, or the header is not one of cookies."""
-    try:
-        found = SimpleCookie(_header(scope, b"cookie")).get(name)
-    except CookieError:
-        return None
-    return None if found is None else found.value
+    """The value of a cookie of ours, or None; what other programs of the host set is no matter."""
+    for each in _header(scope, b"cookie").split(";"):
+        key, found, value = each.strip().partition("=")
+        if found and key == name:
+            return value
+    return None
 
 
 def _header(scope: Scope, name: bytes) -> str:

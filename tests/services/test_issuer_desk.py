@@ -1,8 +1,10 @@
 """One-time codes that a clerk hands out: used once, five tries, whoever comes at the same time."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 from issuer_service import desk
 from issuer_service.cleaning import clean
 from issuer_service.desk import DeskCodeUsed, WrongDeskCode
+from shared.demo.visitor import Received
+from tests.support.attested import AttestedWallet
 from tests.support.issuer import IssuerWorld, sample_register
-from tests.support.visiting import desk_code
+from tests.support.visiting import answer_of, desk_code, opened, visitor
 
 PERSON = "AV-000001"
 THREADS = 8
@@ -151,6 +155,27 @@ def test_only_people_of_the_register_get_one_and_only_clerks_give_it(world: Issu
     assert world.api("POST", "/desk-codes", {"subject": PERSON}, token=reader).status == 403
     assert world.api("GET", "/desk-codes/dsk_nobody").status == 404
     assert world.api("POST", "/desk-codes/dsk_nobody/cancel").status == 404
+
+
+def test_any_replica_takes_the_next_step(
+    world: IssuerWorld, tmp_path: Path, database_url: str
+) -> None:
+    """Issue 5, "Done when": each page of one sign-in from another process, one database."""
+    other = IssuerWorld.make(tmp_path, database_url, register=sample_register(tmp_path))
+    other.clock.now = world.clock()
+    wallet, browser = AttestedWallet(world), visitor(world)
+    replicas = itertools.cycle([visitor(other).send, browser.send])
+
+    def send(*request: Any) -> Received:
+        return next(replicas)(*request)
+
+    browser.send = send
+    page = opened(browser, wallet, wallet.push(state="s" * 1_500))
+    page = browser.press(page, "login-submit", code=desk_code(world, PERSON))
+    answer = answer_of(browser.press(page, "consent-accept"))
+    assert answer["state"] == "s" * 1_500
+    assert wallet.exchange(answer["code"]).status == 200
+    other.close()
 
 
 def test_expired_codes_are_forgotten(world: IssuerWorld) -> None:

@@ -252,3 +252,13 @@ def test_keys_are_fetched_again_when_one_is_unknown_but_not_at_every_lie(
     assert liar.asked.count("/jwks") == 1
     assert made.claims(VISIT, answer, now=NOW + timedelta(seconds=31))["sub"] == "anna"
     assert liar.asked.count("/jwks") == 2
+
+
+def test_a_provider_that_is_down_is_not_asked_by_everybody(liar: LyingProvider) -> None:
+    """Threads that wait for it are missing elsewhere."""
+    liar.down = True
+    made = client(liar)
+    for _ in range(6):
+        with pytest.raises(ProviderUnavailable):
+            made.check(NOW)
+    assert len(liar.asked) == 3

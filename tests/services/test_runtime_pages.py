@@ -1,0 +1,97 @@
+"""The frame of all pages: languages, policies, files, redirects."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.errors import NotFound
+from shared.runtime.languages import Languages, choose, spoken
+from shared.runtime.pages import HERE, Pages, content_security_policy, cookie, redirect
+
+PAGES = Pages(HERE)
+
+
+def scope(**headers: str) -> dict[str, Any]:
+    pairs = [
+        (name.replace("_", "-").encode(), value.encode("latin-1"))
+        for name, value in headers.items()
+    ]
+    return {"path": "/a/b", "query_string": b"x=1&y=2", "headers": pairs}
+
+
+@pytest.mark.parametrize(
+    ("accept", "language"),
+    [
+        ("", "en"),
+        ("de", "de"),
+        ("DE-at", "de"),
+        ("fr, de;q=0.5", "de"),
+        ("en;q=0.5, de;q=0.6", "de"),
+        ("de;q=0", "en"),
+        ("de;q=x, en;q=0.1", "en"),
+        (";;,,=", "en"),
+        ("xx," * 5_000 + "de", "en"),  # only the first thousand characters count
+    ],
+)
+def test_the_language_is_what_the_browser_likes_best(accept: str, language: str) -> None:
+    """RFC 9110, section 12.5.4."""
+    assert PAGES.language(scope(accept_language=accept)) == language
+
+
+def test_a_choice_comes_before_the_header() -> None:
+    chosen = {"cookie": "__Host-language=de", "accept_language": "en"}
+    assert PAGES.language(scope(**chosen)) == "de"
+    assert PAGES.language(scope(**{**chosen, "cookie": "__Host-language=xx"})) == "en"
+
+
+def test_only_languages_that_all_packages_speak_are_offered(tmp_path: Path) -> None:
+    assert Languages([HERE / "locale", tmp_path]).tags == ("en",)
+    languages = Languages([HERE / "locale"])
+    assert languages.names() == (("de", "Deutsch"), ("en", "English")) or (
+        languages.names() == (("en", "English"), ("de", "Deutsch"))
+    )
+    assert languages.text("de", "Language") == "Sprache"
+    assert languages.text("de", "a text that nobody translated") == "a text that nobody translated"
+
+
+def test_of_several_texts_the_readers_own_is_chosen() -> None:
+    texts = {"fr": "Bonjour", "en": "Hello"}
+    assert (choose(texts, "fr"), choose(texts, "de"), choose({"fr": "x"}, "de")) == (
+        "Bonjour",
+        "Hello",
+        "x",
+    )
+    assert (choose({}, "de"), spoken({"fr": "x"}, "de"), spoken({}, "de")) == ("", "fr", "de")
+
+
+def test_a_policy_names_where_forms_may_lead() -> None:
+    """Chromium holds redirects against form-action; an app is named by its scheme."""
+    plain = content_security_policy()
+    assert "script-src" not in plain
+    assert "form-action 'self';" in plain
+    wide = content_security_policy(forms_to=["https://w.example:8443/cb?x=1", "app.example:/cb"])
+    assert "form-action 'self' https://w.example:8443 app.example:;" in wide
+    assert "script-src 'self'" in content_security_policy(scripts=True)
+
+
+def test_a_redirect_cannot_carry_a_header() -> None:
+    answer = redirect("https://w.example/cb?x=a b\r\nSet-Cookie: x=1&ü")
+    assert "\r" not in answer.headers["location"]
+    assert answer.headers["location"].startswith("https://w.example/cb?x=a%20b%0D%0A")
+    assert answer.status_code == 303
+    assert redirect("/a?x=%20").headers["location"] == "/a?x=%20"
+
+
+def test_cookies_of_other_programs_do_not_matter() -> None:
+    header = 'odd={"a": 1}; =; novalue; mine=value; mine2=other'
+    assert cookie(scope(cookie=header), "mine") == "value"
+    assert cookie(scope(cookie=header), "yours") is None
+    assert cookie(scope(), "mine") is None
+
+
+def test_files_are_known_by_their_content() -> None:
+    url = PAGES.asset_url("frame.css")
+    assert url.startswith("/static/frame.css?v=")
+    with pytest.raises(NotFound):
+        PAGES.asset("../pages.py", "")
