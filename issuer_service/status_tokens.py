@@ -105,16 +105,31 @@ class Forms:
     cwt: bytes
 
 
+class _Packed(StatusList):
+    """A list as it is now, compressed once for both forms."""
+
+    __slots__ = ("_packed",)
+
+    def __init__(self, statuses: StatusList) -> None:
+        super().__init__(statuses.bits, b"")
+        self._packed = statuses.compress()
+
+    def compress(self) -> bytes:
+        """What was packed when this was made."""
+        return self._packed
+
+
 def sign_list(
     publisher: Publisher, number: int, statuses: StatusList, *, ttl: int, now: datetime
 ) -> Forms:
     """The Status List Token of list *number*, in both forms (ST-10, ST-20, ST-42)."""
+    packed = _Packed(statuses)
     uri, signer, kept = publisher.status_uri(number), publisher.status_key, timedelta(seconds=ttl)
     token = status_list.sign_token(
-        statuses, uri=uri, signer=signer, now=now, ttl=kept, expires_in=EXPIRES
+        packed, uri=uri, signer=signer, now=now, ttl=kept, expires_in=EXPIRES
     )
     cwt = status_cwt.sign_token(
-        statuses, uri=uri, signer=signer, now=now, ttl=kept, expires_in=EXPIRES
+        packed, uri=uri, signer=signer, now=now, ttl=kept, expires_in=EXPIRES
     )
     return Forms(token, pack(token.encode()), cwt)
 
