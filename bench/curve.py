@@ -22,7 +22,7 @@ from shared.demo.phone import Phone
 from shared.demo.system import System
 from tests.support.databases import PostgreSQL
 
-from .filling import GROWING, fill
+from .filling import GROWING, bytes_per_row, fill
 from .flows import PORTS, Flows, children, cpu_seconds
 from .http_flows import ANONYMOUS, adults
 
@@ -48,6 +48,9 @@ def measure(kind: str, rows: int, note: Callable[[str], None]) -> Curve:
             before = size
             bench.run({})
             bench.run(curve)
+        for name in GROWING if kind == "postgresql" else ():
+            for table, size in bytes_per_row(urls[name], name).items():
+                note(f"{table}: {size:,.0f} bytes a row")
     return curve
 
 

@@ -74,6 +74,33 @@ def fill(url: str, name: str, before: int, rows: int) -> None:
     engine.dispose()
 
 
+def bytes_per_row(url: str, name: str) -> dict[str, float]:
+    """What a row of each growing table takes on PostgreSQL, with its indexes and what was cut."""
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    metadata = MetaData()
+    metadata.reflect(engine, only=GROWING[name])
+    found = {}
+    with engine.connect() as connection:
+        for each in GROWING[name]:
+            cut = " + ".join(
+                f'greatest(0, coalesce(length("{column.name}"), 0) - {_CUT})'
+                for column in metadata.tables[each].columns
+                if _is_long(column)
+            )
+            rest = f'SELECT {cut or 0} FROM "{each}" LIMIT 1'  # noqa: S608  # names of our own
+            size = text(
+                f"SELECT pg_total_relation_size('{each}')::float / count(*) FROM \"{each}\""  # noqa: S608
+            )
+            whole = float(connection.execute(size).scalar_one())
+            found[f"{name}.{each}"] = whole + float(connection.execute(text(rest)).scalar_one())
+    engine.dispose()
+    return found
+
+
+def _is_long(column: Column[object]) -> bool:
+    return isinstance(column.type, LargeBinary | Text) and column.type.length is None
+
+
 def _statement(table: Table, *, sqlite: bool) -> str:
     unique = {
         column.name
@@ -103,9 +130,8 @@ def _value(column: Column[object], keys: set[str], *, sqlite: bool) -> str:
     refers = column.name.endswith("_id") or column.name in _REFERS
     kind = column.type
     if column.name not in keys and (not refers or column.name in {"client_id", "configuration_id"}):
-        long = isinstance(column.type, LargeBinary | Text) and column.type.length is None
         cut = f"substr({name}, 1, {_CUT})" if sqlite else f"substring({name} FROM 1 FOR {_CUT})"
-        return cut if long else name
+        return cut if _is_long(column) else name
     scattered = f"((n.i + 1) * {_SCATTER} & 4294967295)"
     hexed = f"printf('%08x', {scattered})" if sqlite else f"lpad(to_hex({scattered}), 8, '0')"
     if isinstance(kind, Integer) and not isinstance(kind, Boolean):

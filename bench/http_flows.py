@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shared.demo.system import System
+from shared.formats.status_list import status_reference
+from shared.jose.jws import parse_jws
 from tests.support.databases import PostgreSQL
 
 from .flows import MDOC, PORTS, SD_JWT, Flows, Kind, children, resident_megabytes, user_seconds
 
 WARM_UP = 100
+_ANSWERS = 5_000
 ANONYMOUS = {"wallets_without_attestation": True}  # the plain flow; the other one is HAIP's
 _DATABASES = ("issuer_service", "wallet_service", "verifier_service", "shares")
 TARGETS = {
@@ -87,7 +90,24 @@ def _flows(
 
     run("issuance", issuer, lambda number: client.issue(_person(people, number)))
     run("verification", verifier, lambda number: client.verify(*wallet[number % len(wallet)]))
+    if kind == "sqlite" and holding is SD_JWT:
+        figures["http.status.answers"] = _answers(client, issuer, issued[0][0])
+    client.close()
     return figures
+
+
+def _answers(client: Flows, issuer: int, credential: str) -> Figure:
+    """How often a CPU second of one worker answers who asks for a Status List again."""
+    claims = parse_jws(credential.split("~", 1)[0], max_bytes=64 * 1024).unverified_claims()
+    place = status_reference(claims)
+    if place is None:
+        raise RuntimeError("the bench needs a credential with a status")
+    client.issuer.call("GET", place.uri)
+    begun = user_seconds([issuer])
+    for _ in range(_ANSWERS):
+        client.issuer.call("GET", place.uri)
+    value = _ANSWERS / max(user_seconds([issuer]) - begun, 0.01)
+    return {"value": value, "unit": "per s", "floor": 20_000.0, "ratio": 20_000 / value}
 
 
 def adults(system: System) -> list[str]:
