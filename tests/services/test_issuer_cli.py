@@ -75,7 +75,8 @@ def test_a_new_installation_becomes_healthy(home: Path) -> None:
     well = run("doctor", code=1)
     assert "tenant registry: ISSUER_TRUST_URL: " in well  # nobody publishes one here
     assert well.count("next: ") == 1
-    assert "issues mdl, pid_mdoc, pid_sd_jwt, residence_sd_jwt as https://issuer.example/registry" in well
+    issued = "mdl, pid_mdoc, pid_sd_jwt, residence_sd_jwt"
+    assert f"issues {issued} as https://issuer.example/registry" in well
     assert "without attestation" in well
 
 
