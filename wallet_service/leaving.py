@@ -91,6 +91,7 @@ def _erase(wallet: Wallet, wallet_id: str) -> None:
     destroy_share(wallet, wallet_id)
     with wallet.database.transaction() as connection:
         provider_status.revoke(connection, wallet_id)
+        provider_status.let_go(connection, wallet_id)
         for table in _OF_A_WALLET:
             connection.execute(delete(table).where(table.c.wallet == wallet_id))
         connection.execute(delete(wallets).where(wallets.c.id == wallet_id))

@@ -8,7 +8,6 @@ Specification: TS3 (wallet unit attestation), sections 2.4 and 2.5; Token Status
 ST-10, ST-31 to ST-33, ST-40 to ST-42, E-03.
 """
 
-import gzip
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +23,16 @@ from shared.encoding import RandomBytes
 from shared.errors import NotFound, Unavailable
 from shared.formats.index_permutation import IndexPermutation
 from shared.formats.status_dates import dated, misdated
-from shared.formats.status_list import DEFAULT_SIZE, StatusList, StatusReference, sign_token
+from shared.formats.status_list import (
+    DEFAULT_SIZE,
+    MEDIA_TYPE,
+    StatusList,
+    StatusReference,
+    sign_token,
+)
 from shared.formats.status_states import Status
 from shared.runtime.database import Database, insert_once
+from shared.runtime.published import Published, form, pack
 
 from .tables import attestation_lists, attestation_status
 
@@ -39,16 +45,6 @@ _RENEW = timedelta(hours=12)
 _RESERVED = 64  # one in so many places is never given out: those change as cover
 _ATTEMPTS = 20
 _STATES = {"suspended": Status.SUSPENDED, "revoked": Status.INVALID}
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A Status List Token as it is served, plain and packed."""
-
-    token: bytes
-    packed: bytes
-    etag: str
-    max_age: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +140,14 @@ class ProviderLists:
 
     def published(self, number: int) -> Published:
         """The token of list *number* as it was published last; raises NotFound."""
-        statement = select(attestation_lists.c.token).where(attestation_lists.c.number == number)
+        statement = select(attestation_lists.c.version, attestation_lists.c.token).where(
+            attestation_lists.c.number == number
+        )
         with self.database.reading() as connection:
-            token = connection.execute(statement).scalar_one_or_none()
-        if token is None:
+            row = connection.execute(statement).one_or_none()
+        if row is None:
             raise NotFound("status list: unknown")
-        return _packed(str(token))
+        return _packed(row.version, row.token)
 
     def _next(self, connection: Connection, until: datetime) -> tuple[int, int] | None:
         lists = attestation_lists.c
@@ -234,6 +232,12 @@ def revoke(connection: Connection, wallet: str) -> None:
     _move(connection, wallet, ("valid", "suspended"), "revoked")
 
 
+def let_go(connection: Connection, wallet: str) -> None:
+    """Forget whose the instances of a deleted *wallet* were; their places stay revoked."""
+    mine = attestation_status.c.wallet == wallet
+    connection.execute(update(attestation_status).where(mine).values(wallet=""))
+
+
 def suspend(connection: Connection, wallet: str) -> None:
     """Stop every client instance of *wallet* until `reinstate`."""
     _move(connection, wallet, ("valid",), "suspended")
@@ -254,11 +258,10 @@ def _move(connection: Connection, wallet: str, before: tuple[str, ...], after: s
 
 
 @lru_cache(maxsize=16)
-def _packed(token: str) -> Published:
-    plain = token.encode()
-    etag = f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
-    packed = gzip.compress(plain, 9, mtime=0)
-    return Published(plain, packed, etag, int(_TTL.total_seconds()))
+def _packed(version: int, token: str) -> Published:
+    content = token.encode()
+    forms = (form(MEDIA_TYPE, content, packed=pack(content)),)
+    return Published(version, forms, int(_TTL.total_seconds()))
 
 
 def _day(moment: datetime) -> datetime:

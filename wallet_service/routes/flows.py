@@ -1,5 +1,9 @@
 """Long flows: scan, issuances, presentations, approvals. Pollable, resumable, idempotent."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
+from shared.encoding import JsonValue
 from shared.errors import InvalidInput
 from shared.oid4vci import offer
 from shared.oid4vp import invocation
@@ -93,14 +97,6 @@ def accept_issuance(call: Call, wallet: Wallet) -> Answer:
     return {"approval": receiving.propose_accept(wallet, opened, flow, now=wallet.clock())}
 
 
-@router.post("/issuances/{id}/refuse", answer=messages.FlowAnswer)
-def refuse_issuance(call: Call, wallet: Wallet) -> Answer:
-    """Before anything was taken."""
-    opened = open_wallet(call, wallet)
-    flow = receiving.refuse(wallet, opened, _issuance(call, wallet, opened), now=wallet.clock())
-    return issuance_answer(wallet, opened, flow)
-
-
 @router.post("/issuances", body=messages.WishBody, answer=messages.FlowAnswer, status=201)
 def ask_issuer(call: Call, wallet: Wallet) -> Answer:
     """Get a document from an agency of the trust list without an offer (W-02)."""
@@ -123,47 +119,6 @@ def come_back(call: Call, wallet: Wallet) -> Answer:
     opened = open_wallet(call, wallet)
     parameters = call.message(messages.CallbackBody).parameters
     flow = authorizing.callback(wallet, opened, parameters, now=wallet.clock())
-    return issuance_answer(wallet, opened, flow)
-
-
-@router.post("/issuances/{id}/authorize", answer=messages.FlowAnswer)
-def authorize(call: Call, wallet: Wallet) -> Answer:
-    """Begin signing in at the agency: the browser goes to `authorize_url`."""
-    opened = open_wallet(call, wallet)
-    flow = _issuance(call, wallet, opened)
-    flow = authorizing.authorize(wallet, opened, flow, now=wallet.clock())
-    return issuance_answer(wallet, opened, flow)
-
-
-@router.post("/issuances/{id}/collect", answer=messages.FlowAnswer)
-def collect(call: Call, wallet: Wallet) -> Answer:
-    """Pick up what the agency deferred; before `retry_at` nothing is called."""
-    opened = open_wallet(call, wallet)
-    flow = obtaining.collect(wallet, opened, _issuance(call, wallet, opened), now=wallet.clock())
-    return issuance_answer(wallet, opened, flow)
-
-
-@router.post("/issuances/{id}/resume", answer=messages.FlowAnswer)
-def resume_issuance(call: Call, wallet: Wallet) -> Answer:
-    """Send again what was recorded and not answered: the same bytes."""
-    opened = open_wallet(call, wallet)
-    flow = obtaining.resume(wallet, opened, _issuance(call, wallet, opened), now=wallet.clock())
-    return issuance_answer(wallet, opened, flow)
-
-
-@router.post("/issuances/{id}/keep", answer=messages.FlowAnswer)
-def keep_issuance(call: Call, wallet: Wallet) -> Answer:
-    """The content is right: store it."""
-    opened = open_wallet(call, wallet)
-    flow = holding.keep(wallet, opened, _issuance(call, wallet, opened), now=wallet.clock())
-    return issuance_answer(wallet, opened, flow)
-
-
-@router.post("/issuances/{id}/discard", answer=messages.FlowAnswer)
-def discard_issuance(call: Call, wallet: Wallet) -> Answer:
-    """The content is wrong, or not wanted: store nothing."""
-    opened = open_wallet(call, wallet)
-    flow = holding.discard(wallet, opened, _issuance(call, wallet, opened), now=wallet.clock())
     return issuance_answer(wallet, opened, flow)
 
 
@@ -203,20 +158,7 @@ def select(call: Call, wallet: Wallet) -> Answer:
     return {"approval": presenting.select(wallet, opened, flow, picks, now=wallet.clock())}
 
 
-@router.post("/presentations/{id}/refuse", answer=messages.FlowAnswer)
-def refuse_presentation(call: Call, wallet: Wallet) -> Answer:
-    """Answer `access_denied`; the same when nothing matches."""
-    opened = open_wallet(call, wallet)
-    flow = answering.refuse(wallet, opened, _presentation(call, wallet, opened), now=wallet.clock())
-    return presentation_answer(wallet, opened, flow)
-
-
-@router.post("/presentations/{id}/retry", answer=messages.FlowAnswer)
-def retry_presentation(call: Call, wallet: Wallet) -> Answer:
-    """Post the stored answer again: the same bytes to the same place."""
-    opened = open_wallet(call, wallet)
-    flow = answering.retry(wallet, opened, _presentation(call, wallet, opened), now=wallet.clock())
-    return presentation_answer(wallet, opened, flow)
+# -- One step on -----------------------------------------------------------------------------
 
 
 def _issuance(call: Call, wallet: Wallet, opened: OpenWallet) -> Flow:
@@ -225,3 +167,36 @@ def _issuance(call: Call, wallet: Wallet, opened: OpenWallet) -> Flow:
 
 def _presentation(call: Call, wallet: Wallet, opened: OpenWallet) -> Flow:
     return flows.load(wallet, opened, presentations, call.path["id"])
+
+
+Load: TypeAlias = Callable[[Call, Wallet, OpenWallet], Flow]
+Show: TypeAlias = Callable[[Wallet, OpenWallet, Flow], dict[str, JsonValue]]
+
+
+def _step(place: str, act: Callable[..., Flow], load: Load, show: Show, what: str) -> None:
+    """A route that takes a flow one step on by *act*, and answers with what there is to show."""
+
+    def step(call: Call, wallet: Wallet) -> Answer:
+        opened = open_wallet(call, wallet)
+        flow = act(wallet, opened, load(call, wallet, opened), now=wallet.clock())
+        return show(wallet, opened, flow)
+
+    kind, _, name = place.partition("/{id}/")
+    step.__name__, step.__doc__ = f"{name}_{kind.strip('/').removesuffix('s')}", what
+    router.post(place, answer=messages.FlowAnswer)(step)
+
+
+for _name, _act, _what in (
+    ("refuse", receiving.refuse, "Before anything was taken."),
+    ("authorize", authorizing.authorize, "Begin signing in: the browser goes to `authorize_url`."),
+    ("collect", obtaining.collect, "Pick up what was deferred; not before `retry_at`."),
+    ("resume", obtaining.resume, "Send again what was recorded and not answered: the same bytes."),
+    ("keep", holding.keep, "The content is right: store it."),
+    ("discard", holding.discard, "The content is wrong, or not wanted: store nothing."),
+):
+    _step(f"/issuances/{{id}}/{_name}", _act, _issuance, issuance_answer, _what)
+for _name, _act, _what in (
+    ("refuse", answering.refuse, "Answer `access_denied`; the same when nothing matches."),
+    ("retry", answering.retry, "Post the stored answer again: the same bytes to the same place."),
+):
+    _step(f"/presentations/{{id}}/{_name}", _act, _presentation, presentation_answer, _what)
