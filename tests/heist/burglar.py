@@ -60,7 +60,7 @@ class Burglar:
                     found[row["wallet"],] = None
                     for purpose in ("read", "act"):
                         found[row["wallet"], row["id"], purpose] = None
-            for row in rows["copies"]:
+            for row in [*rows["copies"], *rows.get("spare_keys", [])]:
                 if self.wallet in {"", row["wallet"]}:
                     found[row["id"],] = None
             for table, listed in rows.items():
@@ -101,6 +101,8 @@ class Burglar:
             yield from self._open_inner(where)
 
     def _found(self, lock: Lock, inside: bytes) -> Iterator[bytes]:
+        if lock.kind == "session":
+            inside = inside[:_KEY]  # behind the root stand the ends of the session
         self.opened[lock.name] = inside
         if lock.kind == "outer":
             wallet, unlocker, purpose = lock.recipe[1:]

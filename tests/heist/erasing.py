@@ -1,15 +1,18 @@
 """A citizen has left: what do stores, files and backups still open, and for whom?"""
 
 import os
+from datetime import timedelta
 
+from shared.runtime.database import Database
 from shared.runtime.keys import KeyDirectory
-from tests.e2e.world import eventually
+from tests.e2e.world import eventually, now
+from wallet_service import rotating
 
 from .burglar import Burglar
 from .inside import outcome
 from .loot import Loot
 from .report import Report
-from .scene import WALLET, Scene, prf_of
+from .scene import Scene, prf_of
 
 _CAROL = "Carol's content and keys"
 
@@ -70,7 +73,7 @@ def erase(scene: Scene, report: Report) -> None:
         "The same after the share key was rotated and the old one destroyed",
         held="backups of both stores, today's keys, Carol's PRF outputs",
         gained=gained,
-        note="rotated here by hand: the service has no job for it yet",
+        note="by the job that does it every month, its clock set forward; nothing was stopped",
     )
     said = eventually(lambda: outcome(scene.bob.open))
     report.add(
@@ -107,16 +110,11 @@ def _of_carol(burglar: Burglar, wallet: str) -> set[str]:
 
 
 def _rotate(scene: Scene) -> KeyDirectory:
-    """What an operator has to do by hand today: seal each share anew, destroy the old key."""
+    """The service's own job, run a month from now and then five weeks from now; the service goes on."""
     keys = KeyDirectory(scene.loot.home / "keys", scene.loot.password)
-    ring = keys.keyring("shares")
-    rotated = ring.rotated("heist", os.urandom(32))
-    scene.world.system.processes.stop(WALLET)
-    for row in scene.stores()["shares"]:
-        aad = row["wallet"].encode()
-        blob = rotated.seal(ring.open(row["blob"], aad=aad), aad=aad)
-        change = "UPDATE shares SET blob = ? WHERE wallet = ?"
-        scene.write("shares.db", change, blob, row["wallet"])
-    keys.store_keyring("shares", rotated.without(ring.current))
-    scene.world.system.start(WALLET)
+    database = Database(f"sqlite:///{scene.loot.home / 'shares.db'}")
+    for days in (31, 36):
+        later = now() + timedelta(days=days)
+        rotating.rotate(database, keys, now=later, random_bytes=os.urandom)
+    database.close()
     return KeyDirectory(keys.path, scene.loot.password)

@@ -13,7 +13,8 @@ from shared.crypto.sealing import hkdf, hpke_seal, seal
 from shared.demo.phone import Deceived, Phone, Refused
 from shared.encoding import b64url_decode, b64url_encode, canonical_json
 from shared.errors import InvalidInput, VerificationError
-from wallet_service.vault import unlockers_mac
+from wallet_service.tables import wallets
+from wallet_service.vault import OpenWallet, unlockers_mac
 
 from .burglar import Burglar
 from .loot import locks_of
@@ -120,6 +121,7 @@ def _own_passkey_with_session(scene: Scene, report: Report, k_read: bytes) -> No
             scene.write("database.db", "UPDATE copies SET uses = 1, state = 'spent'")
             change = f"UPDATE copies SET uses = 0, state = 'fresh' WHERE id {sign} ?"  # noqa: S608
             scene.write("database.db", change, scene.copy)
+            _forget_shown(scene, scene.alice.wallet, k_read)
             started = scene.world.counter.ask("over_18")
             consent = thief.resolve(started["link"], cross_device=True)
             approval = thief._post(f"/presentations/{consent.id}/select", {})["approval"]
@@ -184,6 +186,8 @@ def _planted(
         for table in ("credentials", "copies", "presentations", "issuances", "log_entries"):
             emptied = f"DELETE FROM {table} WHERE wallet = ?"  # noqa: S608
             scene.write("database.db", emptied, phone.wallet)
+        anew = "UPDATE wallets SET version = 0, log_head = ?, spent = ? WHERE id = ?"
+        scene.write("database.db", anew, bytes(32), b"", phone.wallet)
         _sign_unlockers(scene, phone.wallet, _EVIL)
     said = outcome(phone.open)
     if said == "yes":
@@ -225,6 +229,13 @@ def plant_wrap(
     scene.write("database.db", f"DELETE FROM wraps {where}", unlocker, purpose)  # noqa: S608
     insert = "INSERT INTO wraps (unlocker, purpose, wallet, blob) VALUES (?, ?, ?, ?)"
     scene.write("database.db", insert, unlocker, purpose, wallet, outer)
+
+
+def _forget_shown(scene: Scene, wallet: str, k_read: bytes) -> None:
+    """The list of shown copies anew, empty: whoever knows `K_read` can seal one."""
+    version = next(row["version"] for row in scene.stores()["wallets"] if row["id"] == wallet)
+    blob = OpenWallet(wallet, "", "", k_read).seal(wallets, f"spent/{version}", {"copies": ""})
+    scene.write("database.db", "UPDATE wallets SET spent = ? WHERE id = ?", blob, wallet)
 
 
 def outcome(act: Callable[[], Any]) -> str:

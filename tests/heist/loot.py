@@ -31,6 +31,7 @@ SEALED = {
     ("presentations", "sealed"): "{id}",
     ("renewals", "sealed"): "{credential}",
     ("spare_keys", "sealed"): "{id}",
+    ("wallets", "spent"): "spent/{version}",
     ("log_entries", "head"): "{seq}/head",
     ("log_entries", "body"): "{seq}/body",
 }
@@ -47,6 +48,7 @@ OPENLY = {
     ("callbacks", "hash"),
     ("approvals", "payload_hash"),
     ("codes", "mac"),
+    ("guesses", "bucket"),
     ("issuances", "request_key"),
     ("log_entries", "body_hash"),
     ("log_entries", "entry_hash"),
@@ -168,12 +170,12 @@ def locks_of(rows: Rows) -> Iterator[Lock]:
         yield Lock("key", name, each["wallet"], each["key_blob"], aad, recipe)
     for (table, column), place in SEALED.items():
         for each in rows.get(table, []):
-            if each[column] is not None:
-                row = place.format(**each)
-                aad = _joined("row", table, row, each["wallet"], str(_SCHEMA))
-                name = f"row of {table} {each['wallet']}:{row}"
+            if each[column]:
+                row, owner = place.format(**each), each.get("wallet", each.get("id"))
+                aad = _joined("row", table, row, owner, str(_SCHEMA))
+                name = f"row of {table} {owner}:{row}"
                 recipe = ("citizen-wallet/row/v1", table)
-                yield Lock("row", name, each["wallet"], each[column], aad, recipe)
+                yield Lock("row", name, owner, each[column], aad, recipe)
 
 
 def derivation_names() -> tuple[str, ...]:

@@ -164,6 +164,7 @@ def prepared(folder: Path) -> Iterator[Scene]:
         alice, bob, carol, mallory = phones = [world.phone() for _ in range(4)]
         for phone in phones:
             world.receive(phone, world.person())
+        world.receive(bob, world.person(), "pid_mdoc")  # the other format is no softer
         alice.open()
         world.check(alice)
         loot.take("before")
