@@ -28,9 +28,14 @@ def parse_x5chain(value: object) -> tuple[bytes, ...]:
         raise InvalidInput("x5chain: not one to five certificates")
     if any(not isinstance(each, bytes) or len(each) > _MAX_BYTES for each in chain):
         raise InvalidInput("x5chain: a member is no byte string, or too long")
+    _check_readable(chain)
+    return chain
+
+
+@lru_cache(maxsize=512)
+def _check_readable(chain: tuple[bytes, ...]) -> None:
     for each in chain:
         validity(each)
-    return chain
 
 
 def check_place(chain: VerifiedChain, *, country: object, jurisdiction: object) -> None:

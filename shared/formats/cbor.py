@@ -9,6 +9,7 @@ Specification: RFC 8949, sections 4.2, 5.3 and 5.6; PROFILE C-31, C-34, S-21.
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import cbor2
@@ -64,6 +65,13 @@ _TAGS: Mapping[int, Any] = {
 # data, it stands in the place of the mark.
 _MARK = secrets.token_bytes(16)
 _END = b"\x50" + _MARK
+_decode = partial(
+    cbor2.loads,
+    semantic_decoders=_TAGS,
+    max_depth=_MAX_DEPTH,  # the array around the data is not counted
+    allow_indefinite=False,
+    allow_duplicate_keys=False,
+)
 _EMBEDDED = (5, 4, 3, 7)  # bytes before the content: two of the tag, and the head
 
 
@@ -78,13 +86,7 @@ def loads(data: bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
     if len(data) > max_bytes:
         raise InvalidInput("CBOR: too large")
     try:
-        value, mark = cbor2.loads(
-            b"\x82" + data + _END,
-            semantic_decoders=_TAGS,
-            max_depth=_MAX_DEPTH,  # the array around it is not counted
-            allow_indefinite=False,
-            allow_duplicate_keys=False,
-        )
+        value, mark = _decode(b"\x82%b%b" % (data, _END))
     except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise InvalidInput("CBOR: not parseable") from error
     if mark != _MARK:

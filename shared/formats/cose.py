@@ -77,7 +77,10 @@ class Sign1(NamedTuple):
         if (self.payload is None) == (detached is None):
             raise InvalidInput("COSE: the payload is not where it must be")
         number = self.unverified_header.get(_ALG)
-        if all(number not in ALGORITHMS.get(each, ()) for each in algorithms):
+        for each in algorithms:
+            if number in ALGORITHMS.get(each, ()):
+                break
+        else:
             raise BadSignature("COSE: alg is not accepted")
         payload = self.payload if detached is None else detached
         key.verify(self.signature, _to_be_signed(self.protected, payload or b""))
@@ -170,9 +173,9 @@ def _to_be_signed(protected: bytes, payload: bytes) -> bytes:
     )
 
 
-def key_to_map(key: PublicKey) -> dict[int, int | bytes]:
+def encode_key(key: PublicKey) -> bytes:
     """The COSE_Key with its required members only (RFC 9053, section 7.1; F-MD-05)."""
-    return {1: 2, -1: 1, -2: key.x, -3: key.y}
+    return b"\xa4\x01\x02\x20\x01\x21\x58\x20%b\x22\x58\x20%b" % (key.x, key.y)
 
 
 def key_from_map(value: object) -> PublicKey:

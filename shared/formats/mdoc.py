@@ -85,7 +85,7 @@ def issue(
             b"\x6cvalueDigests",
             *digests,
             b"\x6ddeviceKeyInfo\xa1\x69deviceKey",
-            cbor.dumps(cose.key_to_map(holder)),
+            cose.encode_key(holder),
             b"\x6fdigestAlgorithm\x67SHA-256",
         )
     )
@@ -114,10 +114,10 @@ def _items(
 ) -> tuple[list[bytes], list[bytes]]:
     """The items of one namespace; and the map of its digests among decoys, by number."""
     places = -(-len(contents) // 4) * 4
-    chance = random_bytes(places * (_RANDOM + 8))
+    chance = random_bytes(places * (8 + 32) + len(contents) * _RANDOM)
     order = sorted(range(places), key=lambda at: chance[at * 8 : at * 8 + 8])
-    digests = [b""] * places
-    items, at = [], places * 8
+    digests = [chance[at : at + 32] for at in range(places * 8, places * 40, 32)]
+    items, at = [], places * 40
     for number, (name, value) in zip(order, contents, strict=False):
         item = cbor.embed(
             b"".join(
@@ -135,7 +135,7 @@ def _items(
         digests[number] = hashlib.sha256(item).digest()
     hashed = [cbor.head(5, places)]
     for number, digest in enumerate(digests):
-        hashed += (cbor.head(0, number), b"\x58\x20", digest or random_bytes(32))
+        hashed += (cbor.head(0, number), b"\x58\x20", digest)
     return items, hashed
 
 

@@ -501,7 +501,7 @@ TARGETS = (
     Target(
         "cose key",
         lambda data: cose.key_from_map(cbor.loads(data)),
-        (cbor.dumps(cose.key_to_map(_KEY.public)),),
+        (cose.encode_key(_KEY.public),),
     ),
     Target("mdoc", lambda data: received(b64url_encode(data)), (b64url_decode(_MDOC),)),
     Target("mdoc security object, signed", _security_signed, (cbor.dumps(_MDOC_SECURITY),)),

@@ -94,7 +94,7 @@ def test_the_citizen_chooses_the_format_without_knowing(world: WalletWorld) -> N
 def other_key(text: str) -> str:
     value = opened(text)
     security = cbor.loads(cbor.unembed(value["issuerAuth"][2]))
-    thief = cose.key_to_map(SoftwareKey.generate().public)
+    thief = cbor.loads(cose.encode_key(SoftwareKey.generate().public))
     security["deviceKeyInfo"] = {"deviceKey": thief}
     value["issuerAuth"][2] = cbor.embed(cbor.dumps(security))
     return closed(value)

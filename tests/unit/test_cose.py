@@ -160,7 +160,7 @@ def test_a_chain_in_both_headers_or_none_is_refused() -> None:
 
 def test_a_key_goes_there_and_back() -> None:
     """F-MD-05: the four members and no others."""
-    written = cose.key_to_map(SIGNER.public)
+    written = cbor.loads(cose.encode_key(SIGNER.public))
     assert written.keys() == {1, -1, -2, -3}
     assert cose.key_from_map({**written, 2: b"kid", 3: -7}) == SIGNER.public
 
@@ -172,6 +172,6 @@ def test_a_key_goes_there_and_back() -> None:
 def test_what_is_no_public_key_is_refused(changes: dict[int, Any]) -> None:
     """C-07: a private member, another curve, a sign bit for y, a point that is none."""
     with pytest.raises(InvalidInput):
-        cose.key_from_map({**cose.key_to_map(SIGNER.public), **changes})
+        cose.key_from_map({**cbor.loads(cose.encode_key(SIGNER.public)), **changes})
     with pytest.raises(InvalidInput):
         cose.key_from_map(None)

@@ -260,7 +260,7 @@ def test_a_new_security_object_needs_a_new_signature_of_the_device() -> None:
 
     def rebind(shown: Any) -> None:
         security = security_object(shown["issuerSigned"])
-        security["deviceKeyInfo"]["deviceKey"] = cose.key_to_map(thief.public)
+        security["deviceKeyInfo"]["deviceKey"] = cbor.loads(cose.encode_key(thief.public))
         shown["issuerSigned"] = signed_again(shown["issuerSigned"], security)
 
     with pytest.raises(WrongHolder):
