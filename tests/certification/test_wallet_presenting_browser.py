@@ -427,6 +427,25 @@ def test_a_passkey_without_prf_is_told_before_anything_is_stored(suite: Suite) -
     page.close()
 
 
+def test_a_lost_wallet_is_blocked_from_any_device(suite: Suite) -> None:
+    """WALLET_SECURITY 6: the revocation code alone, on a public page; signing stops."""
+    page = suite.page.context.new_page()
+    add_authenticator(page)
+    page.goto(suite.world.wallet.settings.public_url)
+    page.click("#begin")
+    code = page.wait_for_selector("#revocation-code:not(:empty)").inner_text()
+    page.goto(f"{suite.world.wallet.settings.public_url}/lost")
+    page.fill("#typed-code", code)
+    page.click("#block")
+    page.wait_for_selector("#blocked:not([hidden])")
+    page.goto(suite.world.wallet.settings.public_url)
+    page.click("#open")
+    page.wait_for_selector("#prove:not([hidden])")  # it can be looked into, by its passkey
+    state = page.evaluate("fetch('/api/v1/wallet').then((r) => r.json()).then((w) => w.state)")
+    assert state == "frozen"
+    page.close()
+
+
 def test_pages_are_accessible(suite: Suite) -> None:
     """WCAG 2.2 AA by axe, no sideways scrolling at 320 px, and the keyboard alone is enough."""
     case = Case(IDENTITY)
