@@ -110,7 +110,7 @@ def _of_carol(burglar: Burglar, wallet: str) -> set[str]:
 
 
 def _rotate(scene: Scene) -> KeyDirectory:
-    """The service's own job, run a month from now and then five weeks from now; the service goes on."""
+    """The service's own job, run a month ahead and then five weeks; the service goes on."""
     keys = KeyDirectory(scene.loot.home / "keys", scene.loot.password)
     database = Database(f"sqlite:///{scene.loot.home / 'shares.db'}")
     for days in (31, 36):
