@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..crypto.keys import PublicKey
+from ..crypto.pkcs11 import open_token
 from ..errors import InvalidInput, NotFound
 from ..trust import Entity, Role, TrustList
 from .clock import utc_now
@@ -66,8 +67,16 @@ def new_password(group: str) -> bytes:
 
 
 def own_keys(folder: Path) -> KeyDirectory:
-    """An agency's own keys, in the layout of the services' KEY_DIRECTORY."""
-    return KeyDirectory(folder, password("keys", confirm=not folder.exists()))
+    """An agency's own keys, in the layout of the services' KEY_DIRECTORY.
+
+    With WALLET_TRUST_PKCS11_MODULE and …_TOKEN new ones are made in that token; its PIN is the
+    password of the group `pin`.
+    """
+    token = None
+    if module := os.environ.get("WALLET_TRUST_PKCS11_MODULE"):
+        label = os.environ.get("WALLET_TRUST_PKCS11_TOKEN", "")
+        token = open_token(module, label, password("pin").decode())
+    return KeyDirectory(folder, password("keys", confirm=not folder.exists()), token=token)
 
 
 def public_key(path: Path) -> PublicKey:

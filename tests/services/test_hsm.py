@@ -16,6 +16,7 @@ from shared.crypto.software import SoftwareHolderKeys
 from shared.crypto.x509 import Profile
 from shared.errors import InvalidInput, NotFound, Unavailable
 from shared.runtime.keys import KeyDirectory
+from shared.runtime.trust_console import own_keys
 from shared.trust import Role
 from tests.support.clock import NOW
 from tests.support.components import missing
@@ -132,6 +133,23 @@ def test_service_keys_of_all_three_services_live_in_the_token(token: Token, tmp_
         dns=["wallet.example"],
     )
     assert keys.install("provider", "status", [leaf]).certificates == (leaf,)
+
+
+def test_an_agency_makes_its_keys_in_the_token_when_it_asks_to_be_enrolled(
+    token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESIGN 4: `wallet-trust request` with the token named in the environment."""
+    assert token
+    for name, value in (
+        ("PKCS11_MODULE", str(MODULE)),
+        ("PKCS11_TOKEN", "tests"),
+        ("PIN_PASSWORD", PIN),
+        ("KEYS_PASSWORD", "password"),
+    ):
+        monkeypatch.setenv(f"WALLET_TRUST_{name}", value)
+    key = own_keys(tmp_path).ensure("enrolled", "credential")
+    key.public.verify(key.sign(b"request"), b"request")
+    assert (tmp_path / "enrolled" / "credential.pem").read_bytes().startswith(b"-----BEGIN PUBLIC")
 
 
 def test_a_key_in_a_token_is_not_opened_without_it(token: Token, tmp_path: Path) -> None:
