@@ -131,6 +131,7 @@ def _value(column: Column[object], keys: set[str], *, sqlite: bool) -> str:
     kind = column.type
     if column.name not in keys and (not refers or column.name in {"client_id", "configuration_id"}):
         cut = f"substr({name}, 1, {_CUT})" if sqlite else f"substring({name} FROM 1 FOR {_CUT})"
+        cut = f"CASE WHEN length({name}) > {_CUT} THEN {cut} ELSE {name} END"
         return cut if _is_long(column) else name
     scattered = f"((n.i + 1) * {_SCATTER} & 4294967295)"
     hexed = f"printf('%08x', {scattered})" if sqlite else f"lpad(to_hex({scattered}), 8, '0')"

@@ -163,9 +163,9 @@ def test_a_wallet_bears_an_agency_that_misbehaves(without_issuer: World) -> None
             phone._post(f"/approvals/{approval}/approve", gesture)
         return refused.value
 
-    token = b"POST /registry/token"
+    first = b"POST /registry/challenge"  # what an attested wallet asks before its token
     world.system.processes.stop("issuer_service")
-    with _instead_of(world, "issuer_service", *HOSTILE.values(), at=token) as asked:
+    with _instead_of(world, "issuer_service", *HOSTILE.values(), at=first) as asked:
         begun = time.monotonic()
         refusals = race(len(HOSTILE), approve)
         assert time.monotonic() - begun < 14
