@@ -165,7 +165,6 @@ def prepared(folder: Path) -> Iterator[Scene]:
         for phone in phones:
             world.receive(phone, world.person())
         world.receive(bob, world.person(), "pid_mdoc")  # the other format is no softer
-        world.receive(bob, world.person(), "pid_mdoc")  # the other format is no softer
         alice.open()
         world.check(alice)
         loot.take("before")
