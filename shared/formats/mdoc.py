@@ -266,8 +266,8 @@ def _elements(
     make = _HASHES[algorithm]
     claims: dict[str, dict[str, JsonValue]] = {}
     items: list[Item] = []
-    for namespace, content in received:
-        item = cbor.loads(content)
+    contents = cbor.loads_all([content for _, content in received])
+    for (namespace, content), item in zip(received, contents, strict=True):
         if not isinstance(item, dict):
             raise InvalidInput("mdoc: an element is not a map")
         number, name = item.get("digestID"), item.get("elementIdentifier")

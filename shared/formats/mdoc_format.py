@@ -145,7 +145,7 @@ class _Mdoc:
             type=found.doctype,
             claims=found.claims,
             in_place=found.claims,
-            disclosed=tuple(((namespace, name), "") for namespace, name, _ in found.items),
+            disclosed=tuple([((namespace, name), "") for namespace, name, _ in found.items]),
             chain=found.chain,
             holder_bound=True,
             status=found.status,

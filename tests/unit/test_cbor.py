@@ -114,3 +114,21 @@ def test_an_embedded_item_has_the_shortest_head(length: int) -> None:
 def test_another_thing_is_no_embedded_item(value: object) -> None:
     with pytest.raises(InvalidInput):
         cbor.embedded(value)
+
+
+def test_several_items_are_read_in_one_pass() -> None:
+    """C-31: each is one whole item, whatever stands before and behind it."""
+    values = [{"a": 1}, [2, "b"], "c", b"d", {}]
+    encoded = [cbor.dumps(each) for each in values]
+    assert cbor.loads_all(encoded) == values
+    assert cbor.loads_all([]) == []
+    for wrong in (
+        [encoded[0] + encoded[1], b""],
+        [b"", encoded[0] + encoded[1]],
+        [encoded[0][:-1], encoded[1]],
+        [b"\x82", encoded[0] + encoded[1]],
+        [encoded[0], b"\xff"],
+        [bytes(300_000)],
+    ):
+        with pytest.raises(InvalidInput):
+            cbor.loads_all(wrong)
