@@ -17,7 +17,7 @@ from shared.oauth.errors import InvalidDpopProofAtResource, InvalidRequest, Inva
 from shared.runtime.calls import Call
 from shared.runtime.prepared import Prepared, PreparedInsert
 
-from .context import ID_LENGTH, Issuer, Tenant
+from .context import Issuer, Tenant, row_id
 from .offers import hashed
 from .tables import grants, offers, used_values
 
@@ -113,8 +113,8 @@ def access_grant(
         issuer.database,
         {
             "of_tenant": tenant.name,
-            "of_offer": f"off_{token[:ID_LENGTH]}",
-            "of_grant": f"grt_{token[ID_LENGTH : 2 * ID_LENGTH]}",
+            "of_offer": row_id("off", token),
+            "of_grant": row_id("grt", token, 1),
             "by_token": hashed(token),
         },
     )

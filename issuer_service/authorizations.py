@@ -21,7 +21,7 @@ from shared.runtime.languages import mark
 from shared.runtime.prepared import Prepared
 
 from . import auditing
-from .context import ID_LENGTH, Issuer, Tenant
+from .context import Issuer, Tenant, row_id
 from .offers import hashed
 from .tables import authorizations, offers
 
@@ -129,7 +129,7 @@ def begin(
     Specification: RFC 9126, section 4; PROFILE I-41, I-46.
     """
     secret = (request_uri or "").removeprefix(REQUEST_URI)
-    request_id = f"azr_{secret[:ID_LENGTH]}"
+    request_id = row_id("azr", secret)
     now = issuer.clock()
     found = _find(issuer, tenant, request_id, now)
     if found.request_hash != hashed(secret) or found.client_id != client_id:

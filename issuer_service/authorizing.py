@@ -24,7 +24,7 @@ from shared.runtime.prepared import Prepared
 from . import auditing, clients, codes, refreshing, tokens
 from .access import Headers
 from .clients import Caller
-from .context import ID_LENGTH, Issuer, Tenant
+from .context import Issuer, Tenant, row_id
 from .offers import MAX_TRIES, Content, hashed
 from .tables import grants, offers
 from .tokens import Allowed
@@ -82,7 +82,7 @@ def _redeem_offer(
     # 1. A Transaction Code is there: every offer with such a code demands one (I-22).
     request.check_tx_code(expected=True)
     # 2. The code, once; a wrong Transaction Code counts, so this commits before it refuses.
-    offer_id = f"off_{request.pre_authorized_code[:ID_LENGTH]}"
+    offer_id = row_id("off", request.pre_authorized_code)
     code_hash = hashed(request.pre_authorized_code)
     tx_code = issuer.secrets.tx_code(code_hash, request.tx_code or "")
     key = {"of_tenant": tenant.name, "of_offer": offer_id, "by_code": code_hash}

@@ -19,7 +19,7 @@ from shared.runtime.prepared import Prepared
 
 from . import auditing, authorizations, clients, tokens
 from .clients import Caller
-from .context import ID_LENGTH, Issuer, Tenant
+from .context import Issuer, Tenant, row_id
 from .offers import Content, hashed
 from .tables import authorizations as rows
 from .tables import offers
@@ -62,7 +62,7 @@ def redeem(
     """
     key = {
         "of_tenant": tenant.name,
-        "of_request": f"azr_{request.code[:ID_LENGTH]}",
+        "of_request": row_id("azr", request.code),
         "by_code": hashed(request.code),
     }
     found = _FIND.row(issuer.database, key)

@@ -32,6 +32,15 @@ NONCE_LIFE = timedelta(minutes=5)  # I-34, I-61
 CHALLENGE_LIFE = timedelta(minutes=15)  # from PAR over a slow login to the token endpoint
 
 
+def row_id(prefix: str, secret: str, place: int = 0) -> str:
+    """The id of a row that *secret*, a code or token, says it belongs to (the *place*-th of them).
+
+    What cannot be an id of ours is none: no database is asked what its text cannot hold.
+    """
+    random = secret[place * ID_LENGTH : (place + 1) * ID_LENGTH]
+    return f"{prefix}_{random}" if random.isascii() and random.isprintable() else prefix
+
+
 class Secrets:
     """Symmetric keys, derived from one secret of the installation, each for one purpose (C-10)."""
 

@@ -34,7 +34,7 @@ from . import auditing, recording, signing
 from .access import AccessGrant, use_once, use_proof
 from .catalogue import Configuration
 from .claims import SubjectRefused
-from .context import ID_LENGTH, NONCE_LIFE, Issuer, Tenant
+from .context import NONCE_LIFE, Issuer, Tenant, row_id
 from .datasets import Dataset, dataset
 from .offers import Content
 from .proving import prove
@@ -148,7 +148,7 @@ def collect(
     """
     now = issuer.clock()
     # 1. The transaction, of this wallet and this person (a refreshed token works).
-    delivery_id = f"dlv_{request.transaction_id[:ID_LENGTH]}"
+    delivery_id = row_id("dlv", request.transaction_id)
     expected = issuer.secrets.answer_code("transaction", tenant.name, delivery_id)
     if not hmac.compare_digest(expected.encode(), request.transaction_id.encode()):
         raise InvalidTransactionId("deferred request: not a transaction of ours")

@@ -10,7 +10,7 @@ from shared.runtime.prepared import Prepared
 
 from . import auditing
 from .access import AccessGrant, use_proof
-from .context import ID_LENGTH, Issuer, Tenant
+from .context import Issuer, Tenant, row_id
 from .tables import deliveries, issuances
 
 _OURS = (
@@ -44,7 +44,7 @@ def notify(
     Specification: OpenID4VCI 1.0, section 11; PROFILE I-90.
     """
     now = issuer.clock()
-    delivery_id = f"dlv_{request.notification_id[:ID_LENGTH]}"
+    delivery_id = row_id("dlv", request.notification_id)
     expected = issuer.secrets.answer_code("notification", tenant.name, delivery_id)
     if not hmac.compare_digest(expected.encode(), request.notification_id.encode()):
         raise InvalidNotificationId("notification: not an id of ours")

@@ -26,7 +26,7 @@ from shared.oid4vci.offer import (
     offer_link,
 )
 
-from .context import ID_LENGTH, Issuer, Tenant
+from .context import Issuer, Tenant, row_id
 from .paging import before, cursor
 from .tables import grants, offers
 
@@ -291,7 +291,7 @@ def by_reference(issuer: Issuer, tenant: Tenant, reference: str) -> CredentialOf
             connection.execute(
                 SELECT.where(
                     offers.c.tenant == tenant.name,
-                    offers.c.id == f"off_{reference[:ID_LENGTH]}",
+                    offers.c.id == row_id("off", reference),
                     offers.c.reference_hash == hashed(reference),
                 )
             )

@@ -30,7 +30,7 @@ from shared.runtime.prepared import Prepared
 from . import authorizations, clients
 from .access import Headers
 from .authorizations import REQUEST_LIFE, REQUEST_URI
-from .context import ID_LENGTH, Issuer, Tenant
+from .context import Issuer, Tenant, row_id
 from .offers import issuer_state_hash
 from .tables import offers
 
@@ -167,7 +167,7 @@ def _within_offer(
     """What of *wanted* was offered. It only selects: the login says who the person is (I-44)."""
     values = {
         "of_tenant": tenant.name,
-        "of_offer": f"off_{issuer_state[:ID_LENGTH]}",
+        "of_offer": row_id("off", issuer_state),
         "by_state": issuer_state_hash(issuer_state),
         "now": now,
     }

@@ -20,7 +20,7 @@ from shared.runtime.prepared import Prepared
 from . import auditing, clients
 from .access import Headers
 from .clients import Caller
-from .context import ID_LENGTH, Issuer, Tenant
+from .context import Issuer, Tenant, row_id
 from .offers import Content, hashed
 from .tables import grants, refresh_tokens
 
@@ -147,8 +147,8 @@ def _refresh_token(
 def key_of(token: str, prefix: str) -> dict[str, object]:
     """The row that a token of the kind *prefix* says it is of."""
     return {
-        "of_offer": f"off_{token[:ID_LENGTH]}",
-        "of_row": f"{prefix}_{token[ID_LENGTH : 2 * ID_LENGTH]}",
+        "of_offer": row_id("off", token),
+        "of_row": row_id(prefix, token, 1),
         "by_token": hashed(token),
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from issuer_service.authorizations import RequestGone
 from shared.crypto.software import SoftwareKey
 from shared.oauth import dpop, pkce
 from shared.trust import Role
@@ -379,3 +380,20 @@ def test_ten_seconds_of_skew_are_accepted(wallet: AttestedWallet) -> None:
     for seconds, expected in ((-10, 201), (10, 201), (-120, 400), (120, 400)):
         proof = wallet.dpop("par", now=now + timedelta(seconds=seconds))
         assert wallet.push(headers={"DPoP": proof, **wallet.attested()}).status == expected
+
+
+@pytest.mark.parametrize("noise", ["\0" * 65, "é" * 65, "%00", "\U0001f600" * 90])
+def test_noise_in_place_of_a_secret_is_refused(wallet: AttestedWallet, noise: str) -> None:
+    """S-01, C-31: no database is asked what it cannot hold; the answer is the usual refusal."""
+    assert wallet.exchange(noise).json()["error"] == "invalid_grant"
+    assert wallet.refresh(noise).json()["error"] == "invalid_grant"
+    assert wallet.push(issuer_state=noise).json()["error"] == "invalid_request"
+    assert wallet.post("revoke", {"token": noise}, wallet.attested()).status == 200
+    form: dict[str, str | None] = {
+        "grant_type": GRANT,
+        "pre-authorized_code": noise,
+        "tx_code": noise,
+    }
+    assert wallet.post("token", form).json()["error"] == "invalid_grant"
+    with pytest.raises(RequestGone):
+        wallet.begin(f"urn:ietf:params:oauth:request_uri:{noise}")
