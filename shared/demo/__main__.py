@@ -17,7 +17,7 @@ from .agencies import Refused
 from .openid import DemoProvider
 from .processes import free_port
 from .story import CITIZEN, Story, StoryFailed
-from .system import COUNTER, REGISTRY, System
+from .system import COUNTER, QUERIES, REGISTRY, System
 
 
 class Login(StrEnum):
@@ -136,7 +136,7 @@ def _write_state(system: System, http: httpx2.Client) -> None:
             )
         },
         "subjects": [f"AV-{number:06d}" for number in range(14, 34)],
-        "queries": ["over_18", "identity", "address"],
+        "queries": QUERIES,
         "trust": {
             "url": system.urls["trust"],
             "root": str(system.folder / "root.json"),

@@ -40,7 +40,7 @@ _NAMES = {
     COUNTER: {"en": "Service Counters of Avelonia", "fr": "Guichets d'Avelonia"},
     PROVIDER: {"en": "Avelonia Wallet", "fr": "Portefeuille d'Avelonia"},
 }
-_QUERIES = ["over_18", "identity", "address", "driving"]
+QUERIES = ["over_18", "identity", "address", "driving"]
 _PURPOSES = {
     "issuer_service": (REGISTRY, ("credential", "status", "metadata")),
     "verifier_service": (COUNTER, ("access",)),
@@ -185,7 +185,7 @@ class System:
             register={"database_url": f"sqlite:///{register}"},
             **self.registry,
         )
-        self._tenant("verifier_service", COUNTER, queries=_QUERIES)
+        self._tenant("verifier_service", COUNTER, queries=QUERIES)
         with ThreadPoolExecutor() as pool:  # each command is a process that starts for a second
             people = pool.submit(self._people, register)
             list(pool.map(lambda module: self.command(module, "migrate"), _PURPOSES))
