@@ -19,6 +19,7 @@ from tests.e2e.world import AskedByHand, now
 
 from .at_home import held_in
 from .burglar import Burglar
+from .loot import read_stores
 from .report import Report
 from .scene import Scene
 
@@ -30,6 +31,7 @@ def knock(scene: Scene, report: Report, burglar: Burglar) -> None:
     _replay(scene, report)
     _sign_by_session(scene, report)
     _others(scene, report)
+    _fix_issuance(scene, report)
     _log_in(scene, report, burglar)
     _sign_by_hand(scene, report, burglar)
 
@@ -139,6 +141,33 @@ def _others(scene: Scene, report: Report) -> None:
 
 
 # -- Logging in -----------------------------------------------------------------------------------
+
+
+def _fix_issuance(scene: Scene, report: Report) -> None:
+    """Sign-ins at an agency that the thief began, finished by what is stored of them."""
+    own = _own(scene)
+    wish = {"issuer": scene.world.system.issuer, "configuration": "residence_sd_jwt"}
+    begun = scene.call("POST", "/issuances", wish, token=own).json()
+    begun = scene.call("POST", f"/issuances/{begun['id']}/authorize", token=own).json()
+    [row] = read_stores(scene.loot.home)["callbacks"]
+    said = {"code": "a code", "iss": scene.world.system.issuer}
+    answers = {
+        f"{what} in {whose} session": scene.call(
+            "POST", "/issuances/callback", {"parameters": {**said, "state": state}}, token=token
+        )
+        for whose, token in (("the stolen", scene.token), ("Mallory's", own))
+        for what, state in (
+            ("the stored hash", b64url_encode(row["hash"])),
+            ("the flow's id", begun["id"]),
+        )
+    }
+    scene.call("POST", f"/issuances/{begun['id']}/refuse", token=own)
+    report.add(
+        "Finish a sign-in at an agency by what is stored of it, in the stolen session and another",
+        held=_SESSION,
+        gained={f"issuance by {how}" for how, answer in answers.items() if answer.is_success},
+        note=_codes(answers),
+    )
 
 
 def _log_in(scene: Scene, report: Report, burglar: Burglar) -> None:
