@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from shared.crypto.sealing import Keyring
@@ -232,19 +234,18 @@ def test_doctor_says_when_the_share_key_is_too_old(tmp_path: Path) -> None:
     """WALLET_SECURITY 2: whoever's files cannot be written learns it."""
     files = Files(tmp_path)
 
-    class Settings:
-        key_directory = tmp_path
-
-        class key_password:  # noqa: N801  # as SecretStr has it
-            @staticmethod
-            def get_secret_value() -> str:
-                return "password"
-
-    [finding] = rotating.look(Settings)
+    settings = SimpleNamespace(
+        key_directory=tmp_path,
+        key_password=SecretStr("password"),
+        pkcs11_module=None,
+        pkcs11_token="",
+        pkcs11_pin=None,
+    )
+    [finding] = rotating.look(settings)
     assert "unknown" in finding.what
     assert finding.next_step
     today = datetime.now(NOW.tzinfo)  # noqa: TID251  # the command reads the real clock
     ring = Keyring(f"{today:%F}", {f"{today:%F}": bytes(32)})
     files.one.store_keyring("shares", ring)
-    [finding] = rotating.look(Settings)
+    [finding] = rotating.look(settings)
     assert finding.next_step == ""
