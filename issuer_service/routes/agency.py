@@ -16,7 +16,7 @@ from starlette.responses import Response
 from shared.encoding import JsonValue
 from shared.errors import InvalidInput, NotFound
 from shared.oauth.errors import InvalidRequest
-from shared.runtime.client_credentials import ApiCaller
+from shared.runtime.client_credentials import ApiCaller, describe_token
 from shared.runtime.routes import (
     ApiRouter,
     Call,
@@ -34,6 +34,7 @@ from ..revoking import IssuancePage, IssuanceView, Move, Order
 
 api: ApiRouter[Issuer] = hot_api_router("/api/v1")
 oauth: ProtocolRouter[Issuer] = protocol_router(InvalidRequest)
+describe_token(api.described)
 ROLES = ("offers", "status", "read")
 _LIMIT = 100
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import unquote_plus
 
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel
 from sqlalchemy import MetaData, and_, bindparam, select, update
 
 from ..crypto.sealing import open_sealed, seal
@@ -67,6 +69,38 @@ class InvalidApiToken(Unauthenticated):
     public = "The access token is missing, expired or not valid here."
     code = "invalid_token"
     headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}  # noqa: RUF012  # read only
+
+
+class TokenAnswer(BaseModel):
+    """RFC 6749, section 5.1."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    scope: str
+
+
+def describe_token(described: APIRouter) -> None:
+    """Put the token endpoint, which takes a form and is no JSON call, into the OpenAPI document."""
+
+    def token(tenant: str) -> None:
+        """An access token by client credentials: HTTP Basic, or both in the form."""
+        raise HTTPException(404, tenant)  # only its signature is read
+
+    fields = {
+        "grant_type": {"type": "string", "const": "client_credentials"},
+        "client_id": {"type": "string"},
+        "client_secret": {"type": "string"},
+    }
+    form = {"type": "object", "required": ["grant_type"], "properties": fields}
+    content = {"application/x-www-form-urlencoded": {"schema": form}}
+    described.add_api_route(
+        "/{tenant}/token",
+        token,
+        methods=["POST"],
+        response_model=TokenAnswer,
+        openapi_extra={"requestBody": {"required": True, "content": content}},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,6 +327,8 @@ def test_openapi_describes_the_whole_api(world: VerifierWorld) -> None:
     """Issue item 7: closed models."""
     described = world.client.get("/api/v1/openapi.json").json()
     assert "/api/v1/{tenant}/transactions" in described["paths"]
+    token = described["paths"]["/api/v1/{tenant}/token"]["post"]
+    assert "application/x-www-form-urlencoded" in token["requestBody"]["content"]
     assert "/api/v1/{tenant}/transactions/{transaction_id}/return" in described["paths"]
     assert "TransactionAnswer" in described["components"]["schemas"]
 

@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from shared.errors import InvalidInput
 from shared.runtime.calls import Call
+from shared.runtime.client_credentials import describe_token
 from shared.runtime.routes import ApiRouter, hot_api_router
 
 from ..answers import (
@@ -23,6 +24,7 @@ from ..results import Content, delete, override, read, release
 from .asking import SUPERVISOR, asker, caller
 
 router: ApiRouter[Verifier] = hot_api_router("/api/v1")
+describe_token(router.described)
 
 _HERE = "/{tenant}/transactions/{transaction_id}"
 _MAX_KEY = 200
