@@ -10,6 +10,7 @@ from rich.console import Console
 from ..errors import ExpectedError
 from . import doctor as looking
 from . import logs, serving
+from .clock import utc_now
 from .doctor import Finding
 from .keys import KeyDirectory
 from .migrations import make_revision, migrate
@@ -99,7 +100,8 @@ def make_cli(service: Service) -> typer.Typer:
         settings = service.load()
         for url, package in service.migrations(settings):
             migrate(url, package=package)
-        service.keys(settings).ensure_secrets(service.secrets)
+        # Named by the day, so that it can be told how old a key is.
+        service.keys(settings).ensure_secrets(service.secrets, first=f"{utc_now():%F}")
         _console.print("The database and the secret keys are up to date.")
 
     @cli.command()

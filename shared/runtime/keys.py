@@ -161,9 +161,13 @@ class KeyDirectory:
         return key
 
     def ensure_secrets(
-        self, names: Collection[str], *, random_bytes: RandomBytes = os.urandom
+        self,
+        names: Collection[str],
+        *,
+        first: str = "1",
+        random_bytes: RandomBytes = os.urandom,
     ) -> None:
-        """Make the symmetric keys among *names* that do not exist yet.
+        """Make the symmetric keys among *names* that do not exist yet, each with the id *first*.
 
         In a token, also the key that wraps holder keys there.
         """
@@ -172,7 +176,7 @@ class KeyDirectory:
         rings = dict(self._open_rings()) if self._secrets_file.is_file() else {}
         missing = [each for each in names if each not in rings]
         for name in missing:
-            rings[name] = Keyring("1", {"1": random_bytes(32)})
+            rings[name] = Keyring(first, {first: random_bytes(32)})
         if missing:
             self._write_rings(rings, random_bytes)
 

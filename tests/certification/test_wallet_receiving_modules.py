@@ -46,7 +46,8 @@ class Suite:
     def run(cls, folder: Path) -> Iterator[Self]:
         """Two servers over TLS, for all tests of this module."""
         real = datetime.now(UTC).replace(microsecond=0)  # noqa: TID251  # certificates of today
-        tls, issuers = TlsFiles.make(folder, now=real), {}
+        tls = TlsFiles.make(folder, now=real)
+        issuers: dict[str, Any] = {}
         sockets, urls = zip(*(listen() for _ in range(2)), strict=True)
         world = WalletWorld.make(
             folder,
