@@ -4,7 +4,7 @@ Refused are indefinite lengths, duplicate keys, trailing bytes, deep or large in
 to which the decoder would give a life of its own (big numbers, fractions, references, patterns).
 Dates stay the tagged text they are. Written is the deterministic encoding, if maps are given in
 the order of RFC 8949, section 4.2.1.
-Specification: RFC 8949, sections 4.2, 5.3 and 5.6; PROFILE C-31, C-34, S-21.
+Specification: RFC 8949, sections 4.2, 5.3 and 5.6; PROFILE C-31, C-33, C-34, S-21.
 """
 
 import secrets
