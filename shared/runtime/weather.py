@@ -1,12 +1,12 @@
-"""What goes wrong with a database and passes by waiting: locked, full, away, in conflict."""
+"""What goes wrong with a database and is no bug: it passes, or was the input."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ..errors import Unavailable
+from ..errors import InvalidInput, Unavailable
 from .logs import get_log
 
 log = get_log(__name__)
@@ -14,6 +14,8 @@ log = get_log(__name__)
 # SQLSTATE classes that waiting or reconnecting can cure: 08 connection, 40 rollback, 53 resources,
 # 57 operator (shutdown, cancelled), 55P03 lock not available, 25006 read-only after a fail-over.
 _PASSING = ("08", "40", "53", "57", "55P03", "25006")
+
+_UNKEEPABLE = {"DataError", "22021"}  # a NUL: noticed by psycopg, or by the server
 
 
 def _passing(error: DBAPIError) -> bool:
@@ -30,11 +32,15 @@ def _passing(error: DBAPIError) -> bool:
 
 @contextmanager
 def weather() -> Iterator[None]:
-    """What can pass by waiting becomes Unavailable."""
+    """What can pass by waiting becomes Unavailable, a text with a NUL InvalidInput."""
     try:
         yield
     except PoolTimeoutError as error:
         raise Unavailable("database: no connection is free") from error
+    except DataError as error:
+        if state_of(error.orig) in _UNKEEPABLE:
+            raise InvalidInput("database: a text with a NUL") from error
+        raise
     except DBAPIError as error:
         if not _passing(error):
             raise

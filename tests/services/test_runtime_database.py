@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, String, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from shared.errors import Unavailable
+from shared.errors import InvalidInput, Unavailable
 from shared.runtime.database import Database, UtcDateTime, insert_once, new_metadata, once
 from tests.support.clock import NOW
 from tests.support.databases import PostgreSQL
@@ -82,6 +82,17 @@ def test_a_broken_rule_is_not_the_weather(database: Database) -> None:
 def test_an_unknown_table_is_a_bug_and_not_unavailable(database: Database) -> None:
     with pytest.raises(Exception, match="nowhere"), database.reading() as connection:
         connection.exec_driver_sql("SELECT 1 FROM nowhere")
+
+
+def test_a_nul_in_a_text_is_bad_input_where_it_cannot_be_kept(database: Database) -> None:
+    """No request makes a worker fail by a `%00` in its path or a `\\u0000` in its body."""
+    try:
+        with database.reading() as connection:
+            assert not connection.execute(select(codes).where(codes.c.code == "a\0b")).all()
+    except InvalidInput:
+        assert database.dialect == "postgresql"
+    _add(database, "afterwards")
+    assert _codes(database) == ["afterwards"]
 
 
 def test_of_two_who_use_a_code_at_once_one_succeeds(database: Database) -> None:
