@@ -1,7 +1,8 @@
 """The official suite as a wallet against an issuer: what it sends, and what it demands of answers.
 
 first, second = SuiteClient.pair(live)
-answer = first.happy("pid_sd_jwt")          # PAR, login, token, nonce, credential, all checks
+token = first.tokens()["access_token"]      # PAR, login, token, and all checks
+first.check_credential(first.credential(token))
 first.par(code_challenge=None)              # one thing wrong: the raw answer comes back
 
 Two clients with a client_id, instance key and redirect URI each, one attester; it fetches one
@@ -81,6 +82,7 @@ class SuiteClient:
     live: LiveIssuer
     number: int
     tenant: str = "haip"
+    configuration: str = "pid_sd_jwt"
     redirect_uri: str = ""
     instance: SoftwareKey = field(default_factory=SoftwareKey.generate)
     key: SoftwareKey = field(default_factory=SoftwareKey.generate)
@@ -94,8 +96,10 @@ class SuiteClient:
         self.attester = self.live.trust.provider.signer(Role.WALLET_PROVIDER, now=utc_now())
 
     @classmethod
-    def pair(cls, live: LiveIssuer, *, tenant: str = "haip") -> tuple[Self, Self]:
-        return cls(live, 1, tenant), cls(live, 2, tenant)
+    def pair(
+        cls, live: LiveIssuer, *, tenant: str = "haip", configuration: str = "pid_sd_jwt"
+    ) -> tuple[Self, Self]:
+        return cls(live, 1, tenant, configuration), cls(live, 2, tenant, configuration)
 
     @property
     def client_id(self) -> str:
@@ -177,7 +181,7 @@ class SuiteClient:
             "response_type": "code",
             "client_id": self.client_id,
             "redirect_uri": self.redirect_uri,
-            "scope": "pid_sd_jwt",
+            "scope": self.configuration,
             "state": "state-of-the-suite",
             "code_challenge": pkce.challenge(self.verifier),
             "code_challenge_method": "S256",
@@ -291,7 +295,7 @@ class SuiteClient:
         form: Form = {
             "grant_type": "refresh_token",
             "refresh_token": token,
-            "scope": "pid_sd_jwt",
+            "scope": self.configuration,
             "client_id": self.client_id,
             **changes,
         }
@@ -334,7 +338,7 @@ class SuiteClient:
     def credential(
         self,
         token: str,
-        configuration: str = "pid_sd_jwt",
+        configuration: str | None = None,
         *,
         headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
         query: str = "",
@@ -343,7 +347,7 @@ class SuiteClient:
         """The raw answer; the body holds an unknown member, and *members* replace others."""
         url = f"{self.issuer}/credential"
         body = {
-            "credential_configuration_id": configuration,
+            "credential_configuration_id": configuration or self.configuration,
             "unknown_member": {"to": "be ignored"},
             **members,
         }
@@ -371,8 +375,3 @@ class SuiteClient:
         content = check_json(answer, 200)
         assert set(content) <= {"credentials", "notification_id"}
         return str(content["credentials"][0]["credential"])
-
-    def happy(self, configuration: str = "pid_sd_jwt", **changes: Any) -> str:
-        """The whole flow; the credential."""
-        token = self.tokens(scope=configuration, **changes)["access_token"]
-        return self.check_credential(self.credential(token, configuration))

@@ -2,9 +2,10 @@
 
 The names of the modules stand in the docstrings: `fapi2-…` for those with the prefix
 `fapi2-security-profile-final-` of the HAIP plan, `issuer-…` for `oid4vci-1_0-issuer-…`. Two clients
-over TLS against a live process; formats where they matter. CERTIFICATION 1.3, 1.4, 2.2.2 to 2.2.5.
+over TLS against a live process; every module in both formats. CERTIFICATION 1.3, 1.4, 2.2.2-2.2.5.
 """
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -27,9 +28,12 @@ AT_PAR = {
 }
 
 
-@pytest.fixture
-def clients(live_issuer: LiveIssuer) -> tuple[SuiteClient, SuiteClient]:
-    return SuiteClient.pair(live_issuer)
+@pytest.fixture(params=FORMATS)
+def clients(
+    live_issuer: LiveIssuer, request: pytest.FixtureRequest
+) -> tuple[SuiteClient, SuiteClient]:
+    """Every module, for either format."""
+    return SuiteClient.pair(live_issuer, configuration=request.param)
 
 
 @pytest.fixture
@@ -73,26 +77,25 @@ def test_happy_flow(live_issuer: LiveIssuer, configuration: str, tenant: str) ->
     Both redirect URIs, one with a query of its own; with nonces demanded and without. Tokens and
     keys of one are nothing to the other. I-34, I-35, I-43, I-48, I-65.
     """
-    first, second = SuiteClient.pair(live_issuer, tenant=tenant)
-    tokens = [each.tokens(scope=configuration)["access_token"] for each in (first, second)]
+    first, second = SuiteClient.pair(live_issuer, tenant=tenant, configuration=configuration)
+    tokens = [each.tokens()["access_token"] for each in (first, second)]
     for each, token in zip((first, second), tokens, strict=True):
-        each.check_credential(each.credential(token, configuration))
-    assert first.credential(tokens[1], configuration).status_code in {400, 401}
+        each.check_credential(each.credential(token))
+    assert first.credential(tokens[1]).status_code in {400, 401}
     mixed = [
         ("Authorization", f"DPoP {tokens[1]}"),
         ("DPoP", first.dpop("credential", access_token=tokens[1])),
     ]
-    assert first.credential(tokens[1], configuration, headers=mixed).status_code in {400, 401}
+    assert first.credential(tokens[1], headers=mixed).status_code in {400, 401}
 
 
-@pytest.mark.parametrize("configuration", FORMATS)
-def test_happy_flow_issuer_initiated(client: SuiteClient, configuration: str) -> None:
+def test_happy_flow_issuer_initiated(client: SuiteClient) -> None:
     """issuer-happy-flow, issuer_initiated: issuer_state comes back in PAR. I-21, I-44."""
-    offer = client.live.offer(configuration, subject="AV-000002", grant="authorization_code")
+    offer = client.live.offer(client.configuration, subject="AV-000002", grant="authorization_code")
     state = offer["credential_offer"]["grants"]["authorization_code"]["issuer_state"]
-    code = client.code(subject="AV-000002", scope=configuration, issuer_state=state)
+    code = client.code(subject="AV-000002", issuer_state=state)
     token = client.check_token(client.token(code))["access_token"]
-    client.check_credential(client.credential(token, configuration))
+    client.check_credential(client.credential(token))
 
 
 def test_user_rejects_authentication(client: SuiteClient) -> None:
@@ -252,7 +255,7 @@ def test_ensure_unsigned_authorization_request_without_using_par_fails(client: S
     """fapi2-ensure-unsigned-authorization-request-without-using-par-fails; T-02, I-46."""
     url = (
         f"{client.issuer}/authorize?client_id={client.client_id}&response_type=code"
-        f"&scope=pid_sd_jwt&redirect_uri={client.redirect_uri}"
+        f"&scope={client.configuration}&redirect_uri={client.redirect_uri}"
         f"&code_challenge={pkce.challenge(client.verifier)}&code_challenge_method=S256"
     )
     with client.browser() as browser:
@@ -425,13 +428,13 @@ def test_refresh_token(live_issuer: LiveIssuer, configuration: str) -> None:
     Not bound to the DPoP key, bound to client and instance; authentication and proof required; no
     rotation. With nonces demanded, as they cost a retry here too.
     """
-    client, other = SuiteClient.pair(live_issuer, tenant="nonces")
-    refresh = client.tokens(scope=configuration)["refresh_token"]
+    client, other = SuiteClient.pair(live_issuer, tenant="nonces", configuration=configuration)
+    refresh = client.tokens()["refresh_token"]
     for _ in range(2):
         client.key = SoftwareKey.generate()
-        answer = client.check_token(client.refresh(refresh, scope=configuration))
+        answer = client.check_token(client.refresh(refresh))
         assert "refresh_token" not in answer
-        client.check_credential(client.credential(answer["access_token"], configuration))
+        client.check_credential(client.credential(answer["access_token"]))
     proof = {"DPoP": client.dpop("token")}
     check_error(client.refresh(refresh, proof), {400, 401}, {"invalid_client"})
     unproven = client.refresh(refresh, client.attested())
@@ -440,12 +443,13 @@ def test_refresh_token(live_issuer: LiveIssuer, configuration: str) -> None:
     own, client.instance = client.instance, SoftwareKey.generate()
     check_error(client.refresh(refresh), {400, 401}, {"invalid_grant", "invalid_client"})
     client.instance = own
-    client.check_token(client.refresh(refresh, scope=configuration))
+    client.check_token(client.refresh(refresh))
 
 
 def test_details_keep_their_identifiers_after_a_refresh(client: SuiteClient) -> None:
     """2.2.5, variant rar: identifiers with authorization_details, the same ones later. I-53."""
-    details = '[{"type": "openid_credential", "credential_configuration_id": "pid_sd_jwt"}]'
+    detail = {"type": "openid_credential", "credential_configuration_id": client.configuration}
+    details = json.dumps([detail])
     first = client.tokens(scope=None, authorization_details=details)
     again = client.check_token(client.refresh(first["refresh_token"], scope=None))
     assert again["authorization_details"] == first["authorization_details"]
@@ -458,7 +462,7 @@ def test_details_keep_their_identifiers_after_a_refresh(client: SuiteClient) -> 
 
 def test_pre_authorized_code(client: SuiteClient) -> None:
     """2.2.5: outside HAIP's flow, but with attestation; tx_code checked, single use. I-51."""
-    offer = client.live.offer("pid_sd_jwt", subject="AV-000003")
+    offer = client.live.offer(client.configuration, subject="AV-000003")
     grant = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
     code = offer["credential_offer"]["grants"][grant]["pre-authorized_code"]
     form = {"grant_type": grant, "pre-authorized_code": code, "tx_code": offer["tx_code"]}

@@ -24,9 +24,9 @@ from .suite_client import SuiteClient, check_error, forged
 REFUSALS = {"invalid_token", "invalid_dpop_proof", "invalid_request"}
 
 
-@pytest.fixture(scope="module")
-def client(live_issuer: LiveIssuer) -> SuiteClient:
-    return SuiteClient(live_issuer, 1)
+@pytest.fixture(scope="module", params=["pid_sd_jwt", "pid_mdoc"])
+def client(live_issuer: LiveIssuer, request: pytest.FixtureRequest) -> SuiteClient:
+    return SuiteClient(live_issuer, 1, configuration=request.param)
 
 
 @pytest.fixture(scope="module")
