@@ -4,7 +4,9 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -302,6 +304,34 @@ def test_events_resume_after_the_last_one_heard(world: VerifierWorld) -> None:
     nothing = world.client.get(path, headers=headers | {"Last-Event-ID": "4"})
     assert "id:" not in nothing.text
     assert world.client.get(path, headers=headers | {"Last-Event-ID": "x"}).status == 400
+
+
+def test_events_go_on_at_another_replica(
+    world: VerifierWorld, database_url: str, tmp_path: Path
+) -> None:
+    """Issue item 4: what happens at one replica is heard, and resumed by event id, at another."""
+    with VerifierWorld.make(tmp_path, database_url) as other:
+        started = world.start()
+        path = f"/api/v1/counter/transactions/{started['transaction_id']}/events"
+        headers = world.headers(started["secret"])
+        heard: list[Any] = []
+        listening = Thread(target=lambda: heard.append(other.client.get(path, headers=headers)))
+        listening.start()
+        waited = monotonic() + 20
+        while not other.verifier.events._listeners and monotonic() < waited:
+            sleep(0.01)
+        wallet = HolderWallet(world)
+        assert wallet.answer(wallet.open(started["link"])).status == 200
+        listening.join(timeout=20)
+        (answer,) = heard
+        ids = re.findall(r"^id: (\d+)$", answer.text, re.MULTILINE)
+        assert (ids[0], ids[-1]) == ("1", "4")
+        assert answer.text.count('data: {"state":"verified"}') == 1
+        for replica in (world, other):
+            resumed = replica.client.get(path, headers=headers | {"Last-Event-ID": ids[0]})
+            assert re.findall(r"^id: (\d+)$", resumed.text, re.MULTILINE) == ["4"]
+            done = replica.client.get(path, headers=headers | {"Last-Event-ID": ids[-1]})
+            assert "id:" not in done.text
 
 
 def test_the_agency_reads_which_questions_it_may_ask(world: VerifierWorld) -> None:
