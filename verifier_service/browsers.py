@@ -9,6 +9,7 @@ Specification: OpenID4VP 1.0, sections 13.3 and 14.2, appendix A; HAIP 1.0, sect
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,9 +61,18 @@ class ReturnRejected(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What the page shows. `cookie` is the start cookie, to be set if it is new."""
+    """What the page shows.
+
+    Attributes:
+        query: what is asked.
+        asker: its names in the trust list, by language; empty when nothing is asked any more.
+        state: of the transaction.
+        link: to a wallet app.
+        cookie: the start cookie, to be set if it is new.
+    """
 
     query: Query
+    asker: Mapping[str, str]
     state: State
     link: str
     cookie: str | None
@@ -76,17 +86,26 @@ def open_page(
     Raises:
         NotFound: no such page.
         OtherBrowser: another one was first.
+        NotTrusted, NotEntitled: the trust list does not know who asks, or that it may.
+
+    Specification: PROFILE V-31, V-50.
     """
     tenant = verifier.tenant(tenant_id)
     row = _find(verifier, tenant_id, transaction_id)
-    state = state_now(row, verifier.clock())
+    now = verifier.clock()
+    state = state_now(row, now)
+    query = tenant.queries[row.query]
+    asker: Mapping[str, str] = {}
+    if state in OPEN:
+        trust_list = verifier.trust.current()
+        asker = tenant.entitled(query, trust_list, flow=row.flow, now=now).names
     fresh = None
     if row.browser_hash is None and state is State.CREATED:
         fresh = cookie or b64url_encode(verifier.random_bytes(_COOKIE_BYTES))
         values = {
             "tenant_": tenant_id,
             "id_": transaction_id,
-            "now_": verifier.clock(),
+            "now_": now,
             "browser_hash_": _hash(fresh),
         }
         if not BIND_BROWSER.changed(verifier.database, values):
@@ -96,7 +115,7 @@ def open_page(
     link = ""
     if state in OPEN and tenant.signs:
         link = f"openid4vp://{request_link(verifier, tenant, row.request_id, post=False)}"
-    return Opened(tenant.queries[row.query], state, link, fresh)
+    return Opened(query, asker, state, link, fresh)
 
 
 def ask_browser(

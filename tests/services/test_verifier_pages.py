@@ -16,6 +16,7 @@ from shared.oid4vp import request, response
 from shared.oid4vp.client_id import x509_hash
 from shared.trust import Role
 from tests.support.asgi import Answer
+from tests.support.trust import trust_list
 from tests.support.verifier import (
     PUBLIC_URL,
     RETURN_URL,
@@ -128,6 +129,39 @@ def test_the_page_says_why_and_sets_the_start_cookie(world: VerifierWorld) -> No
     assert "<script>" not in page.text
     assert started["secret"] not in page.text
     assert "set-cookie" not in browser.open().headers
+
+
+@pytest.mark.parametrize(
+    ("language", "name"), [("en", "Tax &amp; Counters"), ("de", "Steuern und Schalter")]
+)
+def test_the_page_says_who_asks(world: VerifierWorld, language: str, name: str) -> None:
+    """V-31: by its name in the trust list, in the citizen's language."""
+    held = world.trust.held
+    names = {"en": "Tax & Counters", "de": "Steuern und Schalter"}
+    world.trust.held = trust_list(
+        world.trust.registry.entry(), world.trust.counter.entry(names=names)
+    )
+    try:
+        started = world.start("over_18", flow="dc_api", return_url=RETURN_URL)
+        path = Browser(world, started).path
+        page = world.client.get(path, headers={"Accept-Language": language})
+        assert (page.status, f"<strong>{name}</strong>" in page.text) == (200, True)
+    finally:
+        world.trust.held = held
+
+
+def test_who_is_not_on_the_trust_list_asks_nobody(world: VerifierWorld) -> None:
+    """V-31: without a verified name there is no page to go on from, and nothing is consumed."""
+    started = world.start("over_18", flow="dc_api", return_url=RETURN_URL)
+    browser, held = Browser(world, started), world.trust.held
+    world.trust.held = trust_list(world.trust.registry.entry())
+    try:
+        page = browser.open()
+        assert (page.status, browser.cookie) == (503, "")
+        assert "openid4vp://" not in page.text
+    finally:
+        world.trust.held = held
+    assert browser.open().status == 200
 
 
 def test_another_browser_cannot_open_it(world: VerifierWorld) -> None:

@@ -1,6 +1,7 @@
 """The page of one transaction, for the browser that started it (V-50, V-70, V-71)."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from starlette.responses import Response
 
@@ -22,9 +23,15 @@ answers: ProtocolRouter[Verifier] = protocol_router(malformed=InvalidRequest)
 _HERE = "/{tenant}/present/{transaction_id}"
 _FALLBACK = "en"
 
+T = TypeVar("T")
+
 
 def _place(call: Call) -> tuple[str, str, str | None]:
     return call.path["tenant"], call.path["transaction_id"], cookie(call.scope, COOKIE)
+
+
+def _in(texts: Mapping[str, T], language: str) -> T:
+    return next(texts[each] for each in (language, _FALLBACK, *texts) if each in texts)
 
 
 @pages.get(_HERE)
@@ -32,10 +39,8 @@ def get_page(call: Call, verifier: Verifier) -> Response:
     """Asks the browser's wallet, or leads to another one."""
     opened = open_page(verifier, *_place(call))
     frame: Pages = call.scope["pages"]
-    texts = opened.query.texts
-    text = next(
-        texts[each] for each in (frame.language(call.scope), _FALLBACK, *texts) if each in texts
-    )
+    language = frame.language(call.scope)
+    text = _in(opened.query.texts, language)
     headers = {}
     if opened.cookie is not None:
         # Lax: the way back from a wallet is a link from another site.
@@ -46,6 +51,7 @@ def get_page(call: Call, verifier: Verifier) -> Response:
         headers=headers,
         title=text.title,
         description=text.description,
+        asker=_in(opened.asker, language) if opened.asker else "",
         open=opened.state in OPEN,
         link=opened.link,
     )
