@@ -57,10 +57,7 @@ class PublicKey:
     @classmethod
     def from_coordinates(cls, x: bytes, y: bytes) -> "PublicKey":
         """From two 32-byte coordinates; raises InvalidInput if the point is not on the curve."""
-        if len(x) != 32 or len(y) != 32:
-            raise InvalidInput("public key: a coordinate is not 32 bytes")
-        _on_curve(x, y)
-        return cls(x, y)
+        return _from_coordinates(x, y)
 
     @classmethod
     def from_crypto(cls, key: ec.EllipticCurvePublicKey) -> "PublicKey":
@@ -100,6 +97,14 @@ class PublicKey:
             _on_curve(self.x, self.y).verify(signature_to_der(signature), data, _ES256)
         except InvalidSignature as error:
             raise BadSignature("signature: does not verify") from error
+
+
+@lru_cache(maxsize=1024)
+def _from_coordinates(x: bytes, y: bytes) -> PublicKey:
+    if len(x) != 32 or len(y) != 32:
+        raise InvalidInput("public key: a coordinate is not 32 bytes")
+    _on_curve(x, y)
+    return PublicKey(x, y)
 
 
 @lru_cache(maxsize=1024)

@@ -96,13 +96,13 @@ def parse(value: object) -> Sign1:
     """
     if isinstance(value, cbor.Tag) and value.tag == _SIGN1:
         value = value.value
-    if not isinstance(value, list | tuple) or len(value) != 4:  # a tuple below a tag
+    if not isinstance(value, (list, tuple)) or len(value) != 4:  # a tuple below a tag
         raise InvalidInput("COSE: not a COSE_Sign1")
     protected, unprotected, payload, signature = value
     if (
         not isinstance(protected, bytes)
-        or not isinstance(unprotected, Mapping)
-        or not isinstance(payload, bytes | None)
+        or not isinstance(unprotected, (dict, Mapping))  # the first is the quick answer
+        or not (payload is None or isinstance(payload, bytes))
         or not isinstance(signature, bytes)
     ):
         raise InvalidInput("COSE: not a COSE_Sign1")

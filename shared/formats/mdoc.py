@@ -230,12 +230,15 @@ def verify(
     )
     # 2. The signature over the Mobile Security Object.
     signed.auth.verify(chain.public, algorithms=algorithms)
-    security = cbor.loads(cbor.unembed(signed.auth.payload or b""))
+    security, *contents = cbor.loads_all(
+        [cbor.unembed(signed.auth.payload or b""), *[content for _, content in signed.items]]
+    )
     if not isinstance(security, dict) or security.get("version") != _VERSION:
         raise InvalidInput("mdoc: not a Mobile Security Object of version 1.0")
     # 3. Each element against its digest.
     algorithm = security.get("digestAlgorithm")
-    claims, items = _elements(signed.items, algorithm, security.get("valueDigests"))
+    digests = security.get("valueDigests")
+    claims, items = _elements(signed.items, contents, algorithm, digests)
     # 4. The type (whether it is the expected one is the caller's), the key, the status.
     doctype = security.get("docType")
     if not isinstance(doctype, str) or not 1 <= len(doctype) <= _MAX_NAME:
@@ -259,14 +262,16 @@ def verify(
 
 
 def _elements(
-    received: tuple[tuple[str, bytes], ...], algorithm: object, digests: object
+    received: tuple[tuple[str, bytes], ...],
+    contents: list[Any],
+    algorithm: object,
+    digests: object,
 ) -> tuple[dict[str, JsonValue], tuple[Item, ...]]:
     if not isinstance(algorithm, str) or algorithm not in _HASHES or not isinstance(digests, dict):
         raise InvalidInput("mdoc: no digests, or by an algorithm not known here")
     make = _HASHES[algorithm]
     claims: dict[str, dict[str, JsonValue]] = {}
     items: list[Item] = []
-    contents = cbor.loads_all([content for _, content in received])
     for (namespace, content), item in zip(received, contents, strict=True):
         if not isinstance(item, dict):
             raise InvalidInput("mdoc: an element is not a map")
@@ -274,8 +279,8 @@ def _elements(
         if (
             type(number) is not int
             or number < 0  # others number beyond 2^31, which the standard forbids them
-            or not isinstance(name, str)
-            or not isinstance(item.get("random"), bytes)
+            or type(name) is not str
+            or type(item.get("random")) is not bytes
             or "elementValue" not in item
         ):
             raise InvalidInput("mdoc: an element is not complete")
@@ -287,7 +292,8 @@ def _elements(
             found = claims[namespace] = {}
         if name in found:
             raise WrongDigest("mdoc: an element occurs twice")
-        found[name] = elements.to_json(item["elementValue"])
+        value = item["elementValue"]
+        found[name] = value if type(value) is str else elements.to_json(value)
         items.append((namespace, name, whole))
     return dict(claims), tuple(items)
 
