@@ -1,6 +1,8 @@
 """A person signs in at npm's oidc-provider: a real one, over HTTP, as agencies have theirs."""
 
+import itertools
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -8,6 +10,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from shared.demo.visitor import Page, Received, Visitor
 from tests.support.attested import AttestedWallet
+from tests.support.databases import start_postgresql_or_skip
 from tests.support.issuer import PUBLIC_URL, TENANT, IssuerWorld, sample_register
 from tests.support.openid import CLIENT_ID, CLIENT_SECRET, real_provider
 from tests.support.visiting import answer_of, opened
@@ -27,9 +30,8 @@ def provider() -> Iterator[str]:
         yield issuer
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, provider: str) -> Iterator[IssuerWorld]:
-    folder = tmp_path_factory.mktemp("issuer")
+def _issuer(folder: Path, database_url: str, provider: str) -> IssuerWorld:
+    """An issuer whose citizens sign in at *provider*."""
     (folder / "client_secret").write_text(f"{CLIENT_SECRET}\n")
     login = {
         "desk": False,
@@ -43,18 +45,42 @@ def world(tmp_path_factory: pytest.TempPathFactory, provider: str) -> Iterator[I
             "require": {"level": "high"},
         },
     }
-    made = IssuerWorld.make(
+    return IssuerWorld.make(
         folder,
-        f"sqlite:///{folder / 'issuer.db'}",
+        database_url,
         tenants=[{**TENANT, "login": login}],
         register=sample_register(folder),
         insecure_http_loopback=True,
     )
-    yield made
+
+
+def _close(made: IssuerWorld) -> None:
     made.close()
     openid = made.issuer.tenant("registry").provider
     assert openid is not None
     openid._fetcher.close()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, provider: str) -> Iterator[IssuerWorld]:
+    folder = tmp_path_factory.mktemp("issuer")
+    made = _issuer(folder, f"sqlite:///{folder / 'issuer.db'}", provider)
+    yield made
+    _close(made)
+
+
+@pytest.fixture
+def replicas(tmp_path: Path, provider: str) -> Iterator[list[IssuerWorld]]:
+    """Two on one PostgreSQL."""
+    server = start_postgresql_or_skip()
+    url, made = server.new_database(), []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        made.append(_issuer(tmp_path / name, url, provider))
+    yield made
+    for each in made:
+        _close(each)
+    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +91,19 @@ def http() -> Iterator[httpx2.Client]:
 
 @pytest.fixture
 def browser(world: IssuerWorld, provider: str, http: httpx2.Client) -> Visitor:
-    """One browser before both: ours in process, the provider over HTTP."""
+    return _browser([world], provider, http)
+
+
+def _browser(worlds: list[IssuerWorld], provider: str, http: httpx2.Client) -> Visitor:
+    """One browser before both: ours in process, each call at the next one; theirs over HTTP."""
+    turns = itertools.cycle(worlds)
 
     def send(
         method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
     ) -> Received:
         if url.startswith(PUBLIC_URL):
             path = url.removeprefix(PUBLIC_URL)
-            ours = world.client.request(method, path, headers=headers, form=form)
+            ours = next(turns).client.request(method, path, headers=headers, form=form)
             return Received(ours.status, ours.raw_headers, ours.text)
         http.cookies.clear()
         theirs = http.request(method, url, headers=headers, data=form)
@@ -102,6 +133,21 @@ def test_a_person_signs_in_at_a_real_provider(world: IssuerWorld, browser: Visit
     answer = answer_of(person.press(page, "consent-accept"))
     token = wallet.exchange(answer["code"]).json()["access_token"]
     assert wallet.credentials(token, "pid_sd_jwt")["credentials"]
+
+
+def test_any_replica_takes_the_next_step_of_a_sign_in(
+    replicas: list[IssuerWorld], provider: str, http: httpx2.Client
+) -> None:
+    """Issue 5, "Done when": a real provider, two replicas, PostgreSQL; the last step is theirs."""
+    one, two = (AttestedWallet(each) for each in replicas)
+    person = _browser(replicas, provider, http)
+    page = opened(person, one, one.push())
+    page = person.press(person.click(page, "login-provider"), "provider-sign-in", name="anna")
+    answer = answer_of(person.press(page, "consent-accept"))
+    two.instance, two.verifier, two.key = one.instance, one.verifier, one.key
+    token = two.exchange(answer["code"]).json()["access_token"]
+    assert one.credentials(token, "pid_sd_jwt")["credentials"]
+    assert two.exchange(answer["code"]).json()["error"] == "invalid_grant"
 
 
 @pytest.mark.parametrize(
