@@ -1,9 +1,9 @@
-// What @owf/mdoc leaves to a wallet that reads an mdoc: certificates, digests, signatures.
+// What @owf/mdoc leaves to who reads an mdoc: certificates, digests, signatures.
 import { createHash, randomBytes, verify, X509Certificate } from 'node:crypto'
 import { CoseKey, Holder, IssuerSigned } from '@owf/mdoc'
 import { anchorsOf } from './wallet_crypto.mjs'
 
-const context = {
+export const context = {
   crypto: {
     random: (length) => new Uint8Array(randomBytes(length)),
     digest: ({ digestAlgorithm, bytes }) =>
@@ -11,11 +11,15 @@ const context = {
   },
   cose: {
     sign1: {
+      sign: async ({ toBeSigned, key }) => {
+        const own = KeyObject.from(await privateKey(key.jwk))
+        return new Uint8Array(sign('sha256', toBeSigned, { key: own, dsaEncoding }))
+      },
       verify: ({ key, sign1 }) =>
         verify(
           'sha256',
           sign1.toBeSigned,
-          { key: key.jwk, format: 'jwk', dsaEncoding: 'ieee-p1363' },
+          { key: key.jwk, format: 'jwk', dsaEncoding },
           sign1.signature
         ),
     },
@@ -58,6 +62,51 @@ export async function read(credential, signers) {
   )
   const { mobileSecurityObject: mso } = issuerSigned.issuerAuth
   const { x } = mso.deviceKeyInfo.deviceKey.jwk
-  if (!signers.some((each) => each.publicJwk.x === x)) throw new Error('mdoc: for another key')
-  return { payload: issuerSigned.getPrettyClaims(mso.docType), type: mso.docType }
+  const signer = signers.find((each) => each.publicJwk.x === x)
+  if (!signer) throw new Error('mdoc: for another key')
+  const namespaces = Object.fromEntries(
+    [...issuerSigned.issuerNamespaces.issuerNamespaces].map(([namespace, items]) => [
+      namespace,
+      Object.fromEntries(items.map((each) => [each.elementIdentifier, each.elementValue])),
+    ])
+  )
+  return {
+    payload: issuerSigned.getPrettyClaims(mso.docType),
+    type: mso.docType,
+    namespaces,
+    publicJwk: signer.publicJwk,
+  }
+}
+
+/** A DeviceResponse with what *output* selects, for the request in *payload*. */
+export async function shown(held, output, payload, { aud, nonce, spoil }) {
+  const { publicJwk } = spoil === 'holder' ? await newKey() : held
+  const [key] = payload.client_metadata.jwks.keys
+  const thumbprint = await jose.calculateJwkThumbprint(key)
+  const sessionTranscript = await SessionTranscript.forOid4Vp(
+    {
+      clientId: aud,
+      nonce,
+      responseUri: payload.response_uri,
+      jwkThumbprint: new Uint8Array(Buffer.from(thumbprint, 'base64url')),
+    },
+    context
+  )
+  const namespaces = Object.fromEntries(
+    Object.entries(output).map(([namespace, found]) => [
+      namespace,
+      Object.fromEntries(Object.keys(found).map((name) => [name, false])),
+    ])
+  )
+  const itemsRequest = ItemsRequest.create({ docType: held.type, namespaces })
+  const response = await Holder.createDeviceResponseForDeviceRequest(
+    {
+      deviceRequest: DeviceRequest.create({ docRequests: [DocRequest.create({ itemsRequest })] }),
+      sessionTranscript,
+      issuerSigned: [IssuerSigned.fromEncodedForOid4Vci(held.mdoc)],
+      signature: { signingKey: CoseKey.fromJwk({ ...publicJwk }) },
+    },
+    context
+  )
+  return response.encodedForOid4Vp
 }

@@ -125,7 +125,10 @@ class Agency:
         now: datetime = NOW,
         **members: Any,
     ) -> "Agency":
-        made = {role: Authority.make(f"{entity_id} {role}", now=now) for role in roles}
+        made = {
+            role: Authority.make(f"{entity_id} {role}", now=now, country="AV")  # for mdocs
+            for role in roles
+        }
         return cls(entity_id, names, made, members)
 
     def signer(self, role: Role, **options: Any) -> SoftwareKey:

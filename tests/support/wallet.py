@@ -201,7 +201,7 @@ def _credential_signer(credential_format: str) -> SoftwareKey:
     if credential_format == SD_JWT:
         return _signer(Role.CREDENTIAL)
     authority = agencies().registry.authorities[Role.CREDENTIAL]
-    return authority.signer(Profile.MDOC_SIGNER)
+    return authority.signer(Profile.MDOC_SIGNER, country="AV")
 
 
 @dataclass
