@@ -18,6 +18,7 @@ from shared.errors import (
 )
 from shared.formats import status_cwt, status_list
 from shared.formats.status_list import IndexOutOfRange, StatusReference, VerifiedStatusList
+from shared.formats.values import IdentifierReference
 from shared.runtime.documents import Document, DocumentCache, OlderDocument
 from shared.runtime.logs import get_log
 from shared.runtime.trust_list import TrustSource
@@ -37,7 +38,13 @@ class StatusLists:
         self._documents = documents
         self._trust = trust
 
-    def check(self, reference: StatusReference | None, *, issuer: Entity, now: datetime) -> Status:
+    def check(
+        self,
+        reference: StatusReference | IdentifierReference | None,
+        *,
+        issuer: Entity,
+        now: datetime,
+    ) -> Status:
         """What is known about a credential that was verified in every other way (ST-50).
 
         Args:
@@ -49,6 +56,8 @@ class StatusLists:
         """
         if reference is None:
             return Status.NONE
+        if isinstance(reference, IdentifierReference):  # F-MD-06
+            return _unknown(Status.LIST_UNREADABLE, StatusUnavailable("status: identifier list"))
         try:
             found = self._list(reference.uri, issuer.id)
             if found.expires_at is not None and now >= found.expires_at + status_list.LEEWAY:

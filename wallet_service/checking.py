@@ -21,6 +21,7 @@ from shared.formats import credential as formats
 from shared.formats import type_metadata
 from shared.formats.claims_path import ConcretePath
 from shared.formats.credential import Held, Received, Trusted
+from shared.formats.status_list import StatusReference
 from shared.trust import Issue, Role, TrustList, may_issue
 
 from .context import Wallet
@@ -199,7 +200,7 @@ def _statuses(copies: Iterable[Held]) -> dict[str, JsonValue]:
     """The places of all copies in status lists: indexes by list."""
     found: dict[str, list[JsonValue]] = {}
     for each in copies:
-        if each.status is not None:
+        if isinstance(each.status, StatusReference):
             found.setdefault(each.status.uri, []).append(each.status.index)
     return dict(found)
 

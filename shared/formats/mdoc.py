@@ -18,11 +18,11 @@ from ..crypto.document_signer import check_place
 from ..crypto.keys import PublicKey, Signer
 from ..crypto.x509 import Profile, VerifiedChain
 from ..encoding import JsonValue, RandomBytes, b64url_encode, start_of_day
-from ..errors import InvalidInput, StatusUnavailable, Untrusted, WrongDigest
+from ..errors import InvalidInput, Untrusted, WrongDigest
 from . import cbor, cose, elements
 from .elements import Element
-from .status_list import StatusReference, status_reference
-from .values import Validity
+from .status_list import MAX_URI, StatusReference, status_reference
+from .values import IdentifierReference, Validity
 
 FORMAT = "mso_mdoc"
 _HASHES = {"SHA-256": hashlib.sha256, "SHA-384": hashlib.sha384, "SHA-512": hashlib.sha512}
@@ -190,7 +190,7 @@ class VerifiedMdoc(NamedTuple):
     digest_algorithm: str
     chain: VerifiedChain
     holder: PublicKey
-    status: StatusReference | None
+    status: StatusReference | IdentifierReference | None
     validity: Validity
 
 
@@ -302,7 +302,7 @@ def _device_key(info: object) -> PublicKey:
     return cose.key_from_map(info.get("deviceKey") if isinstance(info, dict) else None)
 
 
-def _status(security: Mapping[str, Any]) -> StatusReference | None:
+def _status(security: Mapping[str, Any]) -> StatusReference | IdentifierReference | None:
     """F-MD-06: a status list is evaluated; an identifier list is understood, and tells nothing."""
     status = security.get("status")
     other = status.get("identifier_list") if isinstance(status, dict) else None
@@ -312,9 +312,11 @@ def _status(security: Mapping[str, Any]) -> StatusReference | None:
         not isinstance(other, dict)
         or not isinstance(other.get("id"), bytes)
         or not isinstance(other.get("uri"), str)
+        or not 1 <= len(other["id"]) <= _MAX_NAME
+        or not 1 <= len(other["uri"]) <= MAX_URI
     ):
         raise InvalidInput("mdoc: identifier_list is not as it must be")
-    raise StatusUnavailable("mdoc: its status is in an identifier list")
+    return IdentifierReference(other["id"], other["uri"])
 
 
 class _Times(Validity):

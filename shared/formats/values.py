@@ -60,6 +60,25 @@ class Session:
     """RFC 7638, of the key the answer is encrypted to; None if it is not encrypted."""
 
 
+@dataclass(frozen=True, slots=True)
+class IdentifierReference:
+    """An mdoc's status in an identifier list: understood, but not evaluated here (F-MD-06)."""
+
+    identifier: bytes
+    uri: str
+
+    @property
+    def index(self) -> str:
+        """Its place, as kept beside those in status lists."""
+        return b64url_encode(self.identifier)
+
+
+def _reference(index: int | str, uri: str) -> StatusReference | IdentifierReference:
+    if isinstance(index, str):
+        return IdentifierReference(b64url_decode(index), uri)
+    return StatusReference(index, uri)
+
+
 class Validity(NamedTuple):
     """From when to when a credential counts, already rounded (I-110, I-115)."""
 
@@ -111,7 +130,7 @@ class Held:
     hash_algorithm: str
     authority_key_ids: frozenset[bytes]
     holder: PublicKey | None
-    status: StatusReference | None
+    status: StatusReference | IdentifierReference | None
     validity: Validity
 
     def candidate(self, identifier: str) -> Candidate:
@@ -166,7 +185,7 @@ class Held:
                 hash_algorithm=row["hash"],
                 authority_key_ids=frozenset(b64url_decode(each) for each in row["aki"]),
                 holder=row["holder"] and PublicKey.from_jwk(row["holder"]),
-                status=row["status"] and StatusReference(*row["status"]),
+                status=row["status"] and _reference(*row["status"]),
                 validity=Validity(
                     *(None if each is None else from_numeric_date(each) for each in row["validity"])
                 ),
@@ -195,7 +214,7 @@ class Presented(NamedTuple):
     disclosed: tuple[tuple[ConcretePath, str], ...]
     chain: VerifiedChain
     holder_bound: bool
-    status: StatusReference | None
+    status: StatusReference | IdentifierReference | None
     validity: Validity
     key_binding: VerifiedKeyBinding | None
 

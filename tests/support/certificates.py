@@ -101,7 +101,7 @@ CERTIFICATE_SIGN = usage("key_cert_sign", "crl_sign")
 
 
 def certificate(
-    subject: str,
+    subject: str | x509.Name,
     public: SoftwareKey | CertificatePublicKeyTypes,
     issuer: str,
     issuer_key: SoftwareKey | ec.EllipticCurvePrivateKey,
@@ -117,7 +117,7 @@ def certificate(
     signing = issuer_key.to_crypto() if isinstance(issuer_key, SoftwareKey) else issuer_key
     builder = (
         x509.CertificateBuilder()
-        .subject_name(name(subject))
+        .subject_name(name(subject) if isinstance(subject, str) else subject)
         .issuer_name(name(issuer))
         .public_key(crypto)
         .serial_number(x509.random_serial_number())

@@ -1,11 +1,15 @@
 """shared/formats/mdoc.py: what an Issuer signs, and what is believed of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
+from shared.crypto.document_signer import check_place
 from shared.crypto.software import SoftwareKey
 from shared.crypto.x509 import Profile
 from shared.encoding import b64url_decode, b64url_encode
@@ -14,16 +18,16 @@ from shared.errors import (
     Expired,
     InvalidInput,
     NotYetValid,
-    StatusUnavailable,
     Untrusted,
     WrongDigest,
     WrongHolder,
     WrongType,
 )
 from shared.formats import cbor, credential, mdoc
-from shared.formats.credential import Trusted
+from shared.formats.credential import Held, Trusted
 from shared.formats.status_list import StatusReference
-from tests.support.certificates import Authority, authority_certificate
+from shared.formats.values import IdentifierReference
+from tests.support.certificates import Authority, authority_certificate, certificate
 from tests.support.clock import NOW
 from tests.support.credentials import IN_A_YEAR, metadata
 from tests.support.mdocs import (
@@ -354,6 +358,32 @@ def test_a_document_is_issued_where_its_signer_is(
 
 
 @pytest.mark.parametrize(
+    ("state", "shown", "fits"),
+    [
+        ("UT-1", "UT-1", True),
+        ("UT-1", "UT-2", False),
+        ("UT-1", None, True),
+        (None, "UT-2", True),  # the certificate speaks of no state
+    ],
+)
+def test_a_document_is_issued_in_the_state_of_its_signer(
+    state: str | None, shown: str | None, *, fits: bool
+) -> None:
+    """F-MD-07: `issuing_jurisdiction` is the stateOrProvinceName of the signer, if it has one."""
+    parts = [x509.NameAttribute(NameOID.COUNTRY_NAME, "UT")]
+    if state is not None:
+        parts.append(x509.NameAttribute(NameOID.STATE_OR_PROVINCE_NAME, state))
+    chain = replace(
+        received().chain, leaf=certificate(x509.Name(parts), SIGNER, "Utopia IACA", IACA.key)
+    )
+    if fits:
+        check_place(chain, country="UT", jurisdiction=shown)
+    else:
+        with pytest.raises(Untrusted, match="jurisdiction"):
+            check_place(chain, country="UT", jurisdiction=shown)
+
+
+@pytest.mark.parametrize(
     ("now", "error"),
     [(NOW - DAY, NotYetValid), (NOW + 301 * DAY, Expired), (NOW + 500 * DAY, Untrusted)],
 )
@@ -408,7 +438,8 @@ def test_times_are_in_order_and_form(times: dict[str, Any], error: type[Exceptio
         ({"status": {"status_list": {"idx": 1}}}, InvalidInput),
         ({"status": {"attestation": {}}}, InvalidInput),
         ({"status": 1}, InvalidInput),
-        ({"status": {"identifier_list": {"id": b"1", "uri": "https://x"}}}, StatusUnavailable),
+        ({"status": {"identifier_list": {"id": b"", "uri": "https://x"}}}, InvalidInput),
+        ({"status": {"identifier_list": {"id": b"1", "uri": ""}}}, InvalidInput),
         ({"status": {"identifier_list": {"id": "1", "uri": "https://x"}}}, InvalidInput),
         ({"status": {"identifier_list": 1}}, InvalidInput),
     ],
@@ -417,6 +448,16 @@ def test_a_security_object_is_whole(members: dict[str, Any], error: type[Excepti
     """F-MD-06, F-MD-07: signed by the right key, and still not as it must be."""
     with pytest.raises(error):
         received(changed(lambda security: {**security, **members}))
+
+
+def test_a_status_in_an_identifier_list_is_kept_for_what_it_is() -> None:
+    """F-MD-06: received, and read again from its row; a status list beside it is preferred."""
+    other = {"identifier_list": {"id": b"\x01\x02", "uri": "https://lists.example/1"}}
+    held = received(changed(lambda security: {**security, "status": other})).held
+    assert held.status == IdentifierReference(b"\x01\x02", "https://lists.example/1")
+    assert Held.load(held.dump()).status == held.status
+    both = {**STATUS.to_claim(), **other}
+    assert received(changed(lambda security: {**security, "status": both})).held.status == STATUS
 
 
 def test_no_status_is_none() -> None:
