@@ -64,7 +64,7 @@ def test_the_examples_of_the_specification(encoded: str, value: object) -> None:
     ],
 )
 def test_whatever_is_not_one_strict_item_is_refused(encoded: str) -> None:
-    """C-31, C-33, S-21: indefinite lengths, keys twice, trailing bytes, tags with a life of their own."""
+    """C-31, C-33, S-21: indefinite lengths, keys twice, trailing bytes, tags that do more."""
     if encoded == "c000":  # a date tag is kept as it is; its reader refuses the number in it
         assert cbor.loads(b"\xc0\x00") == cbor.Tag(0, 0)
         return
