@@ -27,6 +27,10 @@ TARGETS = {
     "postgresql.issuance.database": 1.0,
     "postgresql.verification": 1.6,
     "postgresql.verification.database": 0.8,
+    "postgresql.mdoc.issuance": 2.2,
+    "postgresql.mdoc.issuance.database": 1.0,
+    "postgresql.mdoc.verification": 1.6,
+    "postgresql.mdoc.verification.database": 0.8,
 }
 Figure = Mapping[str, float | str]
 
@@ -52,6 +56,7 @@ def measure(flows: int) -> dict[str, Figure]:
         ):
             postmaster = () if server.pid is None else (server.pid,)
             figures |= _flows(system, "postgresql", flows, database=postmaster)
+            figures |= _flows(system, "postgresql.mdoc", flows, database=postmaster, holding=MDOC)
     finally:
         server.stop()
     return figures
