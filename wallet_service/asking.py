@@ -87,9 +87,7 @@ def send(
     """Send *request* as it was recorded; with a new token, once, if the old one has run out."""
     answer = _post(wallet, flow.state, request, now=now)
     if error_of(answer) == "invalid_token" and flow.state["refresh_token"] is not None:
-        state = dict(flow.state)
-        form = tokens.grant_of(state)
-        flow = tokens.fetch(wallet, opened, flow, state, form, to=flow.step, now=now)
+        flow = tokens.again(wallet, opened, flow, to=flow.step, now=now)
         answer = _post(wallet, flow.state, request, now=now)
     return flow, answer
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, Table, bindparam, delete, func, select
 
 from shared.encoding import JsonValue, b64url_decode, to_numeric_date
 from shared.errors import NotFound
@@ -156,10 +156,10 @@ def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Fl
         )
         version = logbook.head(connection, opened.id).version
         if replaced is not None:
-            _erase(connection, opened, replaced)
+            _erase(connection, opened, replaced, (copies, spare_keys))
         for number, (card_id, data) in enumerate(zip(ids, flow.state["checked"], strict=True)):
             placed = {**data, "place": flow.state.get("place") or [version, number]}
-            keeping.store(connection, opened, card_id, flow.state, placed, now=now)
+            keeping.store(connection, opened, card_id, flow, placed, now=now)
         logbook.append(
             connection,
             opened,
@@ -204,7 +204,7 @@ def delete_card(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: 
     """Destroy the approved card with all its keys."""
     card_id = approved.payload["credential"]
     with wallet.database.transaction() as connection:
-        _erase(connection, opened, card_id)
+        _erase(connection, opened, card_id, (copies, spare_keys, renewals))
         logbook.append(
             connection,
             opened,
@@ -215,8 +215,10 @@ def delete_card(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: 
         )
 
 
-def _erase(connection: Connection, opened: OpenWallet, card_id: str) -> None:
-    for table in (copies, spare_keys, renewals):
+def _erase(
+    connection: Connection, opened: OpenWallet, card_id: str, with_it: tuple[Table, ...]
+) -> None:
+    for table in with_it:
         connection.execute(
             delete(table).where(table.c.credential == card_id, table.c.wallet == opened.id)
         )

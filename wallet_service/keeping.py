@@ -1,6 +1,7 @@
 """Rows of a card that was checked: itself, its copies, spare keys, and what renews it.
 
-The refresh token lies apart from the card, so that opening a wallet does not open it. Spare keys
+The refresh token lies apart from the card, so that opening a wallet does not open it; all cards of
+one flow hold the same one (`refresh_tokens.py`), and a renewed card leaves it as it is. Spare keys
 have no credential yet; each becomes a copy when its agency refills the card (`renewing.py`).
 
 Specification: WALLET_SECURITY, sections 2 and 3; PROFILE W-43 to W-45.
@@ -10,11 +11,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, update
 
 from shared.encoding import b64url_decode, start_of_day
+from shared.runtime.database import once
 
 from . import labelling
+from .flows import Flow
 from .tables import copies, credentials, renewals, spare_keys
 from .vault import OpenWallet
 
@@ -25,12 +28,13 @@ def store(
     connection: Connection,
     opened: OpenWallet,
     card_id: str,
-    state: Mapping[str, Any],
+    flow: Flow,
     data: Mapping[str, Any],
     *,
     now: datetime,
 ) -> None:
     """Everything of one received card, within the transaction that keeps it."""
+    state = flow.state
     connection.execute(
         insert(credentials).values(
             id=card_id,
@@ -40,23 +44,8 @@ def store(
         )
     )
     add_copies(connection, opened, card_id, data["copies"], _blobs(state["copies"]))
-    if state["refresh_token"] is None:
+    if not _renewable(connection, opened, card_id, flow, data, now=now):
         return
-    configuration = data["configuration"]
-    renewal = {
-        name: state[name]
-        for name in ("issuer", "entity", "server", "line", "refresh_token", "identifiers")
-    }
-    connection.execute(
-        insert(renewals).values(
-            credential=card_id,
-            wallet=opened.id,
-            sealed=opened.seal(
-                renewals, card_id, {**renewal, "configuration": configuration, "pending": None}
-            ),
-            not_before=start_of_day(now),
-        )
-    )
     rows = [
         {
             "id": copy,
@@ -66,10 +55,46 @@ def store(
             "key_blob": b64url_decode(each["key_blob"]),
         }
         for copy, each in state["spares"].items()
-        if each["configuration"] == configuration
+        if each["configuration"] == data["configuration"]
     ]
     if rows:
         connection.execute(insert(spare_keys), rows)
+
+
+def _renewable(
+    connection: Connection,
+    opened: OpenWallet,
+    card_id: str,
+    flow: Flow,
+    data: Mapping[str, Any],
+    *,
+    now: datetime,
+) -> bool:
+    """What renews the card is stored; a renewed one keeps what it has, if it still has it."""
+    state, today = flow.state, start_of_day(now)
+    if state.get("replaces") is not None:
+        mine = update(renewals).where(
+            renewals.c.credential == card_id, renewals.c.wallet == opened.id
+        )
+        return once(connection, mine.values(not_before=today))
+    if state["refresh_token"] is None:
+        return False
+    names = ("issuer", "entity", "server", "line", "refresh_token", "identifiers")
+    renewal = {
+        **{name: state[name] for name in names},
+        "configuration": data["configuration"],
+        "authorization": flow.id,
+        "busy": None,
+    }
+    connection.execute(
+        insert(renewals).values(
+            credential=card_id,
+            wallet=opened.id,
+            sealed=opened.seal(renewals, card_id, renewal),
+            not_before=today,
+        )
+    )
+    return True
 
 
 def card_of(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,9 +55,7 @@ def obtain(
     flow = flows.record(wallet, opened, issuances, flow, to="accepted", state=state)
     # 2. The token, once.
     if flow.state["access_token"] is None:
-        state = dict(flow.state)
-        form = tokens.grant_of(state)
-        flow = tokens.fetch(wallet, opened, flow, state, form, to="accepted", now=now)
+        flow = tokens.again(wallet, opened, flow, to="accepted", now=now)
     return proceed(wallet, opened, flow, proving.Proofs(wallet.provider, approved, keys), now=now)
 
 

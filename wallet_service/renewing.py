@@ -21,7 +21,7 @@ from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 from shared.errors import ExpectedError
 from shared.runtime.database import once
 
-from . import coarse, flows, holding, obtaining, tokens
+from . import coarse, flows, holding, obtaining, refresh_tokens, tokens
 from .checking import TECHNICAL
 from .context import Wallet
 from .discovering import issuer_metadata, server_metadata
@@ -31,7 +31,6 @@ from .previewing import agency, asked, terms
 from .proving import Spares
 from .receiving import LIFETIME
 from .tables import issuances, renewals, spare_keys
-from .tokens import CodeRefused
 from .vault import OpenWallet
 
 _PAUSE = timedelta(minutes=10)  # between two attempts
@@ -99,20 +98,19 @@ def _renew(
         "copies": {},
         "spares": {},
     }
-    # 2. Of two attempts one goes on, with all spare keys or with none.
-    flow = _begin(wallet, opened, card, row, state, now=now)
-    if flow is None or flow.step == "preview":
-        return
-    # 3. Token, proofs, credentials; a refresh token that is refused renews nothing any more.
-    try:
+    # 2. One request at a time for each authorization; one that is refused renews nothing any more.
+    with refresh_tokens.claimed(wallet, opened, stored["authorization"], now=now) as held:
+        if held.token is None:
+            return
+        state["refresh_token"] = held.token
+        # 3. Of two attempts one goes on, with all spare keys or with none.
+        flow = _begin(wallet, opened, card, row, state, now=now)
+        if flow is None or flow.step == "preview":
+            return
         state = dict(flow.state)
         form = tokens.grant_of(state)
-        flow = tokens.fetch(wallet, opened, flow, state, form, to="accepted", now=now)
-    except CodeRefused:
-        with wallet.database.single() as connection:
-            connection.execute(_mine(delete(renewals), opened, card))
-        raise
-    _remember(wallet, opened, card, stored, flow.state)
+        flow = tokens.fetch(wallet, opened, flow, state, form, to="accepted", held=held, now=now)
+    # 4. Proofs and credentials.
     keys = [PublicKey.from_jwk(each["jwk"]) for each in flow.state["copies"].values()]
     flow = obtaining.proceed(wallet, opened, flow, Spares(wallet.provider, keys), now=now)
     _settle(wallet, opened, flow, now=now)
@@ -171,20 +169,6 @@ def _spares(
         }
         for row in rows
     }
-
-
-def _remember(
-    wallet: Wallet,
-    opened: OpenWallet,
-    card: Card,
-    stored: Mapping[str, Any],
-    state: Mapping[str, Any],
-) -> None:
-    """A rotated refresh token replaces the stored one before anything else happens (W-43)."""
-    kept = {**stored, "refresh_token": state["refresh_token"], "line": state["line"]}
-    sealed = opened.seal(renewals, card.id, kept)
-    with wallet.database.single() as connection:
-        connection.execute(_mine(update(renewals), opened, card).values(sealed=sealed))
 
 
 def _settle(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> None:

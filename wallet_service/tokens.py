@@ -14,10 +14,11 @@ from shared.errors import Conflict, Unavailable
 from shared.oauth.messages import PRE_AUTHORIZED_CODE, TokenResponse
 from shared.runtime.fetch import Fetched
 
-from . import flows
+from . import flows, refresh_tokens
 from .context import Wallet
 from .flows import Flow
 from .posting import MAX_ANSWER, AgencyUnclear, Line, answer_of_agency, error_of
+from .refresh_tokens import Held
 from .tables import issuances
 from .vault import OpenWallet
 
@@ -49,6 +50,20 @@ def grant_of(state: Mapping[str, Any]) -> dict[str, str]:
     return form
 
 
+def again(wallet: Wallet, opened: OpenWallet, flow: Flow, *, to: str, now: datetime) -> Flow:
+    """A token for a flow that has none or whose token ran out; a renewal shares what asks for it.
+
+    Raises: as `fetch`; TokenBusy if another renewal of the same authorization is asking.
+    """
+    state = dict(flow.state)
+    authorization = state.get("authorization")
+    if authorization is None:
+        return fetch(wallet, opened, flow, state, grant_of(state), to=to, now=now)
+    with refresh_tokens.claimed(wallet, opened, authorization, now=now) as held:
+        form = grant_of({**state, "refresh_token": held.token or state["refresh_token"]})
+        return fetch(wallet, opened, flow, state, form, to=to, held=held, now=now)
+
+
 def fetch(
     wallet: Wallet,
     opened: OpenWallet,
@@ -58,8 +73,11 @@ def fetch(
     *,
     to: str,
     now: datetime,
+    held: Held | None = None,
 ) -> Flow:
     """Send one token request and record what came; *state* is what is kept besides.
+
+    What a renewal's token response says of its refresh token goes into *held* first.
 
     Raises:
         CodeRefused: `invalid_grant`; the flow stands where another code can be given.
@@ -70,6 +88,8 @@ def fetch(
     answer = line.ask(state["server"]["token"], form, now=now)
     if answer.status != 200:
         if error_of(answer) == "invalid_grant":
+            if held is not None:
+                held.refused()
             reset = {**state, "tx_code_value": None, "refresh_token": None}
             reset |= {"reason": "code_refused"}
             flows.record(wallet, opened, issuances, flow, to=_again(state), state=reset)
@@ -78,9 +98,10 @@ def fetch(
     with answer_of_agency():
         message = TokenResponse.parse(answer.body, max_bytes=MAX_ANSWER)
         message.check_bound()
-    return flows.record(
-        wallet, opened, issuances, flow, to=to, state={**state, **granted(state, message)}
-    )
+    found = {**state, **granted(state, message)}
+    if held is not None:
+        held.rotate(found, found["line"])
+    return flows.record(wallet, opened, issuances, flow, to=to, state=found)
 
 
 def _again(state: Mapping[str, Any]) -> str:

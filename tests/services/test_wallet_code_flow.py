@@ -566,6 +566,71 @@ def test_a_refused_refresh_token_renews_nothing_and_loses_nothing(
     assert count(world, renewals, renewals.c.wallet == phone.wallet) == 0
 
 
+@pytest.mark.parametrize("rotate", [True, False])
+def test_two_cards_of_one_offer_share_what_renews_them(
+    world: WalletWorld, suite: Make, rotate: bool
+) -> None:
+    """W-43: where the refresh token rotates, the second card is renewed with the next one."""
+    issuer, phone = suite(both=True, rotate=rotate, **REFILLS), world.new_phone()
+    phone.keep(phone.accept(signed_in(phone, issuer))["id"])
+    before = set(issuer.refresh_tokens)
+    spend(world, phone)
+    world.clock.advance(minutes=1)
+    assert [each["copies_left"] for each in phone.refresh()] == [3, 3]
+    assert len(issuer.refresh_tokens) == 1
+    assert (set(issuer.refresh_tokens) != before) is rotate
+    assert count(world, renewals, renewals.c.wallet == phone.wallet) == 2
+    assert issuer.faults == []
+
+
+def test_of_many_refills_of_two_cards_each_token_is_used_once(
+    world: WalletWorld, suite: Make
+) -> None:
+    """W-43, S-02: no request presents a refresh token that another one has just used up."""
+    issuer = suite(both=True, rotate=True, dpop_nonces=False, **REFILLS)
+    phone = world.new_phone()
+    phone.keep(phone.accept(signed_in(phone, issuer))["id"])
+    spend(world, phone)
+    world.clock.advance(minutes=1)
+    before = issuer.calls.count("token")
+    at_once(phone.refresh)
+    phone.refresh()  # whoever found the token in use left the other card for later
+    assert issuer.calls.count("token") == before + 2
+    assert [each["copies_left"] for each in phone.cards()] == [3, 3]
+    assert count(world, renewals, renewals.c.wallet == phone.wallet) == 2
+    assert issuer.faults == []
+
+
+def test_a_gesture_renews_with_the_token_of_today(world: WalletWorld, suite: Make) -> None:
+    """W-43: a renewal that waited for its citizen uses what another card's renewal was given."""
+    issuer = suite(both=True, rotate=True, proof="jwt", batch_size=3, refresh=True)
+    phone = world.new_phone()
+    cards = phone.keep(phone.accept(signed_in(phone, issuer))["id"])
+    spend(world, phone)
+    world.clock.advance(minutes=1)
+    phone.refresh()
+    waiting = [phone._get(f"/issuances/{each['id']}") for each in phone.overview()["under_way"]]
+    assert [each["step"] for each in waiting] == ["preview", "preview"]
+    kept = [card for each in waiting for card in phone.keep(phone.accept(each)["id"])]
+    assert sorted(kept) == sorted(cards)
+    assert [each["copies_left"] for each in phone.cards()] == [3, 3]
+    assert issuer.faults == []
+
+
+def test_deleting_one_of_two_cards_leaves_the_other_its_renewal(
+    world: WalletWorld, suite: Make
+) -> None:
+    """W-44."""
+    issuer, phone = suite(both=True, rotate=True, **REFILLS), world.new_phone()
+    first, second = phone.keep(phone.accept(signed_in(phone, issuer))["id"])
+    phone.delete_card(first)
+    spend(world, phone)
+    world.clock.advance(minutes=1)
+    (found,) = phone.refresh()
+    assert (found["id"], found["copies_left"]) == (second, 3)
+    assert count(world, renewals, renewals.c.wallet == phone.wallet) == 1
+
+
 def test_a_wrong_refill_keeps_the_old_copies(world: WalletWorld, suite: Make) -> None:
     """W-41: none of the new ones is kept; the issuer is told."""
     issuer, phone = suite(**REFILLS), world.new_phone()

@@ -96,6 +96,7 @@ class StrictIssuer:
     identifiers: bool = False
     refresh: bool = False
     rotate: bool = False
+    both: bool = False
     scheme: str = "DPoP"
     token: dict[str, Any] = field(default_factory=dict)
     claims: dict[str, Any] = field(default_factory=dict)
@@ -129,6 +130,10 @@ class StrictIssuer:
     def configuration(self) -> str:
         return CONFIGURATIONS[self.format]
 
+    @property
+    def offered(self) -> list[str]:
+        return list(CONFIGURATIONS.values()) if self.both else [self.configuration]
+
     def entry(self) -> dict[str, Any]:
         """Its entry in the trust list."""
         return entity().entry(credential_issuers=[self.base])
@@ -144,7 +149,7 @@ class StrictIssuer:
         offer = CredentialOffer.from_object(
             {
                 "credential_issuer": self.base,
-                "credential_configuration_ids": [self.configuration],
+                "credential_configuration_ids": self.offered,
                 "grants": grants,
             }
         )
@@ -289,7 +294,8 @@ class StrictIssuer:
         self._expect(43 <= len(form.get("code_challenge", "")) <= 128, "par: PKCE")
         self._expect(22 <= len(form.get("state", "")) <= 128, "par: state")
         self._expect("request" not in form and "request_uri" not in form, "par: request")
-        scope = self.metadata()["credential_configurations_supported"][self.configuration]["scope"]
+        known = self.metadata()["credential_configurations_supported"]
+        scope = " ".join(known[each]["scope"] for each in self.offered)
         self._expect(form.get("scope") == scope, "par: scope")
         if self.offers:
             self._expect(form.get("issuer_state") in self.offers, "par: issuer_state")
@@ -361,6 +367,9 @@ class StrictIssuer:
         said = (
             asked.credential_identifier if self.identifiers else asked.credential_configuration_id
         )
+        if self.both and said in self.offered:
+            self.format = next(each for each, its in CONFIGURATIONS.items() if its == said)
+            name = self.configuration
         self._expect(said == name, "credential: identifier")
         configuration = CredentialIssuerMetadata.from_object(
             self.metadata()
