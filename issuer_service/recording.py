@@ -331,7 +331,6 @@ def _keep(
         "state": "valid",
         "reason": None,
         "changed_at": None,
-        "notification_hash": b"",
         "notified": None,
     }
     values = {f"{name}_": value for name, value in row.items()}

@@ -158,7 +158,6 @@ issuances = Table(
     Column("state", String(12), nullable=False),  # valid, suspended, revoked
     Column("reason", _CODE),
     Column("changed_at", UtcDateTime),  # of the state; none was changed yet
-    Column("notification_hash", LargeBinary(32), nullable=False),  # empty: deliveries have theirs
     Column("notified", String(30)),  # the last event that a wallet told of one of its deliveries
     Index(None, "tenant", "issued_at", "id"),
     Index(None, "tenant", "subject"),

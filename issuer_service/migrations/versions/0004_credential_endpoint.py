@@ -15,6 +15,7 @@ def upgrade() -> None:
     """Deliveries of one record, deferrals, keys for encrypted requests, both forms of a list."""
     op.add_column("issuances", sa.Column("configuration_ids", sa.Text(), nullable=True))
     op.add_column("issuances", sa.Column("dataset", sa.String(length=100), nullable=True))
+    op.drop_column("issuances", "notification_hash")
     op.add_column("copies", sa.Column("delivery_id", sa.String(length=40), nullable=True))
     op.add_column("status_lists", sa.Column("cwt", sa.LargeBinary(), nullable=True))
     op.add_column("status_lists", sa.Column("packed", sa.LargeBinary(), nullable=True))
@@ -67,4 +68,8 @@ def downgrade() -> None:
     op.drop_column("status_lists", "cwt")
     op.drop_column("copies", "delivery_id")
     op.drop_column("issuances", "dataset")
+    before = sa.Column(
+        "notification_hash", sa.LargeBinary(32), nullable=False, server_default=sa.text("''")
+    )
+    op.add_column("issuances", before)
     op.drop_column("issuances", "configuration_ids")
