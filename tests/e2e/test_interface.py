@@ -19,8 +19,11 @@ from shared.demo.system import REGISTRY
 from shared.runtime.keys import KeyDirectory
 from shared.runtime.trust_enrol import enrol, make_request, read_request, read_response
 from shared.runtime.trust_publish import Repository
+from tests.support.components import missing
 
 from .world import SERVICES, World, as_json, eventually, now, send
+
+_INTEROP = Path(__file__).parents[1] / "interop"
 
 # -- Commands --------------------------------------------------------------------------------
 
@@ -298,10 +301,14 @@ def test_a_new_credential_type_is_one_data_file(with_library: World) -> None:
 # -- The demo ----------------------------------------------------------------------------------
 
 
-def test_the_demo_tells_its_story_and_ends_with_zero(tmp_path: Path) -> None:
-    """DESIGN 9: `make demo CHECK=1`."""
+@pytest.mark.parametrize("login", ["desk", "oidc"])
+def test_the_demo_tells_its_story_and_ends_with_zero(tmp_path: Path, login: str) -> None:
+    """DESIGN 9: `make demo CHECK=1`; and with LOGIN=oidc, at npm's oidc-provider."""
+    if login == "oidc" and not (_INTEROP / "node_modules" / "oidc-provider").is_dir():
+        missing("npm ci in tests/interop installs oidc-provider")
+    options = ["--check", "--login", login, "--folder", str(tmp_path / "demo")]
     done = subprocess.run(
-        [sys.executable, "-m", "shared.demo", "--check", "--folder", str(tmp_path / "demo")],
+        [sys.executable, "-m", "shared.demo", *options],
         capture_output=True,
         text=True,
         timeout=120,
