@@ -189,6 +189,12 @@ def pid(wallet: Wallet, registry: Agency, people: Iterator[dict[str, str]]) -> i
     return wallet.receive(registry.offer(next(people)["reference"], PID))
 
 
+@pytest.fixture(scope="module")
+def mdoc(wallet: Wallet, registry: Agency, people: Iterator[dict[str, str]]) -> int:
+    """The same as an mdoc."""
+    return wallet.receive(registry.offer(next(people)["reference"], PID_MDOC))
+
+
 # -- Receiving --------------------------------------------------------------------------------
 
 
@@ -466,6 +472,38 @@ def test_it_finds_nothing_to_present(wallet: Wallet, counter: Agency, pid: int) 
     """Q-10: no residence credential is there."""
     started = counter.ask("address")
     assert wallet("present", link=started["link"], ids=[pid])["satisfied"] is False
+
+
+@pytest.mark.parametrize(
+    ("query", "elements"),
+    [
+        ("over_18", {"age_over_18"}),
+        ("identity", {"family_name", "given_name", "birth_date", "place_of_birth", "nationality"}),
+    ],
+)
+def test_it_presents_an_mdoc(
+    wallet: Wallet, counter: Agency, mdoc: int, query: str, elements: set[str]
+) -> None:
+    """F-MD-08, F-MD-09, HB-22, HB-24, V-60: @owf/mdoc signs for our session, and shows no more."""
+    started = counter.ask(query)
+    answer = wallet("present", link=started["link"], ids=[mdoc])
+    assert outcome(counter, started) == ("verified", None)
+    assert answer["status"] == 200
+    [found] = counter.result(started)["claims"].values()
+    assert set(found["eu.europa.ec.eudi.pid.1"]) == elements
+
+
+@pytest.mark.parametrize(
+    "asked", [{"nonce": "another-nonce"}, {"audience": "x509_hash:another"}, {"spoil": "holder"}]
+)
+def test_an_mdoc_of_another_session_or_key_is_refused(
+    wallet: Wallet, counter: Agency, mdoc: int, asked: dict[str, str]
+) -> None:
+    """HB-22, HB-26, V-42: the transcript is signed whole, so one reason serves."""
+    started = counter.ask("over_18")
+    answer = wallet("present", link=started["link"], ids=[mdoc], **asked)
+    assert (answer["status"], answer["body"]["error"]) == (400, "invalid_request")
+    assert outcome(counter, started) == ("rejected", "holder_binding")
 
 
 @pytest.mark.parametrize(

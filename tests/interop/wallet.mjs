@@ -25,7 +25,7 @@ const { callbacks, calls, hasher, newKey, spoilt } = crypto
 const provider = new Openid4vciWalletProvider({ callbacks })
 const presentation = new Openid4vpClient({ callbacks })
 const offers = new Map() // by link: offer, metadata, token
-const held = [] // {sdJwt, payload, publicJwk}
+const held = [] // {sdJwt, payload, publicJwk} or {mdoc, type, namespaces, publicJwk}
 let typeUrls = {}
 let providerKey // once someone attests this wallet
 
@@ -94,6 +94,14 @@ const frame = (value) =>
   value !== null && typeof value === 'object'
     ? Object.fromEntries(Object.entries(value).map(([name, each]) => [name, frame(each)]))
     : true
+
+/** As the library matches it. */
+const candidate = (held) => ({
+  ...(held.mdoc
+    ? { credential_format: 'mso_mdoc', doctype: held.type, namespaces: held.namespaces }
+    : { credential_format: 'dc+sd-jwt', vct: held.payload.vct, claims: held.payload }),
+  cryptographic_holder_binding: true,
+})
 
 async function resolved(link) {
   const { params } = presentation.parseOpenid4vpAuthorizationRequest({ authorizationRequest: link })
@@ -249,7 +257,8 @@ const acts = {
     const found = []
     for (const { credential } of credentialResponse.credentials) {
       if (issuerMetadata.knownCredentialConfigurations[configuration].format === 'mso_mdoc') {
-        found.push(await mdoc.read(credential, signers))
+        const { payload, type, ...kept } = await mdoc.read(credential, signers)
+        found.push({ id: held.push({ mdoc: credential, type, ...kept }) - 1, payload, type })
         continue
       }
       const { payload, typeMetadata } = await sdJwtVc.verify(credential)
@@ -304,12 +313,7 @@ const acts = {
   async present({ link, ids, nonce, audience, spoil }) {
     const { authorizationRequestPayload, client, dcql } = await resolved(link)
     const query = DcqlQuery.parse(dcql.query)
-    const candidates = ids.map((id) => ({
-      credential_format: 'dc+sd-jwt',
-      vct: held[id].payload.vct,
-      claims: held[id].payload,
-      cryptographic_holder_binding: true,
-    }))
+    const candidates = ids.map((id) => candidate(held[id]))
     const result = DcqlQuery.query(query, candidates)
     if (!result.can_be_satisfied) return { satisfied: false }
     const vp_token = {}
@@ -320,7 +324,12 @@ const acts = {
       const aud = audience ?? client.effective
       const fresh = nonce ?? authorizationRequestPayload.nonce
       const { output } = match.claims.valid_claim_sets[0]
-      vp_token[id] = [await shown(credential, output, { aud, nonce: fresh, spoil })]
+      const said = { aud, nonce: fresh, spoil }
+      vp_token[id] = [
+        credential.mdoc
+          ? await mdoc.shown(credential, output, authorizationRequestPayload, said)
+          : await shown(credential, output, said),
+      ]
     }
     const answer = await presentation.createOpenid4vpAuthorizationResponse({
       authorizationRequestPayload,

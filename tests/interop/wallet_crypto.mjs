@@ -69,7 +69,8 @@ export async function signedByTrusted(compact) {
   return good ? jose.exportJWK(key) : undefined
 }
 
-const privateKey = async (jwk) => privateKeys.get(await jose.calculateJwkThumbprint(jwk))
+/** Of a key that was made here. */
+export const privateKey = async (jwk) => privateKeys.get(await jose.calculateJwkThumbprint(jwk))
 
 /** For @sd-jwt, which joins the parts itself. */
 export const signerOf = (publicJwk) => async (data) => {

@@ -1,7 +1,18 @@
-// What @owf/mdoc leaves to who reads an mdoc: certificates, digests, signatures.
-import { createHash, randomBytes, verify, X509Certificate } from 'node:crypto'
-import { CoseKey, Holder, IssuerSigned } from '@owf/mdoc'
-import { anchorsOf } from './wallet_crypto.mjs'
+// What @owf/mdoc leaves to who reads or shows an mdoc: certificates, digests, signatures.
+import { createHash, KeyObject, randomBytes, sign, verify, X509Certificate } from 'node:crypto'
+import {
+  CoseKey,
+  DeviceRequest,
+  DocRequest,
+  Holder,
+  IssuerSigned,
+  ItemsRequest,
+  SessionTranscript,
+} from '@owf/mdoc'
+import * as jose from 'jose'
+import { anchorsOf, newKey, privateKey } from './wallet_crypto.mjs'
+
+const dsaEncoding = 'ieee-p1363'
 
 export const context = {
   crypto: {
@@ -104,7 +115,7 @@ export async function shown(held, output, payload, { aud, nonce, spoil }) {
       deviceRequest: DeviceRequest.create({ docRequests: [DocRequest.create({ itemsRequest })] }),
       sessionTranscript,
       issuerSigned: [IssuerSigned.fromEncodedForOid4Vci(held.mdoc)],
-      signature: { signingKey: CoseKey.fromJwk({ ...publicJwk }) },
+      signature: { signingKey: CoseKey.fromJwk({ ...publicJwk, alg: 'ES256' }) },
     },
     context
   )
