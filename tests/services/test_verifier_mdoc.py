@@ -1,5 +1,6 @@
 """The verifier and mdocs: what is accepted, and each refused twin with its reason."""
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,16 +22,18 @@ from shared.trust import Role
 from tests.support.certificates import Authority
 from tests.support.clock import NOW
 from tests.support.credentials import ES256, SessionProof
-from tests.support.mdocs import closed, opened
+from tests.support.mdocs import closed, opened, security_object, signed_again
 from tests.support.trust import MDL, MDOC, PID, RESIDENCE, issue, trust_list
 from tests.support.verifier import (
     LIST_URI,
+    TENANT,
     Asked,
     HolderWallet,
     VerifierWorld,
     shared_trust,
     signer,
 )
+from verifier_service.queries import BUILT_IN
 
 NAMESPACE = "org.iso.18013.5.1"
 CLAIMS: dict[str, Any] = {
@@ -40,6 +43,10 @@ TYPE = type_metadata.TypeMetadata.model_validate(
     {"vct": MDL, "claims": [{"path": [NAMESPACE, "age_over_18"]}]}, strict=False
 )
 AGE = ((NAMESPACE, "age_over_18"),)
+TOLERANT = json.loads((BUILT_IN / "over_18.json").read_text()) | {
+    "id": "over_18_tolerant",
+    "status_unknown": "accept",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +54,14 @@ def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     trust = replace(shared_trust())
     issues = [issue(PID), issue(RESIDENCE), issue(MDL, format=MDOC)]
     trust.held = trust_list(trust.registry.entry(issues=issues), trust.counter.entry())
-    with VerifierWorld.make(tmp_path_factory.mktemp("v"), database_url, trust=trust) as made:
+    folder = tmp_path_factory.mktemp("v")
+    with VerifierWorld.make(
+        folder,
+        database_url,
+        trust=trust,
+        tenants={"counter": {**TENANT, "queries": [*TENANT["queries"], TOLERANT["id"]]}},
+        queries=[TOLERANT],
+    ) as made:
         made.statuses.set(9, Status.INVALID)
         yield made
 
@@ -59,8 +73,8 @@ class Driver:
     world: VerifierWorld
     key: SoftwareKey = field(default_factory=SoftwareKey.generate)
 
-    def ask(self) -> tuple[dict[str, Any], Asked]:
-        started = self.world.start("over_18")
+    def ask(self, query: str = "over_18") -> tuple[dict[str, Any], Asked]:
+        started = self.world.start(query)
         return started, HolderWallet(self.world).open(started["link"])
 
     def session(self, asked: Asked, **changes: Any) -> Session:
@@ -80,6 +94,7 @@ class Driver:
         paths: Any = AGE,
         session: Session | None = None,
         device: SoftwareKey | None = None,
+        says: Any = None,
         **issuing: Any,
     ) -> str:
         signing = issuing.pop("signer", signer(Role.CREDENTIAL))
@@ -92,6 +107,9 @@ class Driver:
             "signer": signing,
         } | issuing
         text = credential.issue(MDOC, claims or CLAIMS, **options)
+        if says:
+            value = opened(text)
+            text = closed(signed_again(value, security_object(value) | says, signing))
         held = credential.receive(
             MDOC,
             text,
@@ -133,6 +151,19 @@ def test_a_licence_answers_a_question_of_age(driver: Driver) -> None:
     checks = {each["check"]: each["result"] for each in shown["checks"]}
     assert checks.pop("sd_hash") == "not_asked"
     assert set(checks.values()) == {"passed"}
+
+
+@pytest.mark.parametrize("query", ["over_18", TOLERANT["id"]])
+def test_a_status_in_an_identifier_list_is_left_to_the_query(driver: Driver, query: str) -> None:
+    """F-MD-06, ST-54: known by its syntax alone, so refused unless the query bears it."""
+    started, asked = driver.ask(query)
+    other = {"identifier_list": {"id": b"7", "uri": "https://lists.example/1"}}
+    text = driver.show(asked, says={"status": other})
+    tolerated = query == TOLERANT["id"]
+    assert driver.answer(asked, text) == (200 if tolerated else 400)
+    verdict = driver.world.result(started)["verdict"]
+    assert verdict["accepted"] is tolerated
+    assert verdict["credentials"][0]["status"] == "list_unreadable"
 
 
 def bent(text: str, old: bytes, new: bytes) -> str:
