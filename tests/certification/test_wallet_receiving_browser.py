@@ -1,0 +1,174 @@
+"""A document from an agency where one signs in, through a browser: wallet and issuer are ours.
+
+Chromium with a virtual authenticator goes from the offer to the agency's pages and back; the code
+is what a clerk handed out. A way back in another browser is a page and no call.
+
+Specification: CERTIFICATION 1.5, 2.3.5 and 2.3.6; WALLET_SECURITY 6 and 10.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from issuer_service.app import create_app as create_issuer
+from shared.oid4vci.offer import CredentialOffer, offer_link
+from tests.support.asgi import AsgiClient
+from tests.support.browsing import TlsServer, add_authenticator, chromium, listen
+from tests.support.databases import sqlite_url
+from tests.support.issuer import PUBLIC_URL, IssuerWorld, sample_register
+from tests.support.tls import TlsFiles
+from tests.support.trust import trust_list
+from tests.support.visiting import desk_code
+from tests.support.wallet import WALLET, Source, WalletWorld, agencies
+from wallet_service.app import create_app as create_wallet
+
+PERSON = "AV-000001"
+SHOTS: Path | None = None  # a directory, to look at the pages
+
+
+@dataclass
+class Town:
+    """An agency and a wallet, each at its own name, and browsers that find both."""
+
+    issuer: IssuerWorld
+    wallet: WalletWorld
+    browser: Any
+    page: Any
+
+    @classmethod
+    def run(cls, folder: Path) -> Iterator[Self]:
+        real = datetime.now(UTC).replace(microsecond=0)  # noqa: TID251  # the browser's clock
+        tls = TlsFiles.make(folder, now=real)
+        agency, home = folder / "agency", folder / "home"
+        agency.mkdir()
+        home.mkdir()
+        issuer = IssuerWorld.make(
+            agency, sqlite_url(agency), register=sample_register(agency), requests_per_second=0
+        )
+        wallet = WalletWorld.make(home, sqlite_url(home), sqlite_url(home))
+        held = trust_list(issuer.trust.registry.entry(), agencies().provider.entry())
+        wallet.trust.held = held
+        app = create_issuer(replace(issuer.issuer, trust=Source(held)))
+        home_app = create_wallet(wallet.wallet)
+        (here, one), (there, other) = listen(), listen()
+        places = {"issuer.example": one, "wallet.example": other}
+        rules = ",".join(
+            f"MAP {name}:443 127.0.0.1:{url.rpartition(':')[2]}" for name, url in places.items()
+        )
+        with (
+            AsgiClient(app, base_url=PUBLIC_URL) as client,
+            AsgiClient(home_app, base_url=WALLET) as status,
+            TlsServer(app, tls, here),
+            TlsServer(home_app, tls, there),
+            chromium(tls, f"--host-resolver-rules={rules}") as browser,
+        ):
+            transport: Any = wallet.wallet.fetcher._pool
+            transport.services[PUBLIC_URL] = client
+            issuer.neighbours[WALLET] = status  # of the wallet's attestation
+            made = cls(issuer, wallet, browser, None)
+            made.page = made.visitor()
+            add_authenticator(made.page)
+            made.make_wallet()
+            yield made
+        issuer.close()
+        wallet.close()
+
+    def visitor(self) -> Any:
+        """A browser that was never here."""
+        page = self.browser.new_context(viewport={"width": 320, "height": 640}).new_page()
+        page.set_default_timeout(15_000)
+        return page
+
+    def part(self, *names: str) -> str:
+        """Wait until one of these parts of the page is shown; which one."""
+        shown = ", ".join(f"#{each}:not([hidden])" for each in names)
+        found: str = self.page.wait_for_selector(shown).get_attribute("id")
+        if SHOTS is not None:
+            self.page.screenshot(path=SHOTS / f"{found}.png", full_page=True)
+        return found
+
+    def make_wallet(self) -> None:
+        self.page.goto(WALLET)
+        self.page.click("#begin")
+        assert self.part("codes", "failure") == "codes"
+        code = self.page.inner_text("#recovery-code")
+        self.page.click("#written")
+        self.page.fill("#typed-code", code)
+        self.page.click("#prove-code")
+        assert self.part("wallet", "failure") == "wallet"
+
+    def offered(self) -> None:
+        """Open the agency's offer, up to the sign-in there."""
+        offer = self.issuer.offer("pid_sd_jwt", subject=PERSON, grant="authorization_code")
+        link = offer_link(offer=CredentialOffer.from_object(offer["credential_offer"]))
+        self.page.goto(f"{WALLET}/offer?{link.partition('?')[2]}")
+        self.page.click("#open")
+        assert self.part("agency-sign-in", "failure") == "agency-sign-in"
+        self.page.click("#authorize")
+        self.page.wait_for_selector("#code")
+
+    def sign_in(self) -> None:
+        """At the agency: the code from the desk."""
+        self.page.fill("#code", desk_code(self.issuer, PERSON))
+        self.page.click("#login-submit")
+        self.page.wait_for_selector("#consent-accept")
+
+    def tokens(self) -> int:
+        return len(self.wallet.at("/token"))
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    yield from Town.run(tmp_path_factory.mktemp("town"))
+
+
+def test_a_document_is_received_by_signing_in_at_the_agency(town: Town) -> None:
+    """W-02, W-10 to W-14, W-16, W-40: offer, sign-in, agreement, one gesture, content, kept."""
+    town.offered()
+    town.sign_in()
+    town.page.click("#consent-accept")
+    assert town.part("preview", "failure") == "preview"
+    assert town.page.url == f"{WALLET}/callback"  # the code stays in no history
+    town.page.click("#accept")
+    assert town.part("review", "failure") == "review"
+    assert town.page.locator("#content-of-cards .claim").count() > 3
+    town.page.click("#keep")
+    assert town.part("ended", "failure") == "ended"
+
+
+def test_who_cancels_at_the_agency_may_sign_in_again(town: Town) -> None:
+    """W-12: access_denied leads back to the step before, and to no token."""
+    before = town.tokens()
+    town.offered()
+    town.sign_in()
+    town.page.click("#consent-cancel")
+    assert town.part("agency-sign-in", "ended", "failure") == "agency-sign-in"
+    assert town.page.locator("#came-back").is_visible()
+    assert town.tokens() == before
+
+
+def test_a_way_back_in_another_browser_is_a_page_and_no_call(town: Town) -> None:
+    """W-12, WALLET_SECURITY 10: whoever has the link of the way back gets nothing with it."""
+    before = town.tokens()
+    town.offered()
+    town.sign_in()
+    town.page.route("**/offer.js*", lambda route: route.abort())  # the link is caught on its way
+    town.page.click("#consent-accept")
+    town.page.wait_for_url(f"{WALLET}/callback?*")
+    link = town.page.url
+    town.page.unroute("**/offer.js*")
+    assert "code=" in link
+    stranger = town.visitor()
+    stranger.goto(link)
+    stranger.wait_for_selector("#failure:not([hidden]), #error-code")
+    assert stranger.url == f"{WALLET}/callback"
+    assert town.tokens() == before
+    stranger.context.close()
+    # The browser that began it is not harmed by that.
+    town.page.goto(link)
+    assert town.part("preview", "failure") == "preview"
+    assert town.tokens() > before
