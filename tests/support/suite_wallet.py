@@ -402,6 +402,8 @@ class Suite:
                 "validUntil": cbor2.CBORTag(0, (now + timedelta(days=14)).strftime(text)),
             },
         }
+        if self.status_uri is not None:
+            mso["status"] = {"status_list": {"idx": 6, "uri": self.status_uri}}
         chain = {33: self.documents.certificate}
         return _cose(self.documents.key, {1: -7}, chain, _tag(cbor2.dumps(mso)))
 
