@@ -37,6 +37,7 @@ oauth: ProtocolRouter[Issuer] = protocol_router(InvalidRequest)
 describe_token(api.described)
 ROLES = ("offers", "status", "read")
 _LIMIT = 100
+_PAGES = {"limit": int, "after": str}
 
 
 class Sought(BaseModel):
@@ -76,7 +77,7 @@ def create_offer(call: Call, issuer: Issuer) -> OfferView:
     return offering.create(issuer, tenant, caller, wanted, key=call.header("idempotency-key"))
 
 
-@api.get("/{tenant}/offers", answer=OfferPage)
+@api.get("/{tenant}/offers", answer=OfferPage, query=_PAGES)
 def list_offers(call: Call, issuer: Issuer) -> OfferPage:
     """All offers, newest first; `limit` and `after` page through them."""
     tenant, _ = _caller(call, issuer, "read")
@@ -150,7 +151,7 @@ def cancel_desk_code(call: Call, issuer: Issuer) -> DeskCodeView:
     return desk.cancel(issuer, tenant, caller, call.path["desk_code_id"], key=key)
 
 
-@api.get("/{tenant}/issuances", answer=IssuancePage)
+@api.get("/{tenant}/issuances", answer=IssuancePage, query=_PAGES)
 def list_issuances(call: Call, issuer: Issuer) -> IssuancePage:
     """All issuances, newest first; `limit` and `after` page through them."""
     tenant, _ = _caller(call, issuer, "read")
@@ -158,7 +159,7 @@ def list_issuances(call: Call, issuer: Issuer) -> IssuancePage:
     return revoking.page(issuer, tenant, subject=None, limit=limit, after=after)
 
 
-@api.post("/{tenant}/issuances/find", body=Sought, answer=IssuancePage)
+@api.post("/{tenant}/issuances/find", body=Sought, answer=IssuancePage, query=_PAGES)
 def find_issuances(call: Call, issuer: Issuer) -> IssuancePage:
     """The issuances about one person; the reference stands in the body, so that no log has it."""
     tenant, _ = _caller(call, issuer, "read")

@@ -9,8 +9,9 @@ rest of `/api/v1` is FastAPI as usual.
 
 import inspect
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Generic, TypeAlias, TypeVar
 
 from fastapi import APIRouter
@@ -50,6 +51,8 @@ DEFAULT_LIMIT = 64 * KIB  # S-20: form and JSON
 
 Context = TypeVar("Context")
 Act: TypeAlias = Callable[[Call, Context], Answer]
+Query: TypeAlias = Mapping[str, object]
+NO_QUERY: Query = MappingProxyType({})
 
 
 class MalformedRequest(ProtocolError):
@@ -159,16 +162,18 @@ def protocol_router(malformed: type[ProtocolError]) -> ProtocolRouter[Context]:
 
 
 class ApiRouter(Generic[Context]):
-    """Hot routes of `/api/v1`; see `hot_api_router`."""
+    """Hot routes of `/api/v1`; see `hot_api_router`. *query* is what OpenAPI says may be there."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.routes: list[Route] = []
         self.described = APIRouter(prefix=prefix)  # what OpenAPI says of them; never called
 
-    def get(self, path: str, *, answer: type[BaseModel]) -> Callable[[Act[Context]], Act[Context]]:
+    def get(
+        self, path: str, *, answer: type[BaseModel], query: Query = NO_QUERY
+    ) -> Callable[[Act[Context]], Act[Context]]:
         """Decorate the act that answers GET at *path* with the model *answer*."""
-        return self._route("GET", path, answer=answer)
+        return self._route("GET", path, answer=answer, query=query)
 
     def post(
         self,
@@ -178,10 +183,11 @@ class ApiRouter(Generic[Context]):
         answer: type[BaseModel] | None = None,
         status: int = 200,
         max_bytes: int = DEFAULT_LIMIT,
+        query: Query = NO_QUERY,
     ) -> Callable[[Act[Context]], Act[Context]]:
         """Decorate the act that answers POST at *path*; it reads `call.message(body)` itself."""
         return self._route(
-            "POST", path, body=body, answer=answer, status=status, max_bytes=max_bytes
+            "POST", path, body=body, answer=answer, status=status, max_bytes=max_bytes, query=query
         )
 
     def delete(
@@ -199,6 +205,7 @@ class ApiRouter(Generic[Context]):
         answer: type[BaseModel] | None = None,
         status: int = 200,
         max_bytes: int = DEFAULT_LIMIT,
+        query: Query = NO_QUERY,
     ) -> Callable[[Act[Context]], Act[Context]]:
         template = self.prefix + path
 
@@ -217,7 +224,7 @@ class ApiRouter(Generic[Context]):
             self.routes.append(Route(template, endpoint, methods=[method], name=_name(act)))
             self.described.add_api_route(
                 path,
-                _description(act, path, body),
+                _description(act, path, body, query),
                 methods=[method],
                 response_model=answer,
                 status_code=status,
@@ -290,7 +297,7 @@ def _name(act: Callable[..., object]) -> str:
 
 
 def _description(
-    act: Callable[..., object], path: str, body: type[BaseModel] | None
+    act: Callable[..., object], path: str, body: type[BaseModel] | None, query: Query
 ) -> Callable[..., None]:
     """A function with the signature that FastAPI reads into OpenAPI."""
 
@@ -303,6 +310,10 @@ def _description(
     ]
     if body is not None:
         parameters.append(inspect.Parameter("body", keyword, annotation=body))
+    parameters += [
+        inspect.Parameter(name, keyword, annotation=kind, default=None)
+        for name, kind in query.items()
+    ]
     described.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362
     described.__name__ = _name(act)
     described.__doc__ = act.__doc__

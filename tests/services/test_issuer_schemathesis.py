@@ -85,6 +85,9 @@ def test_the_agency_s_api_answers_whatever_is_sent(world: IssuerWorld) -> None:
         "issuance_id": found["issuance_id"],
         "desk_code_id": "dsk_AAAAAAAAAAAAAAAAAAAAAA",
     }
+    for path in ("/offers", "/issuances"):
+        described = document["paths"][f"/api/v1/{{tenant}}{path}"]["get"]["parameters"]
+        assert {each["name"] for each in described} == {"tenant", "limit", "after"}
     operations = [(path, method) for path, each in document["paths"].items() for method in each]
     assert len(operations) >= 18
     for path, method in operations:
@@ -116,7 +119,7 @@ def test_the_agency_s_api_answers_whatever_is_sent(world: IssuerWorld) -> None:
 
 @pytest.mark.parametrize("path", ["/offers", "/issuances"])
 def test_pages_answer_whatever_cursor_is_sent(world: IssuerWorld, path: str) -> None:
-    """C-31: `limit` and `after`, which the document does not describe."""
+    """C-31: `limit` and `after`, also as texts that the document does not allow."""
 
     @EXAMPLES
     @given(limit=st.text(max_size=8) | st.integers().map(str), after=st.text(max_size=80))
