@@ -87,6 +87,10 @@ class Token:
                 raise NotFound("PKCS #11: there is no key of this name")
         return TokenKey(self, label, public)
 
+    def holder_keys(self) -> "TokenHolderKeys":
+        """Holder keys made and wrapped here."""
+        return TokenHolderKeys(self)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:

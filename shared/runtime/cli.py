@@ -13,7 +13,6 @@ from . import logs, serving
 from .clock import utc_now
 from .doctor import Finding
 from .keys import KeyDirectory
-from .migrations import make_revision, migrate
 from .settings import ServiceSettings, SettingsInvalid, load_settings
 
 _console = Console(soft_wrap=True, highlight=False)
@@ -97,6 +96,8 @@ def make_cli(service: Service) -> typer.Typer:
     @cli.command("migrate")
     def migrate_() -> None:
         """Make or update the database and the secret keys; safe at any time and in any replica."""
+        from .migrations import migrate  # noqa: PLC0415  # 10 MB that `serve` does not need
+
         settings = service.load()
         for url, package in service.migrations(settings):
             migrate(url, package=package)
@@ -120,6 +121,8 @@ def make_cli(service: Service) -> typer.Typer:
     @cli.command(hidden=True)
     def revision(message: str) -> None:
         """For developers: write the migration from the tables as they are in the code."""
+        from .migrations import make_revision  # noqa: PLC0415  # 10 MB that `serve` does not need
+
         settings = service.load()
         for url, package in service.migrations(settings):
             make_revision(url, package=package, message=message)

@@ -9,7 +9,6 @@ from ..crypto.x509 import thumbprint, validity
 from ..errors import ExpectedError
 from .database import Database
 from .keys import KeyDirectory
-from .migrations import is_current
 
 _SOON = timedelta(days=30)
 
@@ -58,6 +57,8 @@ def first_wrong(name: str, play: Callable[[], str]) -> Finding:
 
 def database(url: str, package: str) -> Iterator[Finding]:
     """Whether the database answers and has the tables of this version."""
+    from .migrations import is_current  # noqa: PLC0415  # 10 MB that no request needs
+
     found = Database(url)
     try:
         if not found.ping():

@@ -15,7 +15,7 @@ import re
 import secrets as system
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,13 +27,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ..crypto.keys import HolderKeys, PublicKey, ServiceKey
-from ..crypto.pkcs11 import Token, TokenHolderKeys, open_token
 from ..crypto.sealing import Keyring, open_sealed, seal
 from ..crypto.software import SoftwareHolderKeys, SoftwareKey
 from ..crypto.x509 import parse_pem, to_pem
 from ..encoding import RandomBytes, b64url_decode, b64url_encode, parse_json_object
 from ..errors import InvalidInput, NotFound, VerificationError
 from .settings import ServiceSettings
+
+if TYPE_CHECKING:  # else imported where there is a token: 4 MB
+    from ..crypto.pkcs11 import Token
 
 _PUBLIC = b"-----BEGIN PUBLIC KEY-----"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -50,7 +52,7 @@ class KeyDirectory:
         token: where new private keys are made; without one, in files.
     """
 
-    def __init__(self, path: Path, password: bytes, *, token: Token | None = None) -> None:
+    def __init__(self, path: Path, password: bytes, *, token: "Token | None" = None) -> None:
         if not password:
             raise InvalidInput("key directory: the password is empty")
         self.path = path
@@ -65,6 +67,8 @@ class KeyDirectory:
         """The keys of a service, as its settings name them."""
         token = None
         if settings.pkcs11_module is not None and settings.pkcs11_pin is not None:
+            from ..crypto.pkcs11 import open_token  # noqa: PLC0415
+
             token = open_token(
                 str(settings.pkcs11_module),
                 settings.pkcs11_token,
@@ -75,7 +79,7 @@ class KeyDirectory:
 
     def holder_keys(self) -> HolderKeys:
         """Where a wallet's holder keys are made: in the token, if there is one."""
-        return SoftwareHolderKeys() if self._token is None else TokenHolderKeys(self._token)
+        return SoftwareHolderKeys() if self._token is None else self._token.holder_keys()
 
     def tenants(self) -> tuple[str, ...]:
         """The tenants that have a directory."""
@@ -172,7 +176,7 @@ class KeyDirectory:
         In a token, also the key that wraps holder keys there.
         """
         if self._token is not None:
-            TokenHolderKeys(self._token).prepare()
+            self._token.holder_keys().prepare()
         rings = dict(self._open_rings()) if self._secrets_file.is_file() else {}
         missing = [each for each in names if each not in rings]
         for name in missing:
