@@ -221,11 +221,11 @@ def status_of(live: LiveIssuer, found: Judged) -> int:
     assert answer.headers["content-type"] == "application/statuslist+jwt"
     claims = checked_jwt(live, answer.text, typ="statuslist+jwt", role=Role.STATUS)
     assert claims["sub"] == found.uri
-    bits = claims["status_list"]["bits"]
+    bits = int(claims["status_list"]["bits"])
     data = zlib.decompress(b64(claims["status_list"]["lst"]))
     position = found.idx * bits
     assert position // 8 < len(data)
-    return (data[position // 8] >> position % 8) & ((1 << bits) - 1)
+    return int(data[position // 8] >> position % 8) & ((1 << bits) - 1)
 
 
 # --- metadata-test, metadata-test-signed ---
@@ -449,7 +449,7 @@ def test_fail_unknown_configuration_and_identifier(
             "unknown_credential_identifier",
         ),
     ):
-        body = {name: each for name, each in members.items() if each is not None}
+        body: dict[str, Any] = {name: each for name, each in members.items() if each is not None}
         body["proofs"] = {"jwt": [client.proof()]}
         if encrypted:
             key = SoftwareKey.generate()
