@@ -211,6 +211,7 @@ def create_app(
         ],
         ready=ready,
         pages=Pages(HERE),
+        from_memory=status.from_memory(issuer),
         on_start=on_start,
         on_stop=on_stop,
     )

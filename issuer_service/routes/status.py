@@ -14,7 +14,7 @@ from shared.errors import ExpectedError, NotFound
 from shared.formats import status_cwt
 from shared.formats import status_list as status_list_jwt
 from shared.oauth.errors import InvalidRequest
-from shared.runtime.published import answer
+from shared.runtime.published import FromMemory, Prepared, answer, stored
 from shared.runtime.routes import Call, ProtocolRouter, protocol_router
 
 from ..context import Issuer
@@ -23,7 +23,8 @@ from ..status_tokens import all_lists
 router: ProtocolRouter[Issuer] = protocol_router(InvalidRequest)
 _PATH = "/{tenant}/statuslists/{number}"
 _FORMS = (status_list_jwt.MEDIA_TYPE, status_cwt.MEDIA_TYPE)
-_PLAIN = frozenset({None, b"*/*", *(each.encode() for each in _FORMS)})
+_PLAIN: dict[bytes | None, int] = {None: 0, b"*/*": 0}
+_PLAIN |= {each.encode(): place for place, each in enumerate(_FORMS)}
 
 
 class NoHistory(ExpectedError):
@@ -67,22 +68,38 @@ class _FromMemory:
 
 
 def _from_memory(scope: Scope) -> Response | None:
-    if scope["query_string"]:
-        return None
     headers = dict(scope["headers"])
-    if len(headers) != len(scope["headers"]) or headers.get(b"accept") not in _PLAIN:
-        return None
-    number = scope["path_params"]["number"]
-    if not number.isdecimal() or len(number) >= 10:
+    if scope["query_string"] or len(headers) != len(scope["headers"]):
         return None
     issuer: Issuer = scope["app"].state.context
-    tenant = scope["path_params"]["tenant"]
+    place = scope["path_params"]
+    return _held(issuer, place["tenant"], place["number"], headers)
+
+
+def from_memory(issuer: Issuer) -> FromMemory:
+    """The same for the server, before it makes a request of it."""
+
+    def find(target: bytes, headers: Mapping[bytes, bytes]) -> Prepared | None:
+        parts = target.decode("latin-1").split("/")
+        if len(parts) != 4 or parts[0] or parts[2] != "statuslists":
+            return None
+        return _held(issuer, parts[1], parts[3], headers)
+
+    return FromMemory(_PATH, b"/statuslists/", find)
+
+
+def _held(
+    issuer: Issuer, tenant: str, number: str, headers: Mapping[bytes, bytes]
+) -> Prepared | None:
+    place = _PLAIN.get(headers.get(b"accept"))
+    if place is None or not (number.isascii() and number.isdigit() and len(number) < 10):
+        return None
     served = issuer.lists.fresh(tenant, int(number), now=issuer.clock())
     if served is None or len(served.forms) != len(_FORMS):
         return None
-    return answer(
-        served,
-        accept=_texts(headers, b"accept"),
+    return stored(
+        served.forms[place],
+        served.max_age,
         if_none_match=_texts(headers, b"if-none-match"),
         accept_encoding=_texts(headers, b"accept-encoding"),
     )

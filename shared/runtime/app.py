@@ -34,6 +34,7 @@ from .errors import (
 from .limits import RateLimit
 from .metrics import Metrics
 from .pages import Pages
+from .published import FromMemory
 from .routes import ApiRouter, MalformedRequest, PageRouter, ProtocolRouter, page_files
 from .threads import Threads
 
@@ -54,6 +55,7 @@ _FIXED = (
 _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 _OPERATIONS = ("/health/", "/metrics")
+_NOT_PLAIN = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 
 Readiness = Callable[[], Mapping[str, bool]]
 
@@ -120,6 +122,7 @@ class ServiceApp:
         https: bool,
         rate_limit: RateLimit,
         pages: Pages | None = None,
+        from_memory: FromMemory | None = None,
     ) -> None:
         self.api = api
         self.state = state
@@ -130,6 +133,46 @@ class ServiceApp:
         closed = [*_FIXED, *([_HSTS] if https else [])]
         self._closed = [*closed, (b"content-security-policy", _CLOSED)]
         self._page = [*closed, (b"content-security-policy", _PAGE)]
+        self._from_memory = from_memory
+        self._lines = b"".join(b"%b: %b\r\n" % each for each in self._closed)
+
+    def at_once(
+        self, target: bytes, headers: Sequence[tuple[bytes, bytes]], *, client: str | None
+    ) -> tuple[bytes, bytes] | None:
+        """Head and body of the answer to a plain GET that memory holds: no scope, task or thread.
+
+        Args:
+            target: as it stands in the request line.
+            headers: their names in lower case.
+            client: the address of the other side; None where only a proxy knows it.
+
+        Returns:
+            The head without its last lines (`Date`, the empty one); None if the request goes the
+            usual way, which also says what is wrong with it.
+        """
+        known = self._from_memory
+        if known is None or known.mark not in target:
+            return None
+        begun = time.perf_counter()
+        named = dict(headers)
+        if (
+            len(named) != len(headers)
+            or not _NOT_PLAIN.isdisjoint(named)
+            or sum(map(len, named)) + sum(map(len, named.values())) > _HEADERS_LIMIT
+        ):
+            return None
+        try:
+            found = known.find(target, named)
+        except Exception:
+            log.exception("bug", route=known.route)
+            return None
+        if found is None or not self._rate_limit.allows(client):
+            return None
+        request_id = secrets.token_hex(8).encode()
+        head = b"%b%bx-request-id: %b\r\n" % (found.head, self._lines, request_id)
+        seconds = time.perf_counter() - begun
+        self.metrics.observe(known.route, "GET", found.status_code, seconds)
+        return head, bytes(found.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
@@ -228,6 +271,7 @@ def make_app(
     threads: int = 32,
     requests_per_second: int = 0,
     pages: Pages | None = None,
+    from_memory: FromMemory | None = None,
 ) -> ServiceApp:
     """The ASGI application of one service.
 
@@ -243,6 +287,7 @@ def make_app(
         threads: how many acts of protocol routes may run at once in a process.
         requests_per_second: of one address to one process, 0 for no limit (S-22).
         pages: the service's pages for people; their files and languages get routes of their own.
+        from_memory: what the server may answer without these routes, see `ServiceApp.at_once`.
     """
     state = AppState(context=context, threads=Threads(threads))
 
@@ -288,6 +333,7 @@ def make_app(
         https=public_url.startswith("https://"),
         rate_limit=RateLimit(requests_per_second),
         pages=pages,
+        from_memory=from_memory,
     )
 
 

@@ -21,10 +21,12 @@ class RateLimit:
         self._full = float(rate * _BURST_SECONDS)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def allows(self, address: str, *, now: float | None = None) -> bool:
-        """Count one request of *address*; *now* in monotonic seconds."""
+    def allows(self, address: str | None, *, now: float | None = None) -> bool:
+        """Count one request of *address*, None if unknown; *now* in monotonic seconds."""
         if not self._rate:
             return True
+        if address is None:
+            return False
         moment = monotonic() if now is None else now
         left, seen = self._buckets.pop(address, (self._full, moment))
         left = min(self._full, left + (moment - seen) * self._rate)

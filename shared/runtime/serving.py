@@ -10,6 +10,7 @@ from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .settings import ServiceSettings
@@ -27,14 +28,21 @@ class BoundedHttp(HttpToolsProtocol):
     """Cuts a connection whose request line and headers do not end, or that outlives its server.
 
     TLS waits for the client's goodbye before it closes, and an idle client does not listen.
+    What the app holds ready in memory is sent as soon as the head was read (`ServiceApp.at_once`).
     """
 
     _in_head = True
     _head_bytes = 0
+    _at_once = False  # whether the request that is being read was answered from memory
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head that is not complete yet."""
         super().data_received(data)
+        if self._at_once and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         if self._in_head and self.parser is not None:
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_LIMIT and not self.transport.is_closing():
@@ -48,7 +56,40 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head has ended."""
         self._in_head, self._head_bytes = False, 0
-        super().on_headers_complete()
+        self._at_once = self._answered_at_once()
+        if not self._at_once:
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Body and all; what was answered from memory has none."""
+        if not self._at_once:
+            super().on_message_complete()
+
+    def _answered_at_once(self) -> bool:
+        behind_proxy = isinstance(self.app, ProxyHeadersMiddleware)
+        app = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
+        at_once = getattr(app, "at_once", None)
+        parser = self.parser
+        if (
+            at_once is None
+            or parser.get_method() != b"GET"
+            or parser.get_http_version() != "1.1"
+            or not parser.should_keep_alive()
+            or not (self.cycle is None or self.cycle.response_complete)  # answers keep their order
+            or self.pipeline
+            or self.flow.write_paused  # the usual way waits until the client has read
+            or self.transport.is_closing()
+        ):
+            return False
+        client = None if behind_proxy or not self.client else self.client[0]
+        found = at_once(self.url, self.headers, client=client)
+        if found is None:
+            return False
+        head, body = found
+        lines = [b"%b: %b\r\n" % each for each in self.server_state.default_headers]
+        self.transport.writelines((b"".join((head, *lines, b"\r\n")), body))
+        self.server_state.total_requests += 1
+        return True
 
     def shutdown(self) -> None:
         """The server stops: what is under way may end, what is idle ends now."""

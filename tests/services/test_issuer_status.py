@@ -19,6 +19,7 @@ from tests.support.clock import CountingBytes
 from tests.support.issuer import IssuerWorld, Wallet, sample_register
 
 LIST = "/registry/statuslists/1"
+FORMS = ("jwt", "cwt")
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,30 @@ def test_a_list_is_cached_and_compressed(world: IssuerWorld) -> None:
     assert "set-cookie" not in plain.headers
     unchanged = fetched(world, if_none_match=plain.headers["etag"])
     assert (unchanged.status, unchanged.body) == (304, b"")
+
+
+@pytest.mark.parametrize("accept", ["*/*", *(f"application/statuslist+{each}" for each in FORMS)])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_memory_answers_as_the_route_does(world: IssuerWorld, accept: str, encoding: str) -> None:
+    """ST-40, ST-41: the server's short way for plain requests, and what it leaves to the route."""
+    usual = fetched(world, accept=accept, accept_encoding=encoding)
+    named = [(b"accept", accept.encode()), (b"accept-encoding", encoding.encode())]
+    app: Any = world.client.app
+    head, body = app.at_once(LIST.encode(), named, client="192.0.2.1")
+    lines = dict(each.split(": ", 1) for each in head.decode().split("\r\n")[1:-1])
+    assert body == usual.body
+    assert lines | {"x-request-id": ""} == {**usual.headers, "x-request-id": ""}
+    tagged = [*named, (b"if-none-match", usual.headers["etag"].encode())]
+    head, body = app.at_once(LIST.encode(), tagged, client="192.0.2.1")
+    assert (head.split(b"\r\n")[0], body) == (b"HTTP/1.1 304 Not Modified", b"")
+    for target in (
+        f"{LIST}?time=1",
+        f"{LIST}/",
+        "/registry/statuslists/x",
+        "/nobody/statuslists/1",
+    ):
+        assert app.at_once(target.encode(), named, client="192.0.2.1") is None
+    assert app.at_once(LIST.encode(), [(b"accept", b"text/html")], client="192.0.2.1") is None
 
 
 def test_all_lists_are_named(world: IssuerWorld) -> None:
