@@ -160,7 +160,11 @@ def _labels(wallet: Wallet, issue: Issue, part: Mapping[str, Any]) -> _Labels:
         return _Labels(dict(part["names"]), [])
     names = {each.locale: each.name for each in found.display or ()}
     labels: list[JsonValue] = [
-        {"path": list(each.path), "texts": {one.locale: one.label for one in each.display}}
+        {
+            "path": list(each.path),
+            "texts": {one.locale: one.label for one in each.display},
+            **({"bytes": True} if each.cbor == "bstr" else {}),
+        }
         for each in found.claims
         if each.display
     ]

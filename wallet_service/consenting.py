@@ -105,8 +105,7 @@ def _option(
     claims: list[JsonValue] = [
         {
             "path": list(path),
-            "label": labelling.label(labels, path, locale=locale),
-            "value": value,
+            **labelling.labelled_value(labels, path, value, locale=locale),
             "entitled": not any(_covers(each, path) for each in over_asked),
         }
         for path, value in match.found
@@ -114,8 +113,7 @@ def _option(
     always: list[JsonValue] = [
         {
             "path": [name],
-            "label": labelling.label(labels, (name,), locale=locale),
-            "value": value,
+            **labelling.labelled_value(labels, (name,), value, locale=locale),
         }
         for name, value in data["always"].items()
         if (name,) not in match.paths

@@ -5,12 +5,13 @@ in a row part of their own, since most screens need the card and not its labels.
 label shows its own name. Specification: SD-JWT VC, section 9; PROFILE F-TM-02, F-TM-06, F-TM-09.
 """
 
+from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import select
 
-from shared.encoding import JsonValue
+from shared.encoding import JsonValue, b64url_decode
 from shared.errors import InvalidInput
 from shared.formats.claims_path import ClaimPath
 from shared.formats.claims_path import select as select_claims
@@ -22,9 +23,11 @@ from .tables import credentials
 from .vault import OpenWallet
 
 Labels: TypeAlias = Sequence[Mapping[str, Any]]
-"""Each `{"path": […], "texts": {language: label}}`, in the order of the type."""
+"""Each `{"path": […], "texts": {language: label}}`, in the order of the type; with "bytes" where
+the value is the base64url of some."""
 
 _MAX_ITEMS = 50
+_IMAGES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
 def seal_labels(opened: OpenWallet, card_id: str, labels: Labels) -> bytes:
@@ -67,18 +70,40 @@ def claims_shown(
         except InvalidInput:
             continue
         shown.extend(
-            {"path": list(place), "label": label(labels, place, locale=locale), "value": value}
+            {"path": list(place), **labelled_value(labels, place, value, locale=locale)}
             for place, value in places[:_MAX_ITEMS]
         )
     return shown
 
 
-def label(labels: Labels, path: ClaimPath, *, locale: str) -> str:
-    """The label of the claim at *path*: of the type, or the claim's own name."""
+def labelled_value(
+    labels: Labels, path: ClaimPath, value: JsonValue, *, locale: str
+) -> dict[str, JsonValue]:
+    """Label and value of the claim at *path*.
+
+    Without a label of the type it has its own name. Bytes that are a JPEG or PNG get the `kind`
+    "image", and are a `data:` URL: whoever shows them need not know of formats.
+    """
     for each in labels:
         if _fits(tuple(each["path"]), path):
-            return wording.choose(each["texts"], locale)
-    return " ".join(str(part) for part in path if isinstance(part, str))
+            found: dict[str, JsonValue] = {"label": wording.choose(each["texts"], locale)}
+            image = _image(value) if each.get("bytes") else None
+            return found | (
+                {"value": value} if image is None else {"value": image, "kind": "image"}
+            )
+    name = " ".join(str(part) for part in path if isinstance(part, str))
+    return {"label": name, "value": value}
+
+
+def _image(value: JsonValue) -> str | None:
+    try:
+        data = b64url_decode(value) if isinstance(value, str) else b""
+    except InvalidInput:  # not the bytes the type says
+        return None
+    for start, media_type in _IMAGES.items():
+        if data.startswith(start):
+            return f"data:{media_type};base64,{b64encode(data).decode()}"
+    return None
 
 
 def _fits(pattern: ClaimPath, path: ClaimPath) -> bool:

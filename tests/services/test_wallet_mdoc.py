@@ -1,5 +1,6 @@
 """The wallet and mdocs: received, shown under labels, presented by its own signer."""
 
+import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,11 +8,12 @@ import pytest
 
 from shared.crypto.software import SoftwareKey
 from shared.demo.phone import Refused
-from shared.encoding import b64url_decode, b64url_encode
+from shared.encoding import JsonValue, b64url_decode, b64url_encode
 from shared.formats import cbor, cose
 from tests.support.mdocs import closed, opened
 from tests.support.trust import MDOC, PID, PID_MDOC
 from tests.support.wallet import TX_CODE, WalletWorld
+from wallet_service.labelling import Labels, claims_shown
 
 OVER_18: dict[str, Any] = {
     "purpose": "proof_of_age",
@@ -65,6 +67,35 @@ def test_an_mdoc_is_a_card_like_any_other(world: WalletWorld) -> None:
         "Given name": "Erika",
         "Over 18": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("data", "type_"),
+    [
+        (b"\xff\xd8\xff\xe0 jpeg", "image/jpeg"),
+        (b"\x89PNG\r\n\x1a\n png", "image/png"),
+        (b"<svg onload='x'/>", None),
+        (b"\xff\xd8", None),
+    ],
+)
+def test_a_portrait_is_shown_as_a_picture(data: bytes, type_: str | None) -> None:
+    """PAIN_POINTS 16: bytes by the type's own word, and nothing but a JPEG or PNG."""
+    path, texts = ["ns", "portrait"], {"en": "Portrait"}
+    text = b64url_encode(data)
+    claims: dict[str, JsonValue] = {"ns": {"portrait": text}}
+    labels: Labels = [{"path": path, "texts": texts, "bytes": True}]
+    plain = {"path": path, "label": "Portrait", "value": text}
+    picture = {
+        **plain,
+        "value": f"data:{type_};base64,{base64.b64encode(data).decode()}",
+        "kind": "image",
+    }
+    assert claims_shown(claims, labels, locale="en") == [picture if type_ else plain]
+    other: Labels = [{"path": path, "texts": texts}]
+    assert claims_shown(claims, other, locale="en") == [plain]
+    assert claims_shown({"ns": {"portrait": "no bytes="}}, labels, locale="en") == [
+        {**plain, "value": "no bytes="}
+    ]
 
 
 def test_the_wallet_shows_what_was_approved_and_nothing_else(world: WalletWorld) -> None:

@@ -1,6 +1,6 @@
 // An agency asks: who, why, for what; then one gesture for exactly that, or a refusal.
 
-import { $, busy, fill, onClick, onSubmit, said, show, shownValue } from "./page.js";
+import { $, busy, claimShown, fill, onClick, onSubmit, said, show } from "./page.js";
 import { Refused, Wallet, call } from "./wallet.js";
 import { canonical } from "./vault.js";
 
@@ -10,7 +10,7 @@ let flow;
 // -- What is asked -------------------------------------------------------------------------------
 
 function claimRow(claim, mark) {
-  const row = fill("claim", { label: claim.label, value: shownValue(claim.value) });
+  const row = claimShown(claim);
   if (mark) {
     row.querySelector("dd").append($("marks").content.querySelector(`.${mark}`).cloneNode(true));
   }

@@ -2,7 +2,7 @@
 // The same page takes the browser back from the agency (/callback): first the answer is handed to the
 // session that began it, and only then anything else happens.
 
-import { $, busy, fill, onClick, onSubmit, said, show, shownValue } from "./page.js";
+import { $, busy, claimShown, fill, onClick, onSubmit, said, show } from "./page.js";
 import { Refused, Wallet, call } from "./wallet.js";
 
 let opened;
@@ -50,10 +50,7 @@ async function go(changed) {
 
 function card(received) {
   const row = fill("received", received);
-  const claims = received.claims.map((each) =>
-    fill("claim", { label: each.label, value: shownValue(each.value) }),
-  );
-  row.querySelector(".claims").append(...claims);
+  row.querySelector(".claims").append(...received.claims.map(claimShown));
   return row;
 }
 
