@@ -51,7 +51,11 @@ def within_bounds(act: Callable[[], Any]) -> Any:
 
 def a_list(lst: str, bits: object = 1) -> bytes:
     seconds = int(NOW.timestamp())
-    claims = {"sub": LIST_URI, "iat": seconds, "status_list": {"bits": bits, "lst": lst}}
+    claims: dict[str, Any] = {
+        "sub": LIST_URI,
+        "iat": seconds,
+        "status_list": {"bits": bits, "lst": lst},
+    }
     return jws.sign_jwt(claims, typ="statuslist+jwt", signer=signer(Role.STATUS)).encode()
 
 
