@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from shared.encoding import (
     JsonValue,
@@ -25,6 +25,7 @@ from shared.encoding import (
 )
 from shared.errors import Conflict, Forbidden, InvalidInput, NotFound
 from shared.runtime.database import once
+from shared.runtime.prepared import Prepared
 
 from . import coarse, logbook, passkeys
 from .context import Wallet
@@ -33,6 +34,26 @@ from .vault import OpenWallet, WalletAltered, check_unlockers, inner_wraps
 
 LIFETIME = timedelta(minutes=10)
 _PREFIX = b"citizen-wallet/approve/v1\x00"
+_FOUND = Prepared(
+    select(
+        approvals.c.type, approvals.c.state, approvals.c.payload, approvals.c.payload_hash
+    ).where(
+        approvals.c.id == bindparam("of_approval"), approvals.c.wallet == bindparam("of_wallet")
+    )
+)
+_USED = Prepared(
+    update(approvals)
+    .where(approvals.c.id == bindparam("of_approval"), approvals.c.state == "pending")
+    .values(state="consumed")
+)
+_PASSKEY = Prepared(
+    select(unlockers.c.id, unlockers.c.credential_key, unlockers.c.sign_count).where(
+        unlockers.c.wallet == bindparam("of_wallet"),
+        unlockers.c.kind == "passkey",
+        unlockers.c.credential_id == bindparam("of_credential"),
+    )
+)
+_STATE = Prepared(select(wallets.c.state).where(wallets.c.id == bindparam("of_wallet")))
 
 ApprovalType = Literal[
     "accept", "present", "delete_credential", "delete_log_entry", "add_unlocker", "delete_wallet"
@@ -141,8 +162,8 @@ def read(wallet: Wallet, opened: OpenWallet, approval: str) -> Pending:
     """The approval with its payload; raises NotFound if it is another wallet's."""
     with wallet.database.reading() as connection:
         row = _row(connection, opened, approval)
-    payload = opened.open(approvals, approval, row["payload"])
-    return Pending(approval, row["type"], row["state"], payload, _end(payload))
+    payload = opened.open(approvals, approval, row.payload)
+    return Pending(approval, row.type, row.state, payload, _end(payload))
 
 
 def gesture(wallet: Wallet, opened: OpenWallet, pending: Pending) -> dict[str, JsonValue]:
@@ -206,12 +227,12 @@ def consume(
         check_unlockers(connection, opened.id, opened.k_read)
         key = _passkey(connection, opened, assertion)
     # 1. Pending and unexpired, of this session's wallet.
-    payload = opened.open(approvals, approval, row["payload"])
-    if row["state"] != "pending" or now >= _end(payload):
+    payload = opened.open(approvals, approval, row.payload)
+    if row.state != "pending" or now >= _end(payload):
         raise ApprovalUsed("approval: not pending")
     # 2. The challenge, recomputed from the stored payload.
     challenge = challenge_of(payload)
-    if not hmac.compare_digest(challenge, row["payload_hash"]):
+    if not hmac.compare_digest(challenge, row.payload_hash):
         raise WalletAltered("approval: the payload was exchanged")
     # 3. Exactly the keys that the payload names.
     if copies != named_copies(payload):
@@ -221,25 +242,20 @@ def consume(
         wallet.settings,
         assertion,
         challenge=challenge,
-        credential_key=key["credential_key"],
-        sign_count=key["sign_count"],
+        credential_key=key.credential_key,
+        sign_count=key.sign_count,
     )
     # 5. One guarded UPDATE; zero rows = stop.
-    used = (
-        update(approvals)
-        .where(approvals.c.id == approval, approvals.c.state == "pending")
-        .values(state="consumed")
-    )
     with wallet.database.transaction() as connection:
         if _state(connection, opened.id) != "active":
             raise WalletFrozen("approval: the wallet is frozen")
-        if not once(connection, used):
+        if not _USED.changed(connection, {"of_approval": approval}):
             raise ApprovalUsed("approval: another request was first")
-        if count != key["sign_count"]:
+        if count != key.sign_count:
             connection.execute(
-                update(unlockers).where(unlockers.c.id == key["id"]).values(sign_count=count)
+                update(unlockers).where(unlockers.c.id == key.id).values(sign_count=count)
             )
-    return Approved(approval, row["type"], payload, challenge, assertion)
+    return Approved(approval, row.type, payload, challenge, assertion)
 
 
 def refuse(wallet: Wallet, opened: OpenWallet, approval: str) -> None:
@@ -268,30 +284,22 @@ def _end(payload: Mapping[str, Any]) -> datetime:
     return from_numeric_date(payload["expires"])
 
 
-def _row(connection: Connection, opened: OpenWallet, approval: str) -> RowMapping:
-    statement = select(approvals).where(approvals.c.id == approval, approvals.c.wallet == opened.id)
-    row = connection.execute(statement).mappings().one_or_none()
+def _row(connection: Connection, opened: OpenWallet, approval: str) -> Any:
+    row = _FOUND.row(connection, {"of_approval": approval, "of_wallet": opened.id})
     if row is None:
         raise NotFound("approval: not one of this wallet")
     return row
 
 
-def _passkey(
-    connection: Connection, opened: OpenWallet, assertion: Mapping[str, JsonValue]
-) -> RowMapping:
+def _passkey(connection: Connection, opened: OpenWallet, assertion: Mapping[str, JsonValue]) -> Any:
     """Recovery codes never present: only a passkey of this wallet approves."""
-    statement = select(unlockers).where(
-        unlockers.c.wallet == opened.id,
-        unlockers.c.kind == "passkey",
-        unlockers.c.credential_id == passkeys.credential_id(assertion),
-    )
-    row = connection.execute(statement).mappings().one_or_none()
+    named = {"of_wallet": opened.id, "of_credential": passkeys.credential_id(assertion)}
+    row = _PASSKEY.row(connection, named)
     if row is None:
         raise passkeys.NotApproved("approval: not a passkey of this wallet")
     return row
 
 
 def _state(connection: Connection, wallet_id: str) -> str | None:
-    return connection.execute(
-        select(wallets.c.state).where(wallets.c.id == wallet_id)
-    ).scalar_one_or_none()
+    row = _STATE.row(connection, {"of_wallet": wallet_id})
+    return None if row is None else str(row.state)

@@ -9,17 +9,29 @@ Specification: WALLET_SECURITY, section 7; PROFILE W-45, Q-23, S-40.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from shared.errors import Conflict
 from shared.formats.credential import Held
 from shared.oid4vp.dcql_matching import Match
-from shared.runtime.database import once
+from shared.runtime.prepared import Prepared
 
 from . import logbook
 from .context import Wallet
 from .tables import copies
 from .vault import OpenWallet, WalletAltered
+
+_APPROVED = (
+    copies.c.id == bindparam("of_copy"),
+    copies.c.wallet == bindparam("of_wallet"),
+    copies.c.uses == bindparam("uses_then"),
+)
+_FOUND = Prepared(select(copies.c.uses, copies.c.sealed, copies.c.key_blob).where(*_APPROVED))
+_SPENT = Prepared(
+    update(copies)
+    .where(*_APPROVED)
+    .values(state="spent", uses=bindparam("uses_now"), sealed=bindparam("new_sealed"))
+)
 
 
 class CopyTaken(Conflict):
@@ -112,11 +124,8 @@ class OpenCopy:
 
 def open_copy(wallet: Wallet, opened: OpenWallet, copy_id: str, *, uses: int) -> OpenCopy:
     """The copy that was approved, if nothing was done with it since; raises CopyTaken otherwise."""
-    statement = select(copies.c.uses, copies.c.sealed, copies.c.key_blob).where(
-        copies.c.id == copy_id, copies.c.wallet == opened.id, copies.c.uses == uses
-    )
-    with wallet.database.reading() as connection:
-        row = connection.execute(statement).one_or_none()
+    values = {"of_copy": copy_id, "of_wallet": opened.id, "uses_then": uses}
+    row = _FOUND.row(wallet.database, values)
     if row is None:
         raise CopyTaken("choosing: the approved copy was used meanwhile")
     data = opened.open(copies, copy_id, row.sealed)
@@ -128,10 +137,12 @@ def spend(connection: Connection, opened: OpenWallet, copy: OpenCopy, *, entity:
     """Mark *copy* as shown to *entity*, once; of two presentations one gets CopyTaken."""
     shown_to = copy.shown_to if entity in copy.shown_to else [*copy.shown_to, entity]
     row = {"held": copy.held.dump().decode(), "shown_to": shown_to}
-    spent = (
-        update(copies)
-        .where(copies.c.id == copy.id, copies.c.wallet == opened.id, copies.c.uses == copy.uses)
-        .values(state="spent", uses=copy.uses + 1, sealed=opened.seal(copies, copy.id, row))
-    )
-    if not once(connection, spent):
+    values = {
+        "of_copy": copy.id,
+        "of_wallet": opened.id,
+        "uses_then": copy.uses,
+        "uses_now": copy.uses + 1,
+        "new_sealed": opened.seal(copies, copy.id, row),
+    }
+    if not _SPENT.changed(connection, values):
         raise CopyTaken("choosing: another presentation was first")

@@ -11,13 +11,15 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 
 from shared.encoding import JsonValue, from_numeric_date, to_numeric_date
 from shared.errors import Conflict, ExpectedError, NotFound, Unavailable
-from shared.runtime.database import insert_once, once
+from shared.runtime.database import insert_once
+from shared.runtime.prepared import Prepared
 
 from . import coarse
 from .context import Wallet
@@ -86,11 +88,7 @@ def begin(
 
 def load(wallet: Wallet, opened: OpenWallet, table: Table, flow_id: str) -> Flow:
     """The flow as it stands; raises NotFound if it is not one of this wallet."""
-    statement = select(table.c.id, table.c.step, table.c.sealed).where(
-        table.c.id == flow_id, table.c.wallet == opened.id
-    )
-    with wallet.database.reading() as connection:
-        row = connection.execute(statement).one_or_none()
+    row = _found(table).row(wallet.database, {"of_flow": flow_id, "of_wallet": opened.id})
     if row is None:
         raise NotFound("flow: not one of this wallet")
     return _open(opened, table, row)
@@ -128,17 +126,16 @@ def advance(
     """Go from where *flow* stands to the step *to*, if nobody touched it since it was read."""
     end = (expires_at or flow.expires_at).replace(microsecond=0)
     sealed = _seal(opened, table, flow.id, state, end)
-    moved = (
-        update(table)
-        .where(
-            table.c.id == flow.id,
-            table.c.wallet == opened.id,
-            table.c.step == flow.step,
-            table.c.sealed == flow.sealed,
-        )
-        .values(step=to, sealed=sealed, expires_at=coarse.by_day(end))
-    )
-    if not once(connection, moved):
+    values = {
+        "of_flow": flow.id,
+        "of_wallet": opened.id,
+        "at_step": flow.step,
+        "as_read": flow.sealed,
+        "new_step": to,
+        "new_sealed": sealed,
+        "new_end": coarse.by_day(end),
+    }
+    if not _moved(table).changed(connection, values):
         raise StepChanged(f"flow: not as it was at {flow.step}")
     return Flow(flow.id, to, dict(state), end, sealed)
 
@@ -156,6 +153,30 @@ def record(
     """`advance` as a transaction of its own: before and after each call to the outside."""
     with wallet.database.single() as connection:
         return advance(connection, opened, table, flow, to=to, state=state, expires_at=expires_at)
+
+
+@cache
+def _found(table: Table) -> Prepared:
+    mine = (table.c.id == bindparam("of_flow"), table.c.wallet == bindparam("of_wallet"))
+    return Prepared(select(table.c.id, table.c.step, table.c.sealed).where(*mine))
+
+
+@cache
+def _moved(table: Table) -> Prepared:
+    return Prepared(
+        update(table)
+        .where(
+            table.c.id == bindparam("of_flow"),
+            table.c.wallet == bindparam("of_wallet"),
+            table.c.step == bindparam("at_step"),
+            table.c.sealed == bindparam("as_read"),
+        )
+        .values(
+            step=bindparam("new_step"),
+            sealed=bindparam("new_sealed"),
+            expires_at=bindparam("new_end"),
+        )
+    )
 
 
 def _seal(

@@ -12,16 +12,31 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from shared.encoding import JsonValue, b64url_encode, canonical_json, to_numeric_date
 from shared.errors import NotFound, VerificationError
+from shared.runtime.prepared import Prepared
 
 from .context import Wallet
 from .tables import log_entries, wallets
 from .vault import OpenWallet, WalletAltered
 
 _SHORT = 8
+_MINE = wallets.c.id == bindparam("of_wallet")
+_HEAD = Prepared(select(wallets.c.version, wallets.c.log_head).where(_MINE))
+_STANDS = select(wallets.c.version, wallets.c.log_head, wallets.c.spent).where(_MINE)
+_LOCKED = Prepared(_STANDS.with_for_update())
+_ADDED = Prepared(insert(log_entries))
+_MOVED = Prepared(
+    update(wallets)
+    .where(_MINE)
+    .values(
+        version=bindparam("new_version"),
+        log_head=bindparam("new_head"),
+        spent=bindparam("new_spent"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +66,7 @@ class Entry:
 
 def head(connection: Connection, wallet_id: str) -> Head:
     """Where the log stands; raises NotFound if the wallet is gone."""
-    row = connection.execute(
-        select(wallets.c.version, wallets.c.log_head).where(wallets.c.id == wallet_id)
-    ).one_or_none()
+    row = _HEAD.row(connection, {"of_wallet": wallet_id})
     if row is None:
         raise NotFound("log: no such wallet")
     return Head(*row)
@@ -74,9 +87,7 @@ def append(
     The list of all copies that were ever shown is sealed anew for the new version, so neither it
     nor a copy's row can be put back alone.
     """
-    columns = (wallets.c.version, wallets.c.log_head, wallets.c.spent)
-    locked = select(*columns).where(wallets.c.id == opened.id)
-    row = connection.execute(locked.with_for_update()).one_or_none()
+    row = _LOCKED.row(connection, {"of_wallet": opened.id})
     if row is None:
         raise NotFound("log: no such wallet")
     version, previous, ledger = row
@@ -86,22 +97,23 @@ def append(
     meta: dict[str, JsonValue] = {"time": to_numeric_date(now), "type": kind, "result": result}
     body_hash = hashlib.sha256(sealed).digest()
     entry_hash = _entry_hash(opened, seq, previous, meta, body_hash)
-    connection.execute(
-        insert(log_entries).values(
-            wallet=opened.id,
-            seq=seq,
-            head=opened.seal(log_entries, f"{seq}/head", meta),
-            body=sealed,
-            body_hash=body_hash,
-            previous_hash=previous,
-            entry_hash=entry_hash,
-        )
-    )
-    connection.execute(
-        update(wallets)
-        .where(wallets.c.id == opened.id)
-        .values(version=seq, log_head=entry_hash, spent=_seal_spent(opened, seq, known, spent))
-    )
+    entry = {
+        "wallet": opened.id,
+        "seq": seq,
+        "head": opened.seal(log_entries, f"{seq}/head", meta),
+        "body": sealed,
+        "body_hash": body_hash,
+        "previous_hash": previous,
+        "entry_hash": entry_hash,
+    }
+    _ADDED.changed(connection, entry)
+    moved = {
+        "of_wallet": opened.id,
+        "new_version": seq,
+        "new_head": entry_hash,
+        "new_spent": _seal_spent(opened, seq, known, spent),
+    }
+    _MOVED.changed(connection, moved)
     return Head(seq, entry_hash)
 
 

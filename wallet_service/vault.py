@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, insert, select, update
 
 from shared.crypto.sealing import hkdf, open_row, open_sealed, seal, seal_row
 from shared.encoding import (
@@ -26,6 +26,7 @@ from shared.encoding import (
 )
 from shared.errors import Conflict, NotFound, VerificationError
 from shared.runtime.database import insert_once
+from shared.runtime.prepared import Prepared
 
 from .context import Wallet
 from .shares.tables import shares
@@ -35,6 +36,8 @@ SCHEMA = 1
 
 Purpose = Literal["read", "act"]
 PURPOSES: tuple[Purpose, ...] = ("read", "act")
+_UNLOCKERS = select(unlockers).where(unlockers.c.wallet == bindparam("of_wallet"))
+_MAC = Prepared(select(wallets.c.unlockers_mac).where(wallets.c.id == bindparam("of_wallet")))
 
 
 class WalletAltered(VerificationError):
@@ -174,8 +177,7 @@ def unlockers_mac(k_read: bytes, wallet_id: str, rows: Iterable[RowMapping]) -> 
 
 def unlockers_of(connection: Connection, wallet_id: str) -> list[RowMapping]:
     """All unlockers of a wallet."""
-    statement = select(unlockers).where(unlockers.c.wallet == wallet_id)
-    return list(connection.execute(statement).mappings())
+    return list(connection.execute(_UNLOCKERS, {"of_wallet": wallet_id}).mappings())
 
 
 def check_unlockers(connection: Connection, wallet_id: str, k_read: bytes) -> None:
@@ -186,11 +188,9 @@ def check_unlockers(connection: Connection, wallet_id: str, k_read: bytes) -> No
 
     Specification: WALLET_SECURITY, section 3.
     """
-    stored = connection.execute(
-        select(wallets.c.unlockers_mac).where(wallets.c.id == wallet_id)
-    ).scalar_one_or_none()
+    stored = _MAC.row(connection, {"of_wallet": wallet_id})
     expected = unlockers_mac(k_read, wallet_id, unlockers_of(connection, wallet_id))
-    if stored is None or not hmac.compare_digest(stored, expected):
+    if stored is None or not hmac.compare_digest(stored.unlockers_mac, expected):
         raise WalletAltered("vault: the unlockers are not those the root vouches for")
 
 
