@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from shared.encoding import dump_json
 from shared.errors import Conflict, InvalidInput
+from shared.oid4vci.offer import offer_link
 from shared.runtime.client_credentials import ApiCaller
 from shared.runtime.database import once
 from shared.runtime.idempotency import Stored, idempotent
@@ -65,6 +66,7 @@ class NewOffer(_Body):
         grant: how the wallet gets its token: with the code in the offer and a Transaction Code, or
             after this person has logged in at the authorization endpoint.
         expires_in: seconds.
+        wallet_endpoint: a wallet's own https endpoint for offers, to make a link to (I-24).
     """
 
     credentials: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)]
@@ -74,6 +76,9 @@ class NewOffer(_Body):
     grant: Literal["pre-authorized_code", "authorization_code"] = "pre-authorized_code"
     tx_code: WantedTxCode = WantedTxCode()
     expires_in: Annotated[int, Field(ge=30)] | None = None
+    wallet_endpoint: Annotated[str, Field(pattern=r"^https://[^\s#]+$", max_length=2000)] | None = (
+        None
+    )
 
     @model_validator(mode="after")
     def _for_somebody(self) -> Self:
@@ -167,8 +172,14 @@ def create(
         issuer, tenant, caller, key=key, request=("create", wanted.model_dump_json()), act=act
     )
     if made == offer_id:
-        return view(issuer, tenant, {**row, "collected": False}, content, now, with_tx_code=True)
-    return get(issuer, tenant, made, with_tx_code=True)
+        fresh = {**row, "collected": False}
+        shown = view(issuer, tenant, fresh, content, now, with_tx_code=True)
+    else:
+        shown = get(issuer, tenant, made, with_tx_code=True)
+    if wanted.wallet_endpoint is not None and shown.links is not None:
+        link = offer_link(offer_uri=shown.credential_offer_uri, endpoint=wanted.wallet_endpoint)
+        shown.links["wallet"] = link
+    return shown
 
 
 def cancel(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -37,6 +38,17 @@ def test_an_offer_is_answered_with_everything_to_hand_out(world: IssuerWorld) ->
     grant = next(iter(value["grants"].values()))
     assert grant["tx_code"] == {"input_mode": "numeric", "length": 6}
     assert "AV-000001" not in str(offer)  # I-25
+
+
+def test_an_offer_may_be_for_a_wallet_s_own_endpoint(world: IssuerWorld) -> None:
+    """I-24, CERTIFICATION 3: a link to the wallet's https endpoint, its own query kept."""
+    place = "https://wallet.example/offer?language=en"
+    wanted = {"credentials": ["pid_sd_jwt"], "subject": "AV-000001", "wallet_endpoint": place}
+    for _ in range(2):
+        offer = world.api("POST", "/offers", wanted, idempotency_key="its own endpoint").json()
+        query = parse_qs(urlsplit(offer["links"]["wallet"]).query)
+        assert query["credential_offer_uri"] == [offer["credential_offer_uri"]]
+        assert offer["links"]["wallet"].startswith(f"{place}&credential_offer_uri=")
 
 
 def test_an_offer_lies_at_its_own_uri_until_it_is_redeemed(world: IssuerWorld) -> None:
@@ -103,6 +115,15 @@ def test_a_transaction_code_may_come_from_the_caller(world: IssuerWorld) -> None
         ),
         (
             {"credentials": ["pid_sd_jwt"], "subject": "AV-000001", "expires_in": 5},
+            400,
+            "invalid_input",
+        ),
+        (
+            {
+                "credentials": ["pid_sd_jwt"],
+                "subject": "AV-000001",
+                "wallet_endpoint": "javascript:alert(1)",
+            },
             400,
             "invalid_input",
         ),
