@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from shared.crypto.keys import Signer
 from shared.crypto.x509 import Profile, VerifiedChain, verify_chain
 from shared.errors import InvalidInput, Untrusted
+from shared.formats import credential as formats
 from shared.formats import status_list
 from shared.formats.status_list import StatusList
 from shared.oid4vci.metadata import CredentialIssuerMetadata
@@ -32,7 +33,6 @@ from .tenants import read_tenants
 
 _ENROL = "Have it certified under the trust list: wallet-trust request, enrol, install."
 _ENTRY = "Have the entry of this agency in the trust list changed and published."
-_PROFILES = {"mso_mdoc": Profile.MDOC_SIGNER}
 
 
 def as_counterpart(settings: IssuerSettings, keys: KeyDirectory) -> Iterator[Finding]:
@@ -135,7 +135,7 @@ def _check_configuration(
             "is not of the document that is served",
             _ENTRY,
         )
-    profile = _PROFILES.get(configuration.file.format, Profile.CREDENTIAL)
+    profile = formats.words(configuration.file.format).signer
     _chain(tenant, "credential", tenant.credential_key, profile, entity, trust_list, now)
 
 

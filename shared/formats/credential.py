@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from ..crypto.keys import PublicKey, Signer
+from ..crypto.x509 import check_leaf
 from ..encoding import JsonValue, RandomBytes
 from ..errors import InvalidInput, WrongHolder, WrongType
 from . import mdoc, sd_jwt_vc
@@ -79,7 +80,7 @@ def check_signer(credential_format: str, certificate: bytes) -> None:
 
     Specification: PROFILE C-24.
     """
-    _format(credential_format).check_signer(certificate)
+    check_leaf(certificate, words(credential_format).signer)
 
 
 def issue(

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ..crypto.keys import PublicKey, Signer
+from ..crypto.x509 import Profile
 from ..encoding import JsonValue, RandomBytes
 from .claims_path import ClaimPath
 from .status_list import StatusReference
@@ -23,6 +24,8 @@ class Words:
 
     type_member: str
     """Names the type in Credential Issuer Metadata (I-04)."""
+    signer: Profile
+    """Of the certificates that sign it (C-24)."""
     binding_method: str
     """Of `cryptographic_binding_methods_supported`."""
     signing_algorithms: tuple[str | int, ...]
@@ -47,10 +50,6 @@ class Format(Protocol):
 
     def check_claims(self, claims: Mapping[str, JsonValue], *, metadata: TypeMetadata) -> None:
         """Whether *claims* obey their type."""
-        ...
-
-    def check_signer(self, certificate: bytes) -> None:
-        """Whether the key in *certificate* may sign this format."""
         ...
 
     def issue(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from ..crypto.keys import PublicKey, Signer
-from ..crypto.x509 import Profile, check_leaf
+from ..crypto.x509 import Profile
 from ..encoding import JsonValue, RandomBytes, b64url_decode, b64url_encode
 from ..errors import InvalidInput
 from . import cbor, device_response, mdoc
@@ -20,6 +20,7 @@ from .values import Held, HolderProof, Presented, Received, Session, Trusted
 
 _WORDS = Words(
     type_member="doctype",
+    signer=Profile.MDOC_SIGNER,
     binding_method="cose_key",
     signing_algorithms=(-7, -9),
     sd_hash=False,
@@ -37,9 +38,6 @@ class _Mdoc:
 
     def check_claims(self, claims: Mapping[str, JsonValue], *, metadata: TypeMetadata) -> None:
         metadata.elements.encode(claims)
-
-    def check_signer(self, certificate: bytes) -> None:
-        check_leaf(certificate, Profile.MDOC_SIGNER)
 
     def issue(
         self,

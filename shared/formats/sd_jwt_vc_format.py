@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from ..crypto.keys import PublicKey, Signer
-from ..crypto.x509 import Profile, check_leaf
+from ..crypto.x509 import Profile
 from ..encoding import JsonValue, RandomBytes
 from ..errors import InvalidInput
 from . import sd_jwt, sd_jwt_vc
@@ -16,6 +16,7 @@ from .values import Held, HolderProof, Presented, Received, Session, Trusted
 
 _WORDS = Words(
     type_member="vct",
+    signer=Profile.CREDENTIAL,
     binding_method="jwk",
     signing_algorithms=("ES256",),
     sd_hash=True,
@@ -36,9 +37,6 @@ class _SdJwtVc:
         if not sd_jwt_vc.RESERVED.isdisjoint(claims):
             raise InvalidInput("SD-JWT VC: a claim has a name the format gives a meaning")
         metadata.conceal(claims)
-
-    def check_signer(self, certificate: bytes) -> None:
-        check_leaf(certificate, Profile.CREDENTIAL)
 
     def issue(
         self,
