@@ -16,7 +16,6 @@ from ..crypto.keys import PublicKey, Signer
 from ..encoding import (
     JsonValue,
     RandomBytes,
-    b64url_ascii,
     b64url_decode,
     b64url_encode,
     parse_json,
@@ -158,10 +157,13 @@ def process(sd_jwt: SdJwt, jwt: Jwt | CertifiedJwt) -> VerifiedSdJwt:
         raise WrongDigest("SD-JWT: the hash algorithm is not accepted")
     # 3.1 The digest of each Disclosure, over its text.
     texts, hashed = sd_jwt.disclosures, HASHES[algorithm]
-    digests = b64url_ascii([hashed(each.encode()).digest() for each in texts])
     contents = parse_json_all(texts, max_bytes=MAX_BYTES)
-    found = zip(digests, texts, contents, strict=True)
-    reader = _Reader({each.decode(): (text, content) for each, text, content in found})
+    reader = _Reader(
+        {
+            b64url_encode(hashed(text.encode()).digest()): (text, content)
+            for text, content in zip(texts, contents, strict=True)
+        }
+    )
     # 3.2, 3.3 Find the embedded digests and put the disclosed values where they stand, recursively;
     # 4. a digest that occurs twice is refused on the way; 3.5, 3.6 leave out `_sd` and `_sd_alg`.
     in_place = reader.payload(jwt)
