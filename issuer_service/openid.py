@@ -11,13 +11,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untyped]
-from authlib.oauth2.auth import ClientAuth  # type: ignore[import-untyped]
-from authlib.oauth2.client import OAuth2Client  # type: ignore[import-untyped]
-from authlib.oidc.core import CodeIDToken  # type: ignore[import-untyped]
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -30,6 +27,10 @@ from shared.runtime.languages import mark
 
 from .breaker import Breaker
 from .tenants import OpenIdFile
+
+if TYPE_CHECKING:
+    from authlib.oauth2.auth import ClientAuth  # type: ignore[import-untyped]
+    from authlib.oauth2.client import OAuth2Client  # type: ignore[import-untyped]
 
 _JSON = "application/json"
 _MAX_BYTES = 256 * 1024
@@ -104,7 +105,7 @@ class _Session:
         self._fetcher = fetcher
 
     def post(
-        self, url: str, *, data: Mapping[str, str], headers: Mapping[str, str], auth: ClientAuth
+        self, url: str, *, data: Mapping[str, str], headers: Mapping[str, str], auth: "ClientAuth"
     ) -> _Response:
         sent: dict[str, str] = {}
         where, sent, body = auth.prepare("POST", url, sent, urlencode(data))
@@ -204,7 +205,9 @@ class OpenIdProvider:
         """Raises ProviderUnavailable if nobody could sign in now."""
         self._provider(now)
 
-    def _client(self) -> OAuth2Client:
+    def _client(self) -> "OAuth2Client":
+        from authlib.oauth2.client import OAuth2Client  # noqa: PLC0415  # with a provider only
+
         secret = self.file.client_secret()
         return OAuth2Client(
             _Session(self._fetcher),
@@ -240,6 +243,10 @@ class OpenIdProvider:
     def _id_token(
         self, id_token: str, nonce: str, token: Mapping[str, Any], now: datetime
     ) -> Mapping[str, Any]:
+        from authlib.oidc.core import (  # type: ignore[import-untyped]  # noqa: PLC0415
+            CodeIDToken,
+        )
+
         known = self._provider(now)
         try:
             try:
