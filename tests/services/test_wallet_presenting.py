@@ -527,3 +527,47 @@ def test_a_request_belongs_to_the_leaf_its_client_id_names(world: WalletWorld) -
         "%3A", ":"
     )
     assert phone.approve(phone.resolve(world.verifier.ask(OVER_18))).outcome == "shared"
+
+
+def test_several_cards_answer_one_query_that_takes_several(world: WalletWorld) -> None:
+    """Q-22: both, if the citizen picks both; one presentation each, with a copy of its own."""
+    phone = world.phone_with(PID, PID)
+    query = {**IDENTITY["credentials"][0], "multiple": True}
+    consent = phone.resolve(world.verifier.ask({**IDENTITY, "credentials": [query]}))
+    [asked] = consent.model["credentials"]
+    assert asked["multiple"] is True
+    cards = [each["credential"] for each in asked["options"]]
+    assert len(cards) == 2
+    phone.approve(consent, {"pid": cards})
+    assert len(world.verifier.results[-1]["all"]["pid"]) == 2
+
+
+def test_several_cards_do_not_answer_a_query_that_takes_one(world: WalletWorld) -> None:
+    """Q-22: refused before anything is signed."""
+    phone = world.phone_with(PID, PID)
+    consent = phone.resolve(world.verifier.ask(IDENTITY))
+    cards = [each["credential"] for each in consent.model["credentials"][0]["options"]]
+    with pytest.raises(Refused):
+        phone.approve(consent, {"pid": cards})
+    assert world.verifier.posted == []
+
+
+def test_of_several_claim_sets_the_first_that_fits_is_shown_and_shared(world: WalletWorld) -> None:
+    """Q-05, Q-22: which claim set is taken is no choice of the citizen's."""
+    phone = world.phone_with(PID)
+    query = {
+        **IDENTITY["credentials"][0],
+        "claims": [
+            {"id": "never", "path": ["nationalities", 7]},
+            {"id": "name", "path": ["family_name"]},
+            {"id": "given", "path": ["given_name"]},
+        ],
+        "claim_sets": [["never"], ["name"], ["given"]],
+    }
+    consent = phone.resolve(world.verifier.ask({**IDENTITY, "credentials": [query]}))
+    [option] = consent.model["credentials"][0]["options"]
+    assert [each["path"] for each in option["claims"]] == [["family_name"]]
+    phone.approve(consent)
+    claims = world.verifier.results[-1]["claims"]
+    assert claims["family_name"] == "Möbius"
+    assert "given_name" not in claims
