@@ -208,6 +208,8 @@ def _words(value: Any) -> Iterator[str]:
         for each in value:
             yield from _words(each)
     elif isinstance(value, str) and len(value) > 5:
+        if value.startswith("data:"):  # a portrait; what would be stored is its base64url
+            value = value.partition(",")[2].translate(str.maketrans("+/", "-_", "="))
         yield value
 
 
