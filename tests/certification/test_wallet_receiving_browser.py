@@ -16,18 +16,34 @@ import pytest
 
 from issuer_service.app import create_app as create_issuer
 from shared.oid4vci.offer import CredentialOffer, offer_link
+from shared.trust import Role
 from tests.support.asgi import AsgiClient
 from tests.support.browsing import TlsServer, add_authenticator, chromium, listen
 from tests.support.databases import sqlite_url
 from tests.support.issuer import PUBLIC_URL, IssuerWorld, sample_register
+from tests.support.strict_issuer import MDOC, StrictIssuer
 from tests.support.tls import TlsFiles
-from tests.support.trust import trust_list
+from tests.support.trust import SD_JWT, trust_list
 from tests.support.visiting import desk_code
 from tests.support.wallet import WALLET, Source, WalletWorld, agencies
 from wallet_service.app import create_app as create_wallet
 
-PERSON = "AV-000001"
+PERSON, SUITE = "AV-000001", "https://suite.example"
 SHOTS: Path | None = None  # a directory, to look at the pages
+
+
+class Issuers:
+    """Whichever strict issuer a test made last."""
+
+    app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for answer in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{answer}.complete"})
+            return
+        await self.app(scope, receive, send)
 
 
 @dataclass
@@ -37,6 +53,7 @@ class Town:
     issuer: IssuerWorld
     wallet: WalletWorld
     browser: Any
+    issuers: "Issuers"
     page: Any
 
     @classmethod
@@ -55,7 +72,8 @@ class Town:
         app = create_issuer(replace(issuer.issuer, trust=Source(held)))
         home_app = create_wallet(wallet.wallet)
         (here, one), (there, other) = listen(), listen()
-        places = {"issuer.example": one, "wallet.example": other}
+        (strict, third), issuers = listen(), Issuers()
+        places = {"issuer.example": one, "wallet.example": other, "suite.example": third}
         rules = ",".join(
             f"MAP {name}:443 127.0.0.1:{url.rpartition(':')[2]}" for name, url in places.items()
         )
@@ -63,13 +81,15 @@ class Town:
             AsgiClient(app, base_url=PUBLIC_URL) as client,
             AsgiClient(home_app, base_url=WALLET) as status,
             TlsServer(app, tls, here),
+            AsgiClient(issuers, base_url=SUITE) as suite,
             TlsServer(home_app, tls, there),
+            TlsServer(issuers, tls, strict),
             chromium(tls, f"--host-resolver-rules={rules}") as browser,
         ):
             transport: Any = wallet.wallet.fetcher._pool
-            transport.services[PUBLIC_URL] = client
+            transport.services |= {PUBLIC_URL: client, SUITE: suite}
             issuer.neighbours[WALLET] = status  # of the wallet's attestation
-            made = cls(issuer, wallet, browser, None)
+            made = cls(issuer, wallet, browser, issuers, None)
             made.page = made.visitor()
             add_authenticator(made.page)
             made.make_wallet()
@@ -101,15 +121,30 @@ class Town:
         self.page.click("#prove-code")
         assert self.part("wallet", "failure") == "wallet"
 
+    def strict(self, **variant: Any) -> StrictIssuer:
+        """An issuer as strict as the official suite."""
+        provider, held = agencies().provider, self.wallet.trust.held
+        anchors = provider.authorities[Role.WALLET_PROVIDER].anchors
+        made = StrictIssuer(
+            f"{SUITE}/test/a/1/", clock=self.wallet.clock, wallet=WALLET, anchors=anchors, **variant
+        )
+        self.issuers.app = made.app()
+        entries = self.issuer.trust.registry.entry(), provider.entry(), made.entry()
+        self.wallet.trust.held = trust_list(*entries, version=held.version)
+        return made
+
     def offered(self) -> None:
         """Open the agency's offer, up to the sign-in there."""
         offer = self.issuer.offer("pid_sd_jwt", subject=PERSON, grant="authorization_code")
-        link = offer_link(offer=CredentialOffer.from_object(offer["credential_offer"]))
+        self.go(offer_link(offer=CredentialOffer.from_object(offer["credential_offer"])))
+        self.page.wait_for_selector("#code")
+
+    def go(self, link: str) -> None:
+        """Open an offer in the wallet and go on to the agency."""
         self.page.goto(f"{WALLET}/offer?{link.partition('?')[2]}")
         self.page.click("#open")
         assert self.part("agency-sign-in", "failure") == "agency-sign-in"
         self.page.click("#authorize")
-        self.page.wait_for_selector("#code")
 
     def sign_in(self) -> None:
         """At the agency: the code from the desk."""
@@ -172,3 +207,26 @@ def test_a_way_back_in_another_browser_is_a_page_and_no_call(town: Town) -> None
     town.page.goto(link)
     assert town.part("preview", "failure") == "preview"
     assert town.tokens() > before
+
+
+@pytest.mark.parametrize("kind", [SD_JWT, MDOC])
+@pytest.mark.parametrize(
+    "variant", [{}, {"deferred": True}, {"encrypted": True}], ids=["plain", "deferred", "encrypted"]
+)
+def test_the_groups_of_haip_through_a_browser(
+    town: Town, kind: str, variant: dict[str, Any]
+) -> None:
+    """W-10 to W-14, W-31 to W-35, W-40 to W-43: test-credential-issuance and …-notification."""
+    issuer = town.strict(format=kind, **variant)
+    town.go(issuer.offer())
+    assert town.part("preview", "failure") == "preview"
+    town.page.click("#accept")
+    if "deferred" in variant:
+        assert town.part("deferred", "review", "failure") == "deferred"
+        town.wallet.clock.advance(seconds=5)
+        town.page.click("#collect")
+    assert town.part("review", "failure") == "review"
+    town.page.click("#keep")
+    assert town.part("ended", "failure") == "ended"
+    assert issuer.faults == []
+    assert issuer.notifications == ["credential_accepted"]
