@@ -230,3 +230,45 @@ def test_the_groups_of_haip_through_a_browser(
     assert town.part("ended", "failure") == "ended"
     assert issuer.faults == []
     assert issuer.notifications == ["credential_accepted"]
+
+
+MODULES: dict[str, dict[str, Any]] = {
+    "client-attestation-challenge": {"challenge": True},
+    "batch-credential-issuance": {"batch_size": 10},
+    "happy-path-no-dpop-nonce": {"dpop_nonces": False},
+    "token-endpoint-response-without-expires_in": {"token": {"expires_in": None}},
+    "token-type-case-insensitivity": {"token": {"token_type": "dpOp"}},
+    "rs-dpop-auth-scheme-case-insensitivity": {"scheme": "dPOp"},
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_other_modules_through_a_browser(town: Town, name: str) -> None:
+    """W-10, W-13, W-20, W-34: what must go through to a credential."""
+    issuer = town.strict(**MODULES[name])
+    town.go(issuer.offer())
+    assert town.part("preview", "failure") == "preview"
+    town.page.click("#accept")
+    assert town.part("review", "failure") == "review"
+    assert issuer.faults == []
+
+
+STOPS: dict[str, dict[str, str]] = {
+    "invalid-authorization-response-iss": {"iss": "https://other.example/"},
+    "remove-authorization-response-iss": {"iss": ""},
+    "ensure-authorization-response-with-invalid-state-fails": {"state": "made-up"},
+    "invalid-missing-state-fails": {"state": ""},
+}
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_a_wrong_way_back_is_an_error_in_the_browser(town: Town, name: str) -> None:
+    """W-12, 2.3.5: the page says so, and the agency hears nothing."""
+
+    def back(found: dict[str, str]) -> dict[str, str]:
+        return {key: value for key, value in (found | STOPS[name]).items() if value}
+
+    issuer = town.strict(back=back)
+    town.go(issuer.offer())
+    assert town.part("preview", "failure") == "failure"
+    assert set(issuer.redeemed()) == {"par"}
