@@ -77,10 +77,9 @@ class Sign1(NamedTuple):
         if (self.payload is None) == (detached is None):
             raise InvalidInput("COSE: the payload is not where it must be")
         number = self.unverified_header.get(_ALG)
-        for each in algorithms:
-            if number in ALGORITHMS.get(each, ()):
-                break
-        else:
+        if type(number) is not int or not any(
+            number in ALGORITHMS.get(each, ()) for each in algorithms
+        ):
             raise BadSignature("COSE: alg is not accepted")
         payload = self.payload if detached is None else detached
         key.verify(self.signature, _to_be_signed(self.protected, payload or b""))

@@ -186,9 +186,11 @@ def _known_only(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
     return {
-        name: each
-        if not isinstance(each, Mapping) or each.get("format") in KNOWN_FORMATS
-        else {"format": each.get("format")}
+        name: {"format": each["format"]}
+        if isinstance(each, Mapping)
+        and isinstance(each.get("format"), str)
+        and each["format"] not in KNOWN_FORMATS
+        else each
         for name, each in value.items()
     }
 

@@ -1,6 +1,6 @@
 """Fuzz every parser for a bounded time: `python -m tests.fuzz.run --seconds 60`.
 
-With atheris (extra `fuzz`) each target runs in its own process, guided by coverage; without it,
+With atheris each target runs in its own process, guided by coverage, one for each core; without it,
 input is mutated at random from the seeds. Ends with exit code 1 and the input, in hexadecimal, if a
 parser raises anything but an `ExpectedError`, or takes longer than a second.
 """
@@ -8,6 +8,7 @@ parser raises anything but an `ExpectedError`, or takes longer than a second.
 import argparse
 import importlib
 import importlib.util
+import os
 import random  # noqa: TID251 - a fast generator with a seed, nothing secret
 import subprocess
 import sys
@@ -16,8 +17,12 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .targets import Target
 
 _SLOW = 1.0  # seconds
 _LONGEST = 4096
@@ -142,14 +147,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [each for each in TARGETS if options.only in (None, each.name)]
     share = options.seconds / len(chosen)
     guided = importlib.util.find_spec("atheris") is not None and not options.by_chance
-    failed = False
-    for target in chosen:
+
+    def one(target: "Target") -> str | None:
         if guided:
-            wrong = in_a_process(target.name, share, options.seed)
-        else:
-            wrong = by_chance(target.name, target.seeds, share, options.seed)
-        print(f"{target.name}: {wrong or 'ok'}", flush=True)  # noqa: T201 - what this is for
-        failed = failed or wrong is not None
+            return in_a_process(target.name, share, options.seed)
+        return by_chance(target.name, target.seeds, share, options.seed)
+
+    failed = False
+    with ThreadPoolExecutor(os.cpu_count() if guided else 1) as pool:  # each is a process
+        for target, wrong in zip(chosen, pool.map(one, chosen), strict=True):
+            print(f"{target.name}: {wrong or 'ok'}", flush=True)  # noqa: T201 - what this is for
+            failed = failed or wrong is not None
     return int(failed)
 
 

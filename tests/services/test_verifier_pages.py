@@ -267,6 +267,7 @@ def test_an_answer_made_for_another_origin_is_rejected(
     [
         {},
         {"protocol": "org-iso-mdoc", "data": {"response": "x"}},
+        {"protocol": [SIGNED], "data": {"response": "x"}},
         {"protocol": SIGNED, "data": "x"},
         {"protocol": SIGNED, "data": {"vp_token": {}}},
         {"protocol": SIGNED, "data": {"response": "not.a.jwe"}},

@@ -81,9 +81,11 @@ def test_the_fully_specified_algorithm_is_taken() -> None:
         check([protected, {}, PAYLOAD, signature], algorithms=frozenset({"ES384"}))
 
 
-@pytest.mark.parametrize("protected", [b"", b"\xa0", cbor.dumps({1: -8}), cbor.dumps({1: 5})])
+@pytest.mark.parametrize(
+    "protected", [b"", b"\xa0", *(cbor.dumps({1: alg}) for alg in (-8, 5, -7.0, "ES256", [-7], {}))]
+)
 def test_another_algorithm_is_refused(protected: bytes) -> None:
-    """C-01: EdDSA, HMAC, none."""
+    """C-01: EdDSA, HMAC, none, and what is no number at all."""
     signature = SIGNER.sign(cbor.dumps(["Signature1", protected, b"", PAYLOAD]))
     with pytest.raises(BadSignature):
         check([protected, {}, PAYLOAD, signature])

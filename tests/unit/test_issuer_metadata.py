@@ -140,6 +140,8 @@ _PID = "credential_configurations_supported/pid_sd_jwt"
         ("credential_configurations_supported", []),
         ("credential_configurations_supported/x", []),
         ("credential_configurations_supported/x", {}),
+        ("credential_configurations_supported/x", {"format": {}}),
+        ("credential_configurations_supported/x", {"format": ["mso_mdoc"]}),
         (f"{_PID}/vct", None),
         ("credential_configurations_supported/mdl/doctype", None),
         ("credential_configurations_supported/w3c", {"format": "jwt_vc_json"}),

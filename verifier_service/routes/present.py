@@ -78,7 +78,7 @@ def post_answer(call: Call, verifier: Verifier) -> Mapping[str, JsonValue]:
         raise InvalidInput("answer: not application/json")
     answer = parse_json_object(call.body, max_bytes=MAX_FORM_BYTES, max_string=MAX_FORM_BYTES)
     data = answer.get("data")
-    if answer.get("protocol") not in {SIGNED, UNSIGNED} or not isinstance(data, Mapping):
+    if answer.get("protocol") not in (SIGNED, UNSIGNED) or not isinstance(data, Mapping):
         raise InvalidInput("answer: not of a protocol that was asked for")
     token = data.get("response")
     if not isinstance(token, str):
