@@ -1,5 +1,6 @@
 """SQLAlchemy engines as the services use them, for SQLite and PostgreSQL."""
 
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any
@@ -63,13 +64,31 @@ def make_engine(url: URL, read_only_seconds: float | None) -> Engine:
 
 def _writer(synchronous: str) -> Callable[[Any, object], None]:
     """Prepares the connections of a service to its own file."""
-    pragmas = ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON")
 
     def prepare(connection: Any, _record: object) -> None:
-        for each in pragmas:
-            connection.execute(f"PRAGMA {each}")
+        _write_ahead(connection)
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute("PRAGMA foreign_keys=ON")
 
     return prepare
+
+
+def _write_ahead(connection: Any) -> None:
+    """Switch the file to WAL, waiting for others who do.
+
+    SQLite's own waiting does not cover this statement: of several processes that open a new file at
+    once, some are told at once that it is locked.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _reader(seconds: float) -> Callable[[Any, object], None]:

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,29 @@ def test_four_replicas_may_migrate_at_once(
         each.join()
     assert failed == []
     assert is_current(empty_database_url, package=package)
+
+
+def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    """SQLite does not wait by itself when several switch a new file to WAL."""
+
+    def work(url: str, together: threading.Barrier) -> str | None:
+        database = Database(url)
+        try:
+            together.wait()
+            with database.transaction() as connection:
+                connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS t (x)")
+        except Unavailable as error:
+            return str(error)
+        finally:
+            database.close()
+        return None
+
+    for turn in range(60):
+        together = threading.Barrier(4)
+        with ThreadPoolExecutor(4) as pool:
+            url = f"sqlite:///{tmp_path}/{turn}.db"
+            found = list(pool.map(work, [url] * 4, [together] * 4))
+        assert found == [None] * 4
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(migrated: str, package: str) -> None:
