@@ -84,9 +84,9 @@ class Pages:
             [each / "locale" for each in places if (each / "locale").is_dir()]
         )
         self._assets = {
-            path.name: _asset(path)
+            path.relative_to(each / "static").as_posix(): _asset(path)
             for each in reversed(places)
-            for path in sorted((each / "static").glob("*.*"))
+            for path in sorted((each / "static").rglob("*.*"))
         }
         loader = ChoiceLoader([FileSystemLoader(each / "templates") for each in places])
         self._environments = {tag: self._environment(loader, tag) for tag in self.languages.tags}

@@ -276,7 +276,7 @@ def page_files(pages: Pages) -> PageRouter[object]:
     """What every service with *pages* serves beside them: their files, the choice of a language."""
     router: PageRouter[object] = page_router()
 
-    @router.get("/static/{name}")
+    @router.get("/static/{name:path}")
     def asset(call: Call, _context: object) -> Answer:
         return pages.asset(call.path["name"], call.query.get("v", ""))
 

@@ -93,3 +93,8 @@ def test_the_wheel_holds_the_four_packages(tmp_path: Path) -> None:
     assert tops == set(PACKAGES)
     assert any(re.match(r"issuer_service/credentials/.*\.json", name) for name in names)
     assert any(re.match(r"verifier_service/queries/.*\.json", name) for name in names)
+    vendored = {
+        "shared/runtime/static/vendor/qr/index.js",
+        "shared/runtime/static/vendor/qr/LICENSE-MIT",
+    }
+    assert vendored <= set(names)
