@@ -16,7 +16,7 @@ from shared.errors import InvalidInput
 from shared.formats.claims_path import ClaimPath
 from shared.formats.claims_path import select as select_claims
 
-from . import wording
+from . import saying, wording
 from .checking import TECHNICAL
 from .context import Wallet
 from .tables import credentials
@@ -79,20 +79,29 @@ def claims_shown(
 def labelled_value(
     labels: Labels, path: ClaimPath, value: JsonValue, *, locale: str
 ) -> dict[str, JsonValue]:
-    """Label and value of the claim at *path*.
+    """Label and value of the claim at *path*, and `text`: the value as the citizen reads it.
 
     Without a label of the type it has its own name. Bytes that are a JPEG or PNG get the `kind`
-    "image", and are a `data:` URL: whoever shows them need not know of formats.
+    "image", and are a `data:` URL: whoever shows them need not know of formats; their `text` is the
+    label, since nobody knows what is to be seen.
     """
-    for each in labels:
-        if _fits(tuple(each["path"]), path):
-            found: dict[str, JsonValue] = {"label": wording.choose(each["texts"], locale)}
-            image = _image(value) if each.get("bytes") else None
-            return found | (
-                {"value": value} if image is None else {"value": image, "kind": "image"}
-            )
-    name = " ".join(str(part) for part in path if isinstance(part, str))
-    return {"label": name, "value": value}
+    entry = _entry(labels, path)
+    label = label_of(labels, path, locale=locale)
+    image = _image(value) if entry.get("bytes") else None
+    if image is not None:
+        return {"label": label, "value": image, "kind": "image", "text": label}
+    return {"label": label, "value": value, "text": saying.said(value, path, locale=locale)}
+
+
+def label_of(labels: Labels, path: ClaimPath, *, locale: str) -> str:
+    """What the claim at *path* is called; without a label of the type by its own name."""
+    if texts := _entry(labels, path).get("texts"):
+        return wording.choose(texts, locale)
+    return " ".join(part for part in path if isinstance(part, str))
+
+
+def _entry(labels: Labels, path: ClaimPath) -> Mapping[str, Any]:
+    return next((each for each in labels if _fits(tuple(each["path"]), path)), {})
 
 
 def _image(value: JsonValue) -> str | None:

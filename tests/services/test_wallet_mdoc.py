@@ -84,17 +84,18 @@ def test_a_portrait_is_shown_as_a_picture(data: bytes, type_: str | None) -> Non
     text = b64url_encode(data)
     claims: dict[str, JsonValue] = {"ns": {"portrait": text}}
     labels: Labels = [{"path": path, "texts": texts, "bytes": True}]
-    plain = {"path": path, "label": "Portrait", "value": text}
+    plain = {"path": path, "label": "Portrait", "value": text, "text": text}
     picture = {
         **plain,
         "value": f"data:{type_};base64,{base64.b64encode(data).decode()}",
         "kind": "image",
+        "text": "Portrait",
     }
     assert claims_shown(claims, labels, locale="en") == [picture if type_ else plain]
     other: Labels = [{"path": path, "texts": texts}]
     assert claims_shown(claims, other, locale="en") == [plain]
     assert claims_shown({"ns": {"portrait": "no bytes="}}, labels, locale="en") == [
-        {**plain, "value": "no bytes="}
+        {**plain, "value": "no bytes=", "text": "no bytes="}
     ]
 
 

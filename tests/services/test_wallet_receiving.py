@@ -124,9 +124,8 @@ def test_the_content_is_shown_before_it_is_kept(world: WalletWorld) -> None:
     phone = world.new_phone()
     flow = phone.accept(phone.scan(world.issuer.offer(PID)), TX_CODE)
     assert (flow["step"], flow["allowed_actions"]) == ("review", ["keep", "discard"])
-    assert {"path": ["family_name"], "label": "Family name", "value": "Möbius"} in (
-        flow["content"][0]["claims"]
-    )
+    family = {"path": ["family_name"], "label": "Family name", "value": "Möbius", "text": "Möbius"}
+    assert family in (flow["content"][0]["claims"])
     assert phone.cards() == []
     assert world.issuer.notifications == []
     assert len(phone.keep(flow["id"])) == 1
