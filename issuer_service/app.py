@@ -18,6 +18,7 @@ from shared.runtime.documents import DatabaseDocuments, DocumentCache
 from shared.runtime.fetch import Fetcher
 from shared.runtime.jobs import Jobs
 from shared.runtime.keys import KeyDirectory
+from shared.runtime.openid import OpenIdProvider
 from shared.runtime.pages import Pages
 from shared.runtime.settings import load_settings
 from shared.runtime.trust_list import TrustListClient, TrustSource
@@ -28,7 +29,6 @@ from .cleaning import clean
 from .context import CHALLENGE_LIFE, Issuer, Secrets, Tenant
 from .indexes import Indexes
 from .metadata import documents
-from .openid import OpenIdProvider
 from .register_file import open_register
 from .request_keys import RequestKeys
 from .routes import agency, authorization, credential, login, metadata, protocol, status

@@ -14,12 +14,12 @@ from shared.oauth.messages import NonceSource
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.database import Database
 from shared.runtime.documents import DocumentCache
+from shared.runtime.openid import OpenIdProvider
 from shared.runtime.trust_list import TrustSource
 
 from .catalogue import Configuration
 from .indexes import Indexes
 from .metadata import Documents
-from .openid import OpenIdProvider
 from .registers import Register
 from .request_keys import RequestKeys
 from .settings import IssuerSettings

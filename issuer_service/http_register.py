@@ -21,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.encoding import JsonValue
 from shared.errors import ExpectedError, InvalidInput, Unavailable
+from shared.runtime.breaker import Breaker
 from shared.runtime.fetch import Fetched, Fetcher
 
-from .breaker import Breaker
 from .registers import Entry, EntryNotReady, RegisterUnavailable, SubjectUnknown
 
 _JSON = "application/json"

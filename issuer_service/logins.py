@@ -21,11 +21,11 @@ from shared.crypto.sealing import open_sealed, seal
 from shared.encoding import b64url_decode, b64url_encode, dump_json
 from shared.errors import ExpectedError, InvalidInput, VerificationError
 from shared.runtime.languages import mark
+from shared.runtime.openid import ProviderVisit
 from shared.runtime.pages import cookie
 
 from .authorizations import AuthorizationRequest, resume
 from .context import Issuer, Tenant
-from .openid import ProviderVisit
 
 COOKIE = "__Host-login-"
 _FLOW_BYTES = 9

@@ -6,13 +6,14 @@ change. API clients are not in the file: `python -m issuer_service client` regis
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic import JsonValue as JsonMember
 
 from shared.encoding import parse_json_object
-from shared.errors import InvalidInput, Unavailable
+from shared.errors import InvalidInput
+from shared.runtime.openid import NotSignedIn, ProviderFile
 
 from .catalogue import Configuration
 from .register_file import RegisterFile
@@ -25,40 +26,31 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class OpenIdFile(_Part):
+class OpenIdFile(ProviderFile):
     """The OpenID Provider at which the agency's citizens sign in, and what a sign-in means here.
 
     Attributes:
-        issuer: the provider's identifier; its metadata stands below it.
-        names: what the button says, by language tag.
-        client_secret_file: a file with the secret; a client without one proves itself by PKCE.
         match: register field -> claim: these lead to exactly one entry of the register.
-        require: claims with the value that they must have, such as `"email_verified": true`.
-        acr: levels of authentication, one of which is demanded.
-        algorithms: that an ID token may be signed with.
     """
 
-    issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
-    names: Annotated[Mapping[str, str], Field(min_length=1)]
-    client_id: str
-    client_secret_file: Path | None = None
-    client_authentication: Literal["client_secret_basic", "client_secret_post"] = (
-        "client_secret_basic"
-    )
-    scope: str = "openid"
     match: Annotated[Mapping[str, str], Field(min_length=1)]
-    require: Mapping[str, JsonMember] = Field(default_factory=dict)
-    acr: tuple[str, ...] = ()
-    algorithms: tuple[Literal["ES256", "PS256", "RS256"], ...] = ("ES256", "PS256", "RS256")
 
-    def client_secret(self) -> str | None:
-        """The secret, read anew each time: it may be replaced while the service runs."""
-        if self.client_secret_file is None:
-            return None
-        try:
-            return self.client_secret_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise Unavailable("OpenID: the client secret's file cannot be read") from error
+    @property
+    def read(self) -> set[str]:
+        """See `ProviderFile.read`."""
+        return {*super().read, *self.match.values()}
+
+    def fields(self, claims: Mapping[str, Any]) -> Mapping[str, str]:
+        """The register's fields by which the person is looked up.
+
+        Raises:
+            NotSignedIn: a claim that is needed is not there, or is not a text.
+        """
+        found = {field: claims.get(claim) for field, claim in self.match.items()}
+        texts = {field: value for field, value in found.items() if isinstance(value, str) and value}
+        if len(texts) != len(found):
+            raise NotSignedIn("OpenID: a claim that leads to the register is missing")
+        return texts
 
 
 class LoginFile(_Part):

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from shared.errors import ExpectedError, InvalidInput
 from shared.runtime.errors import PAGE_MARKER, refusal
 from shared.runtime.languages import choose, spoken
+from shared.runtime.openid import NotSignedIn
 from shared.runtime.pages import Pages, redirect
 from shared.runtime.routes import Call, PageRouter, page_router
 
@@ -21,7 +22,6 @@ from .. import authorizations, consents, desk
 from ..authorizations import AnotherPerson, AuthorizationRequest
 from ..context import Issuer, Tenant
 from ..logins import Login, LoginLost, flow_of
-from ..openid import NotSignedIn
 
 router: PageRouter[Issuer] = page_router()
 
@@ -155,12 +155,13 @@ def from_provider(call: Call, issuer: Issuer) -> Response:
     answer = call.query
     login = Login.read(issuer, tenant, flow_of(answer.get("state", "")), call.scope)
     request = login.request(issuer, tenant)
-    if tenant.provider is None or login.visit is None:
+    openid = tenant.file.login.openid
+    if tenant.provider is None or openid is None or login.visit is None:
         raise LoginLost("login: nobody was sent to a provider")
     now = issuer.clock()
     try:
         claims = tenant.provider.claims(login.visit, answer, now=now)
-        subject = consents.person(tenant, tenant.provider.fields(claims))
+        subject = consents.person(tenant, openid.fields(claims))
     except (NotSignedIn, consents.NotInRegister) as error:
         return _login(call, tenant, login, request, refused=error)
     return _signed_in(issuer, tenant, login, subject)

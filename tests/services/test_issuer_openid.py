@@ -8,16 +8,16 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
-from issuer_service.openid import (
+from issuer_service.tenants import OpenIdFile
+from shared.oauth import pkce
+from shared.runtime.connections import FetchPolicy
+from shared.runtime.fetch import Fetcher
+from shared.runtime.openid import (
     NotSignedIn,
     OpenIdProvider,
     ProviderUnavailable,
     ProviderVisit,
 )
-from issuer_service.tenants import OpenIdFile
-from shared.oauth import pkce
-from shared.runtime.connections import FetchPolicy
-from shared.runtime.fetch import Fetcher
 from tests.support.clock import NOW
 from tests.support.openid import CLIENT_ID, LyingProvider
 
@@ -56,11 +56,12 @@ def client(liar: LyingProvider, **changes: Any) -> OpenIdProvider:
 
 
 def come_back(liar: LyingProvider, answer: Any = None, **changes: Any) -> Any:
+    file = OpenIdFile.model_validate({**FILE, **changes})
     made = client(liar, **changes)
     found = made.claims(
         VISIT, {"code": "c", "state": VISIT.state} if answer is None else answer, now=NOW
     )
-    return made.fields(found)
+    return file.fields(found)
 
 
 def test_the_browser_leaves_with_state_nonce_and_challenge(liar: LyingProvider) -> None:

@@ -2,31 +2,31 @@
 
 Authlib is the client; it speaks through our guarded client, so addresses, sizes and times are
 limited as for every call (S-11). What the provider says of a person is believed only as claims of a
-verified ID token or of the UserInfo of the same subject, and only leads to an entry of the
-register: the claims of credentials come from there. OpenID Connect Core 1.0, sections 3.1 and 5.3;
-OpenID Connect Discovery 1.0, section 4; RFC 7636; RFC 9207; ADR 0012.
+verified ID token or of the UserInfo of the same subject. What a sign-in then means is said by the
+subclass of `ProviderFile`: an entry of the register, or the roles of staff. OpenID Connect Core
+1.0, sections 3.1 and 5.3; OpenID Connect Discovery 1.0, section 4; RFC 7636; RFC 9207; ADR 0012.
 """
 
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untyped]
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import JsonValue as JsonMember
 
-from shared.encoding import JsonValue
-from shared.errors import ExpectedError, InvalidInput, NotFound, Unavailable
-from shared.runtime.fetch import Fetched, Fetcher
-from shared.runtime.languages import mark
-
+from ..encoding import JsonValue
+from ..errors import ExpectedError, InvalidInput, NotFound, Unavailable
 from .breaker import Breaker
-from .tenants import OpenIdFile
+from .fetch import Fetched, Fetcher
+from .languages import mark
 
 if TYPE_CHECKING:
     from authlib.oauth2.auth import ClientAuth  # type: ignore[import-untyped]
@@ -37,6 +37,47 @@ _MAX_BYTES = 256 * 1024
 _KEPT = timedelta(hours=1)
 _KEYS_AGAIN = timedelta(seconds=30)
 _LEEWAY = 60  # seconds
+
+
+class ProviderFile(BaseModel):
+    """An OpenID Provider, ourselves as its client, and what is demanded of a sign-in.
+
+    Attributes:
+        issuer: the provider's identifier; its metadata stands below it.
+        names: what the button says, by language tag.
+        client_secret_file: a file with the secret; a client without one proves itself by PKCE.
+        require: claims with the value that they must have, such as `"email_verified": true`.
+        acr: levels of authentication, one of which is demanded.
+        algorithms: that an ID token may be signed with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
+    names: Annotated[Mapping[str, str], Field(min_length=1)]
+    client_id: str
+    client_secret_file: Path | None = None
+    client_authentication: Literal["client_secret_basic", "client_secret_post"] = (
+        "client_secret_basic"
+    )
+    scope: str = "openid"
+    require: Mapping[str, JsonMember] = Field(default_factory=dict)
+    acr: tuple[str, ...] = ()
+    algorithms: tuple[Literal["ES256", "PS256", "RS256"], ...] = ("ES256", "PS256", "RS256")
+
+    @property
+    def read(self) -> set[str]:
+        """The claims that are looked at; where the ID token lacks one, UserInfo is asked."""
+        return set(self.require)
+
+    def client_secret(self) -> str | None:
+        """The secret, read anew each time: it may be replaced while the service runs."""
+        if self.client_secret_file is None:
+            return None
+        try:
+            return self.client_secret_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise Unavailable("OpenID: the client secret's file cannot be read") from error
 
 
 class NotSignedIn(ExpectedError):
@@ -128,7 +169,7 @@ class OpenIdProvider:
     token names one that is not known.
     """
 
-    def __init__(self, file: OpenIdFile, fetcher: Fetcher, *, redirect_uri: str) -> None:
+    def __init__(self, file: ProviderFile, fetcher: Fetcher, *, redirect_uri: str) -> None:
         self.file = file
         self._fetcher = fetcher
         self._redirect_uri = redirect_uri
@@ -182,24 +223,11 @@ class OpenIdProvider:
         # 3. The ID token: signature, then every claim of section 3.1.3.7.
         claims = self._id_token(str(token.get("id_token", "")), visit.nonce, token, now)
         # 4. Claims that the ID token does not carry, of the same subject.
-        wanted = {*self.file.match.values(), *self.file.require}
-        if not wanted <= set(claims) and known.metadata.userinfo_endpoint:
+        if not self.file.read <= set(claims) and known.metadata.userinfo_endpoint:
             claims = {**self._userinfo(known.metadata, token, str(claims["sub"])), **claims}
         # 5. What this agency demands of a sign-in.
         self._check_demands(claims)
         return claims
-
-    def fields(self, claims: Mapping[str, Any]) -> Mapping[str, str]:
-        """The register's fields by which the person is looked up.
-
-        Raises:
-            NotSignedIn: a claim that is needed is not there, or is not a text.
-        """
-        found = {field: claims.get(claim) for field, claim in self.file.match.items()}
-        texts = {field: value for field, value in found.items() if isinstance(value, str) and value}
-        if len(texts) != len(found):
-            raise NotSignedIn("OpenID: a claim that leads to the register is missing")
-        return texts
 
     def check(self, now: datetime) -> None:
         """Raises ProviderUnavailable if nobody could sign in now."""
