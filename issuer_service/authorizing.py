@@ -44,7 +44,9 @@ _REDEEM = Prepared(
         state=case((_RIGHT, "redeemed"), else_=offers.c.state),
         tries=case((_RIGHT, offers.c.tries), else_=offers.c.tries + 1),
     )
-    .returning(offers.c.id, offers.c.state, offers.c.configuration_ids, offers.c.content)
+    .returning(
+        offers.c.id, offers.c.state, offers.c.tries, offers.c.configuration_ids, offers.c.content
+    )
 )
 
 
@@ -52,6 +54,15 @@ class CodeSpent(InvalidGrant):
     """Redeemed already: a code is good once, even if its answer was lost (DESIGN, "Decided")."""
 
     public = "The code was used already. Ask the agency to renew the offer; it takes one call."
+
+
+class WrongTransactionCode(InvalidGrant):
+    """Whoever holds the offer's own code learns how many tries are left (PAIN_POINTS 2)."""
+
+    def __init__(self, tries: int) -> None:
+        left = MAX_TRIES - tries
+        super().__init__(f"token request: wrong tx_code, {left} tries left")
+        self.members = {"tx_code_tries_left": left}
 
 
 def redeem(
@@ -93,7 +104,7 @@ def _redeem_offer(
         if row is None:
             answer = _refused(issuer, connection, tenant, key, tx_code=tx_code, caller=caller)
         elif row.state == "open":
-            answer = InvalidGrant("token request: wrong tx_code")
+            answer = WrongTransactionCode(row.tries)
         else:
             offered = tuple(row.configuration_ids.split())
             details = request.authorization_details
@@ -135,7 +146,7 @@ def _refused(
             _stop_uncollected(issuer, connection, tenant, row.id, caller)
         return CodeSpent("token request: the code was used already")
     if row.tries >= MAX_TRIES:
-        return InvalidGrant("token request: locked after too many wrong tx_codes")
+        return WrongTransactionCode(MAX_TRIES)
     return InvalidGrant("token request: the offer is expired or cancelled")
 
 

@@ -219,3 +219,11 @@ def error_of(answer: Fetched) -> str | None:
         return ErrorResponse.parse(answer.body, max_bytes=MAX_ANSWER).error
     except InvalidInput:
         return None
+
+
+def tries_left(answer: Fetched) -> int | None:
+    """How often another Transaction Code may be tried, if the agency says so."""
+    try:
+        return ErrorResponse.parse(answer.body, max_bytes=MAX_ANSWER).tx_code_tries_left
+    except InvalidInput:
+        return None

@@ -17,7 +17,7 @@ from shared.runtime.fetch import Fetched
 from . import flows, refresh_tokens
 from .context import Wallet
 from .flows import Flow
-from .posting import MAX_ANSWER, AgencyUnclear, Line, answer_of_agency, error_of
+from .posting import MAX_ANSWER, AgencyUnclear, Line, answer_of_agency, error_of, tries_left
 from .refresh_tokens import Held
 from .tables import issuances
 from .vault import OpenWallet
@@ -38,6 +38,14 @@ class CodeRefused(Conflict):
     code = "code_refused"
     public = "The agency did not accept the code: it is wrong, used or too old."
     next_step = "Check the code and try again, or ask the agency to renew the offer."
+
+
+class CodeLocked(CodeRefused):
+    """The agency says that no further Transaction Code will be taken."""
+
+    code = "code_locked"
+    public = "The code was wrong too often. The agency takes no other code for this offer."
+    next_step = "Ask the agency for a new offer and a new code."
 
 
 def grant_of(state: Mapping[str, Any]) -> dict[str, str]:
@@ -80,7 +88,8 @@ def fetch(
     What a renewal's token response says of its refresh token goes into *held* first.
 
     Raises:
-        CodeRefused: `invalid_grant`; the flow stands where another code can be given.
+        CodeRefused: `invalid_grant`; the flow stands where another code can be given, or has failed
+            if no other code would be taken (CodeLocked).
         IssuerRefused: any other refusal; the flow has failed.
         Unavailable: no answer; the flow stands where it stood.
     """
@@ -91,7 +100,11 @@ def fetch(
             if held is not None:
                 held.refused()
             reset = {**state, "tx_code_value": None, "refresh_token": None}
-            reset |= {"reason": "code_refused"}
+            left = tries_left(answer)
+            reset |= {"reason": "code_refused", "tries_left": left}
+            if left == 0:
+                fail(wallet, opened, flow, "code_locked")
+                raise CodeLocked("token: invalid_grant, no tries left")
             flows.record(wallet, opened, issuances, flow, to=_again(state), state=reset)
             raise CodeRefused("token: invalid_grant")
         refused(wallet, opened, flow, answer)

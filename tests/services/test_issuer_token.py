@@ -81,10 +81,12 @@ def test_five_wrong_transaction_codes_lock_the_offer(
     """I-51, S-21: counted in the database; then the right one does not help either."""
     wallet = Wallet(world)
     wrong = f"{(int(offer['tx_code']) + 1) % 10**6:06d}"
-    for _ in range(5):
+    for left in (4, 3, 2, 1, 0):
         answer = wallet.token(offer, tx_code=wrong)
         assert (answer.status, answer.json()["error"]) == (400, "invalid_grant")
-    assert wallet.token(offer).json()["error"] == "invalid_grant"
+        assert answer.json()["tx_code_tries_left"] == left
+    refused = wallet.token(offer).json()
+    assert (refused["error"], refused["tx_code_tries_left"]) == ("invalid_grant", 0)
     shown = world.api("GET", f"/offers/{offer['offer_id']}").json()
     assert (shown["state"], shown["allowed"]) == ("locked", ["cancel", "renew"])
     renewed = world.api("POST", f"/offers/{offer['offer_id']}/renew").json()

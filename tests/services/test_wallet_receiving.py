@@ -352,7 +352,23 @@ def test_a_wrong_transaction_code_can_be_corrected(world: WalletWorld) -> None:
     assert refused(lambda: phone.accept(flow, "0" * 10)) == "code_refused"
     found = phone._get(f"/issuances/{flow['id']}")
     assert (found["step"], found["reason"]) == ("tx_code", "code_refused")
+    assert found["tries_left"] is None
     assert phone.keep(phone.accept(found, TX_CODE)["id"])
+
+
+def test_the_citizen_learns_how_many_tries_are_left_and_when_there_are_none(
+    world: WalletWorld,
+) -> None:
+    """W-16; PAIN_POINTS 2: tries left, and never a dead end."""
+    phone = world.new_phone()
+    flow = phone.scan(world.issuer.offer(PID))
+    world.issuer.tries_left = 1
+    assert refused(lambda: phone.accept(flow, "0" * 10)) == "code_refused"
+    assert phone._get(f"/issuances/{flow['id']}")["tries_left"] == 1
+    world.issuer.tries_left = 0
+    assert refused(lambda: phone.accept(flow, "0" * 10)) == "code_locked"
+    found = phone._get(f"/issuances/{flow['id']}")
+    assert (found["step"], found["reason"]) == ("failed", "code_locked")
 
 
 def test_a_spent_code_ends_the_flow(world: WalletWorld) -> None:

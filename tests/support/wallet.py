@@ -220,6 +220,7 @@ class ToyIssuer:
 
     clock: FixedClock
     tx_code: str | None = TX_CODE
+    tries_left: int | None = None
     batch_size: int = 10
     dpop_nonces: bool = True
     claims: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(CLAIMS))
@@ -228,6 +229,7 @@ class ToyIssuer:
     bind: Callable[[int, Any], Any] | None = None
     one_status: bool = False
     signed_metadata: str | None = None
+    looks: Callable[[dict[str, Any]], object] = lambda found: found
     days_ago: int = 0
     down_once: set[str] = field(default_factory=set)
     refuse_nonce_once: bool = False
@@ -277,7 +279,7 @@ class ToyIssuer:
         )
 
     def metadata(self) -> dict[str, JsonValue]:
-        return CredentialIssuerMetadata.from_object(
+        found: dict[str, Any] = CredentialIssuerMetadata.from_object(
             {
                 "credential_issuer": IDENTIFIER,
                 "credential_endpoint": f"{IDENTIFIER}/credential",
@@ -303,6 +305,8 @@ class ToyIssuer:
                 },
             }
         ).to_object()
+        self.looks(found)
+        return found
 
     async def _metadata(self, _request: Request) -> Response:
         if self.signed_metadata is not None:
@@ -327,7 +331,8 @@ class ToyIssuer:
         form = dict(await request.form())
         types = self.codes.get(str(form["pre-authorized_code"]))
         if types is None or form.get("tx_code") != self.tx_code:
-            return JSONResponse({"error": "invalid_grant"}, 400)
+            said = {} if self.tries_left is None else {"tx_code_tries_left": self.tries_left}
+            return JSONResponse({"error": "invalid_grant", **said}, 400)
         del self.codes[str(form["pre-authorized_code"])]
         token = secrets.token_urlsafe(24)
         self.tokens[token] = types

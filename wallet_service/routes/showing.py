@@ -43,6 +43,8 @@ def issuance_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str,
             for each in state["parts"]
         ]
         answer["tx_code"] = state["tx_code"] if flow.step == "tx_code" else None
+        if flow.step == "tx_code":
+            answer["tries_left"] = state.get("tries_left")
     if flow.step == "review":
         answer["content"] = [
             {
