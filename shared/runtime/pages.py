@@ -67,7 +67,6 @@ class Asset:
 
     content: bytes
     media_type: str
-    version: str
 
 
 class Pages:
@@ -88,6 +87,8 @@ class Pages:
             for each in reversed(places)
             for path in sorted((each / "static").rglob("*.*"))
         }
+        found = (each.content for _, each in sorted(self._assets.items()))
+        self.version = hashlib.sha256(b"".join(found)).hexdigest()[:12]
         loader = ChoiceLoader([FileSystemLoader(each / "templates") for each in places])
         self._environments = {tag: self._environment(loader, tag) for tag in self.languages.tags}
 
@@ -161,18 +162,25 @@ class Pages:
         return Response(text, status, sent, "text/html")
 
     def asset_url(self, name: str) -> str:
-        """Where *name* is loaded from; another content has another URL."""
-        return f"/static/{name}?v={self._assets[name].version}"
+        """Where *name* is loaded from; other files have other URLs.
 
-    def asset(self, name: str, version: str = "") -> Response:
-        """The file *name* of a `static` directory, kept for ever only if asked for by *version*.
-
-        A script module imports others by name alone: those are asked for anew each time.
+        The version is of all files together and stands before the name, so that what a script
+        module or a style names beside itself has the same one.
         """
-        found = self._assets.get(name)
+        if name not in self._assets:
+            raise NotFound(f"static: no file {name}")
+        return f"/static/{self.version}/{name}"
+
+    def asset(self, place: str) -> Response:
+        """A file by its *place* below `/static/`, kept for ever if asked for by our version.
+
+        A page of another version of the service (while it is being replaced) gets ours.
+        """
+        version, _, name = place.partition("/")
+        found = self._assets.get(name) or self._assets.get(place)
         if found is None:
             raise NotFound("static: no such file")
-        kept = f"public, max-age={_YEAR}, immutable" if version == found.version else "no-cache"
+        kept = f"public, max-age={_YEAR}, immutable" if version == self.version else "no-cache"
         headers = {"Cache-Control": kept}
         return Response(found.content, 200, headers, found.media_type)
 
@@ -210,6 +218,4 @@ def _header(scope: Scope, name: bytes) -> str:
 
 
 def _asset(path: Path) -> Asset:
-    content = path.read_bytes()
-    version = hashlib.sha256(content).hexdigest()[:12]
-    return Asset(content, _TYPES[path.suffix], version)
+    return Asset(path.read_bytes(), _TYPES[path.suffix])

@@ -170,9 +170,9 @@ class ApiRouter(Generic[Context]):
         self.described = APIRouter(prefix=prefix)  # what OpenAPI says of them; never called
 
     def get(
-        self, path: str, *, answer: type[BaseModel], query: Query = NO_QUERY
+        self, path: str, *, answer: type[BaseModel] | None = None, query: Query = NO_QUERY
     ) -> Callable[[Act[Context]], Act[Context]]:
-        """Decorate the act that answers GET at *path* with the model *answer*."""
+        """Decorate the act that answers GET at *path* with *answer*; None: with what is no JSON."""
         return self._route("GET", path, answer=answer, query=query)
 
     def post(
@@ -278,7 +278,7 @@ def page_files(pages: Pages) -> PageRouter[object]:
 
     @router.get("/static/{name:path}")
     def asset(call: Call, _context: object) -> Answer:
-        return pages.asset(call.path["name"], call.query.get("v", ""))
+        return pages.asset(call.path["name"])
 
     @router.get("/language/{tag}")
     def language(call: Call, _context: object) -> Answer:

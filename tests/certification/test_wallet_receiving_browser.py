@@ -191,11 +191,11 @@ def test_a_way_back_in_another_browser_is_a_page_and_no_call(town: Town) -> None
     before = town.tokens()
     town.offered()
     town.sign_in()
-    town.page.route("**/offer.js*", lambda route: route.abort())  # the link is caught on its way
+    town.page.route("**/receive.js*", lambda route: route.abort())  # the link is caught on its way
     town.page.click("#consent-accept")
     town.page.wait_for_url(f"{WALLET}/callback?*")
     link = town.page.url
-    town.page.unroute("**/offer.js*")
+    town.page.unroute("**/receive.js*")
     assert "code=" in link
     stranger = town.visitor()
     stranger.goto(link)

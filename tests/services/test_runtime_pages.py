@@ -90,8 +90,17 @@ def test_cookies_of_other_programs_do_not_matter() -> None:
     assert cookie(scope(), "mine") is None
 
 
-def test_files_are_known_by_their_content() -> None:
+def test_files_are_known_by_their_version() -> None:
+    """What a module imports beside itself has the same version, so one module is loaded once."""
     url = PAGES.asset_url("frame.css")
-    assert url.startswith("/static/frame.css?v=")
+    assert url == f"/static/{PAGES.version}/frame.css"
+    kept = PAGES.asset(url.removeprefix("/static/"))
+    assert "immutable" in kept.headers["cache-control"]
+    for place in ("frame.css", "000000000000/frame.css"):
+        other = PAGES.asset(place)
+        assert (other.body, other.headers["cache-control"]) == (kept.body, "no-cache")
+    for place in ("../pages.py", f"{PAGES.version}/../pages.py", "", "/"):
+        with pytest.raises(NotFound):
+            PAGES.asset(place)
     with pytest.raises(NotFound):
-        PAGES.asset("../pages.py", "")
+        PAGES.asset_url("nothing.css")

@@ -24,7 +24,7 @@ _FROM_A_PAGE = frozenset({"cross-site", "same-site", "same-origin"})
 @router.get("/")
 def start(call: Call, _wallet: Wallet) -> Answer:
     """Open a wallet, or begin one."""
-    return call.page("start.html", scripts=True)
+    return _app(call, "start")
 
 
 @router.get("/authorize")
@@ -33,26 +33,31 @@ def authorize(call: Call, wallet: Wallet) -> Answer:
     ticket = presenting.prepare(
         wallet, call.query, cross_device=_from_elsewhere(call), now=wallet.clock()
     )
-    return call.page("authorize.html", scripts=True, ticket=ticket)
+    return _app(call, "authorize", ticket=ticket)
 
 
 @router.get("/offer")
 def offer(call: Call, _wallet: Wallet) -> Answer:
     """The credential offer endpoint; what is offered is looked at once a wallet is open."""
     parse_offer_parameters(call.query)
-    return call.page("offer.html", scripts=True)
+    return _app(call, "offer")
 
 
 @router.get("/callback")
 def callback(call: Call, _wallet: Wallet) -> Answer:
     """Back from an agency: the page hands the answer to the session that began it (W-12)."""
-    return call.page("offer.html", scripts=True)
+    return _app(call, "callback")
 
 
 @router.get("/lost")
 def lost(call: Call, _wallet: Wallet) -> Answer:
     """Block a wallet by its revocation code, from any device."""
     return call.page("lost.html", scripts=True)
+
+
+def _app(call: Call, entry: str, *, ticket: str = "") -> Answer:
+    """The one document of the wallet; *entry* is what led to it."""
+    return call.page("app.html", scripts=True, entry=entry, ticket=ticket)
 
 
 def _from_elsewhere(call: Call) -> bool:

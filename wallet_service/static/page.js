@@ -1,13 +1,32 @@
-// What the wallet's pages do with the document: one part at a time, texts from templates, errors said.
+// What the wallet's documents do: one part at a time, texts from templates, errors said.
 
 import { Refused } from "./wallet.js";
 
 export const $ = (id) => document.getElementById(id);
 
+let retry = () => location.reload();
+
+// What "Try again" does where an act names nothing of its own.
+export function retryBy(act) {
+  retry = act;
+}
+
 // Show one part and put the focus on its heading, so that screen readers read it out.
 export function show(id) {
   for (const each of document.querySelectorAll(".part")) each.hidden = each.id !== id;
-  $(id).querySelector("h1")?.focus();
+  const heading = $(id).querySelector("h1");
+  const name = $("app")?.dataset.name;
+  if (heading && name) document.title = `${heading.textContent.trim()} – ${name}`;
+  heading?.focus();
+  scrollTo(0, 0);
+}
+
+// Have screen readers say something while the focus stays where it is.
+export function announce(text) {
+  $("live").textContent = "";
+  requestAnimationFrame(() => {
+    $("live").textContent = text;
+  });
 }
 
 // A copy of a template: `data-text` members get the text of that name, `data-field` an attribute.
@@ -55,31 +74,32 @@ export function fail(error, again) {
   const known = said("known-errors", refused.code);
   $("error-detail").textContent = known ?? refused.detail ?? "";
   $("error-next-step").textContent = known ? "" : (refused.nextStep ?? "");
-  $("again").hidden = again === undefined;
-  $("again").onclick = again;
+  $("again").onclick = (refused.code === "unauthenticated" ? undefined : again) ?? retry;
   show("failure");
 }
 
 // Do something that takes a while: buttons rest meanwhile, what goes wrong is shown.
 export async function busy(act, again) {
-  const buttons = [...document.querySelectorAll("button")];
-  for (const each of buttons) each.disabled = true;
+  const resting = [...document.querySelectorAll("button:not([disabled])")];
+  const focused = document.activeElement;
+  for (const each of resting) each.disabled = true;
   try {
     await act();
   } catch (error) {
     fail(error, again);
   } finally {
-    for (const each of buttons) each.disabled = false;
+    for (const each of resting) each.disabled = false;
+    if (document.activeElement === document.body) focused?.focus();
   }
 }
 
 export function onClick(id, act, again) {
-  $(id).addEventListener("click", () => busy(act, again ?? (() => location.reload())));
+  $(id).addEventListener("click", () => busy(act, again));
 }
 
 export function onSubmit(id, act, again) {
   $(id).addEventListener("submit", (event) => {
     event.preventDefault();
-    busy(act, again ?? (() => location.reload()));
+    busy(act, again);
   });
 }

@@ -29,6 +29,7 @@ export async function call(method, path, body) {
   }
   const raw = await answer.text();
   const content = raw ? JSON.parse(raw) : {};
+  if (answer.status === 401) dispatchEvent(new Event("walletclosed"));
   if (!answer.ok) throw new Refused(content.code ?? "no_answer", content);
   return content;
 }

@@ -1,11 +1,11 @@
 // An agency offers a document: preview, code or sign-in there, one gesture, the content, kept or not.
-// The same page takes the browser back from the agency (/callback): first the answer is handed to the
+// The same view takes the browser back from the agency (/callback): first the answer is handed to the
 // session that began it, and only then anything else happens.
 
+import { app, opened, views } from "./app.js";
 import { $, busy, claimShown, fill, onClick, onSubmit, said, show } from "./page.js";
 import { Refused, Wallet, call } from "./wallet.js";
 
-let opened;
 let flow;
 
 const act = (name, body) => call("POST", `/issuances/${flow.id}/${name}`, body);
@@ -43,7 +43,7 @@ async function go(changed) {
       show("review");
       break;
     default:
-      $("outcome").textContent = said("outcomes", flow.step) ?? flow.step;
+      $("offer-outcome").textContent = said("offer-outcomes", flow.step) ?? flow.step;
       show("ended");
   }
 }
@@ -90,27 +90,31 @@ onClick(
   "accept",
   async () => {
     // Back from the agency the session is there, but not this page's half of it.
-    opened ??= await Wallet.open();
+    if (app.wallet === undefined) {
+      const wallet = await Wallet.open();
+      await opened(wallet, await wallet.overview());
+    }
     const { approval } = await act("accept");
-    await go(opened.approve(approval, expected));
+    await go(app.wallet.approve(approval, expected));
   },
   again,
 );
 
-onClick("open", async () => {
-  opened = await Wallet.open();
-  await go(call("POST", "/scan", { text: location.href }));
-});
+// -- What led here ---------------------------------------------------------------------------------
 
-if (location.pathname === "/callback") {
+async function callback() {
   const pairs = [...new URLSearchParams(location.search)];
   const parameters = Object.fromEntries(pairs);
   const twice = pairs.length !== Object.keys(parameters).length;
   history.replaceState(null, "", "/callback"); // the code stays in no history
-  busy(async () => {
-    if (twice) throw new Refused("foreign_callback");
-    await go(call("POST", "/issuances/callback", { parameters }));
-  });
-} else {
-  show("sign-in");
+  if (twice) throw new Refused("foreign_callback");
+  await go(call("POST", "/issuances/callback", { parameters }));
 }
+
+async function enter(id) {
+  if (id !== undefined) await go(call("GET", `/issuances/${id}`));
+  else if (app.entry === "callback") await callback();
+  else await go(call("POST", "/scan", { text: location.href }));
+}
+
+views.register("receive", { closed: app.entry === "callback", enter });

@@ -1,10 +1,11 @@
 // An agency asks: who, why, for what; then one gesture for exactly that, or a refusal.
 
-import { $, busy, claimShown, fill, onClick, onSubmit, said, show } from "./page.js";
-import { Refused, Wallet, call } from "./wallet.js";
+import { app, views } from "./app.js";
+import { showDone } from "./done.js";
+import { $, busy, claimShown, fill, onClick, onSubmit, show } from "./page.js";
 import { canonical } from "./vault.js";
+import { Refused, call } from "./wallet.js";
 
-let opened;
 let flow;
 
 // -- What is asked -------------------------------------------------------------------------------
@@ -117,18 +118,6 @@ function expected(payload, chosen) {
   );
 }
 
-// The agency's address goes to the browser unchanged; what is no web address stays unopened.
-function showDone(answer) {
-  const place = answer.redirect_uri;
-  if (place && /^https?:\/\//i.test(place)) {
-    location.replace(place);
-    return;
-  }
-  $("outcome").textContent = said("outcomes", answer.outcome) ?? "";
-  $("elsewhere").hidden = !place;
-  show("done");
-}
-
 async function deliver(act) {
   try {
     showDone(await act());
@@ -138,7 +127,7 @@ async function deliver(act) {
   }
 }
 
-const again = () => busy(load);
+const again = () => busy(() => load(flow.id));
 
 onSubmit(
   "choice",
@@ -146,7 +135,7 @@ onSubmit(
     const chosen = picks();
     const place = `/presentations/${flow.id}`;
     const { approval } = await call("POST", `${place}/select`, { picks: chosen });
-    await deliver(() => opened.approve(approval, (payload) => expected(payload, chosen)));
+    await deliver(() => app.wallet.approve(approval, (payload) => expected(payload, chosen)));
   },
   again,
 );
@@ -154,16 +143,13 @@ onSubmit(
 onClick("refuse", () => deliver(() => call("POST", `/presentations/${flow.id}/refuse`)), again);
 onClick("retry", () => deliver(() => call("POST", `/presentations/${flow.id}/retry`)), again);
 
-async function load() {
-  flow = await call("POST", "/presentations", { ticket: $("consent").dataset.ticket });
+async function load(id) {
+  flow = await (id === undefined
+    ? call("POST", "/presentations", { ticket: app.ticket })
+    : call("GET", `/presentations/${id}`));
   if (flow.step === "consent") showConsent();
   else if (flow.step === "answered") show("not-delivered");
   else showDone(flow);
 }
 
-onClick("open", async () => {
-  opened = await Wallet.open();
-  await load();
-});
-
-show("sign-in");
+views.register("consent", { enter: load });

@@ -1,0 +1,113 @@
+// The wallet as one document: which view is shown, and the wallet that is open meanwhile.
+// A view is chosen by the fragment (`#card/<id>`), which no server sees; each has its own module,
+// loaded when it is first needed. What led here (`/`, `/offer`, `/callback`, `/authorize`) decides
+// the first view; one that needs the open wallet waits behind the view `open`.
+
+import { $, busy, retryBy, show } from "./page.js";
+import { call } from "./wallet.js";
+
+const VIEWS = [
+  ..."open begin cards card scan receive consent notices history unlockers settings".split(" "),
+];
+const FIRST = { start: "cards", offer: "receive", callback: "receive", authorize: "consent" };
+
+export const app = {
+  entry: $("app").dataset.entry,
+  ticket: $("app").dataset.ticket,
+  wallet: undefined, // a Wallet of wallet.js while it is open
+};
+
+// -- Views ---------------------------------------------------------------------------------------
+
+const known = new Map();
+
+export const views = {
+  // A view: `enter(...parameters)` shows one of its parts, `leave()` ends what runs on (a camera);
+  // `closed: true` says that it is shown without an open wallet, too.
+  register(id, view) {
+    known.set(id, view);
+  },
+};
+
+let current;
+
+async function enter(id, parameters) {
+  if (!known.has(id)) await import(`./${id}.js`);
+  let view = known.get(id);
+  if (!view.closed && app.wallet === undefined) {
+    await import("./open.js");
+    view = known.get("open");
+  }
+  current?.leave?.();
+  current = view;
+  for (const each of document.querySelectorAll("#sections a")) {
+    if (each.hash === `#${id}`) each.setAttribute("aria-current", "page");
+    else each.removeAttribute("aria-current");
+  }
+  await view.enter(...parameters);
+}
+
+function wanted() {
+  let parts;
+  try {
+    parts = location.hash.slice(1).split("/").map(decodeURIComponent);
+  } catch {
+    parts = [];
+  }
+  return VIEWS.includes(parts[0]) ? parts : [FIRST[app.entry]];
+}
+
+let queue = Promise.resolve();
+
+// Enter the view that the address names, after whatever is being entered.
+export function route() {
+  queue = queue.then(() => {
+    const [id, ...parameters] = wanted();
+    return busy(() => enter(id, parameters), route);
+  });
+  return queue;
+}
+
+const place = (id, parameters) => `#${[id, ...parameters].map(encodeURIComponent).join("/")}`;
+
+// Another view, with a way back to this one.
+export function go(id, ...parameters) {
+  const hash = place(id, parameters);
+  if (location.hash === hash) route();
+  else location.hash = hash;
+}
+
+// Another view instead of this one; what led here (an offer, a request) is over.
+export function end(id = "cards", ...parameters) {
+  app.entry = "start";
+  history.replaceState(null, "", `/${place(id, parameters)}`);
+  route();
+}
+
+// -- The open wallet -----------------------------------------------------------------------------
+
+// A wallet was opened or begun: its texts come in the language of this page from now on.
+export async function opened(wallet, overview) {
+  app.wallet = wallet;
+  const locale = document.documentElement.lang;
+  if (overview.locale !== locale) await call("POST", "/wallet/locale", { locale });
+}
+
+export async function close() {
+  await call("DELETE", "/sessions/current");
+  app.wallet = undefined;
+  end();
+}
+
+addEventListener("walletclosed", () => {
+  app.wallet = undefined;
+});
+
+addEventListener("hashchange", route);
+$("skip-link").addEventListener("click", (event) => {
+  event.preventDefault(); // its fragment is no view
+  $("content").focus();
+});
+retryBy(route);
+show("working");
+route();
