@@ -22,8 +22,10 @@ from shared.formats import type_metadata
 from shared.formats.claims_path import ConcretePath
 from shared.formats.credential import Held, Received, Trusted
 from shared.formats.status_list import StatusReference
+from shared.formats.type_metadata import TypeMetadata
 from shared.trust import Issue, Role, TrustList, may_issue
 
+from . import picturing, wording
 from .context import Wallet
 
 TECHNICAL = frozenset({"iss", "iat", "nbf", "exp", "cnf", "vct", "vct#integrity", "status", "sub"})
@@ -53,9 +55,10 @@ def check_received(wallet: Wallet, state: Mapping[str, Any], *, now: datetime) -
         WrongCredential, VerificationError, InvalidInput: one copy is not good: none is kept.
     """
     trust = wallet.trust.current()
+    fetching = picturing.Fetching(wallet, locale=state.get("locale", wording.FALLBACK))
     return [
         {
-            **_part(wallet, trust, state, request, now=now),
+            **_part(wallet, trust, fetching, state, request, now=now),
             "configuration": request["part"]["configuration"],
         }
         for request in state["requests"]
@@ -65,6 +68,7 @@ def check_received(wallet: Wallet, state: Mapping[str, Any], *, now: datetime) -
 def _part(
     wallet: Wallet,
     trust: TrustList,
+    fetching: picturing.Fetching,
     state: Mapping[str, Any],
     request: Mapping[str, Any],
     *,
@@ -103,8 +107,11 @@ def _part(
         copies[ours.pop(received.held.holder)] = received.held
     # 4. One dataset, one validity; but no status shared between copies (S-40).
     _same_everywhere(list(copies.values()))
-    labels = _labels(wallet, issue, part)
-    return _card(state, copies, labels, now=now)
+    found = _type_metadata(wallet, issue, part)
+    # 5. What it is called and looks like, as far as that can be had.
+    look, pictures = fetching.look(part.get("look", {}), found, next(iter(copies.values())).claims)
+    card = _card(state, copies, _labels(found, part), now=now)
+    return {**card, "look": look, "pictures": pictures}
 
 
 def _entitled(
@@ -140,11 +147,11 @@ def _dataset(held: Held) -> dict[str, JsonValue]:
     return {name: value for name, value in held.claims.items() if name not in _PER_COPY}
 
 
-def _labels(wallet: Wallet, issue: Issue, part: Mapping[str, Any]) -> _Labels:
-    """F-TM-02: from the place and integrity in the trust list; without them, claim names serve."""
+def _type_metadata(wallet: Wallet, issue: Issue, part: Mapping[str, Any]) -> TypeMetadata | None:
+    """F-TM-02: from the place and integrity in the trust list, if they can be had there."""
     where = issue.type_metadata
     if where is None:
-        return _Labels(dict(part["names"]), [])
+        return None
 
     def load(vct: str) -> bytes:
         if vct != part["type"]:
@@ -155,8 +162,14 @@ def _labels(wallet: Wallet, issue: Issue, part: Mapping[str, Any]) -> _Labels:
         return answer.body
 
     try:
-        found = type_metadata.resolve(part["type"], load=load, expected_integrity=where.integrity)
+        return type_metadata.resolve(part["type"], load=load, expected_integrity=where.integrity)
     except ExpectedError:
+        return None
+
+
+def _labels(found: TypeMetadata | None, part: Mapping[str, Any]) -> _Labels:
+    """Without Type Metadata the claims have their own names."""
+    if found is None:
         return _Labels(dict(part["names"]), [])
     names = {each.locale: each.name for each in found.display or ()}
     labels: list[JsonValue] = [

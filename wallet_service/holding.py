@@ -18,13 +18,21 @@ from shared.encoding import JsonValue, b64url_decode, to_numeric_date
 from shared.errors import NotFound
 from shared.formats.credential import Candidate
 
-from . import approving, flows, keeping, labelling, logbook, obtaining, wording
+from . import approving, flows, keeping, labelling, logbook, obtaining, picturing, wording
 from .approving import Approved
 from .context import Wallet
 from .flows import Flow
 from .labelling import Labels
 from .registering import new_id
-from .tables import copies, credentials, issuances, renewals, spare_keys, wallets
+from .tables import (
+    copies,
+    credentials,
+    issuances,
+    pictures,
+    renewals,
+    spare_keys,
+    wallets,
+)
 from .vault import OpenWallet
 
 _CARDS = select(credentials.c.id, credentials.c.sealed).where(
@@ -127,6 +135,7 @@ def summary(one: Card, *, locale: str, left: int, now: datetime) -> dict[str, Js
         "label": f"{name}, {issuer}, {word}",
         "expires_at": data["expires_at"],
         "copies_left": left,
+        **picturing.shown(one.id, data.get("look")),
     }
 
 
@@ -204,7 +213,7 @@ def delete_card(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: 
     """Destroy the approved card with all its keys."""
     card_id = approved.payload["credential"]
     with wallet.database.transaction() as connection:
-        _erase(connection, opened, card_id, (copies, spare_keys, renewals))
+        _erase(connection, opened, card_id, (copies, spare_keys, renewals, pictures))
         logbook.append(
             connection,
             opened,

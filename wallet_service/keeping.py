@@ -16,12 +16,12 @@ from sqlalchemy import Connection, insert, update
 from shared.encoding import b64url_decode, start_of_day
 from shared.runtime.database import once
 
-from . import labelling
+from . import labelling, picturing
 from .flows import Flow
 from .tables import copies, credentials, renewals, spare_keys
 from .vault import OpenWallet
 
-_NOT_OF_THE_CARD = frozenset({"copies", "labels", "configuration"})
+_NOT_OF_THE_CARD = frozenset({"copies", "labels", "configuration", "pictures"})
 
 
 def store(
@@ -43,6 +43,7 @@ def store(
             labels=labelling.seal_labels(opened, card_id, data["labels"]),
         )
     )
+    picturing.store(connection, opened, card_id, data.get("pictures", {}))
     add_copies(connection, opened, card_id, data["copies"], _blobs(state["copies"]))
     if not _renewable(connection, opened, card_id, flow, data, now=now):
         return

@@ -23,6 +23,7 @@ from .tables import (
     credentials,
     issuances,
     log_entries,
+    pictures,
     presentations,
     renewals,
     sessions,
@@ -46,6 +47,7 @@ _OF_A_WALLET = (
     callbacks,
     renewals,
     spare_keys,
+    pictures,
     log_entries,
     codes,
 )

@@ -21,6 +21,7 @@ from shared.oid4vci.metadata import CredentialConfiguration, CredentialIssuerMet
 from shared.oid4vci.offer import CredentialOffer
 from shared.trust import Entity, TrustList, may_issue
 
+from . import picturing
 from .context import Wallet
 from .discovering import UnknownAgency, authorization_server, issuer_metadata
 
@@ -50,7 +51,7 @@ def agency(trust: TrustList, issuer: str, *, now: datetime) -> Entity:
 
 
 def preview(
-    wallet: Wallet, trust: TrustList, offer: CredentialOffer, *, now: datetime
+    wallet: Wallet, trust: TrustList, offer: CredentialOffer, *, locale: str, now: datetime
 ) -> dict[str, Any]:
     """The state of a flow that receives what *offer* names, complete but for codes and keys.
 
@@ -83,6 +84,7 @@ def preview(
             metadata,
             offer.credential_configuration_ids,
             refreshes="refresh_token" in (server.grant_types_supported or ()),
+            locale=locale,
             now=now,
         ),
     }
@@ -95,15 +97,23 @@ def terms(
     configurations: tuple[str, ...],
     *,
     refreshes: bool,
+    locale: str,
     now: datetime,
 ) -> dict[str, Any]:
     """Where and how *configurations* are asked for, by the newest metadata of their issuer.
 
     Where it *refreshes* tokens and takes attestations as proofs, spare keys are made as well.
+    What it says of their looks is taken in the language of *locale*.
     """
     named = metadata.configurations(configurations)
     copies = min(metadata.batch_size, wallet.settings.copies)
-    parts = [_part(wallet, entity, name, each, now=now) for name, each in named.items()]
+    parts = [
+        {
+            **_part(wallet, entity, name, each, now=now),
+            "look": picturing.said_by_issuer(metadata, each, locale=locale),
+        }
+        for name, each in named.items()
+    ]
     return {
         "endpoints": {
             "credential": metadata.credential_endpoint,
@@ -113,6 +123,7 @@ def terms(
         },
         "encryption": _encryption(metadata),
         "resource": metadata.credential_issuer if metadata.authorization_servers else None,
+        "locale": locale,
         "parts": [
             {**part, "copies": copies, "spares": copies if part["refills"] and refreshes else 0}
             for part in parts

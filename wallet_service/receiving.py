@@ -25,7 +25,7 @@ from shared.oid4vci.offer import (
 )
 from shared.trust import TrustList
 
-from . import approving, flows
+from . import approving, flows, holding
 from .context import Wallet
 from .discovering import fetch_offer
 from .flows import Flow
@@ -123,7 +123,8 @@ def _open(
         return flow
     try:
         trust = wallet.trust.current()
-        state = _state(wallet, trust, offered(trust), now=now)
+        locale = holding.locale_of(wallet, opened)
+        state = _state(wallet, trust, offered(trust), locale=locale, now=now)
     except ExpectedError as error:
         failed = flows.failure(error, otherwise="invalid")
         flows.resolve(wallet, opened, issuances, flow, to="failed", state=failed)
@@ -190,7 +191,7 @@ def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
 
 
 def _state(
-    wallet: Wallet, trust: TrustList, offer: CredentialOffer, *, now: datetime
+    wallet: Wallet, trust: TrustList, offer: CredentialOffer, *, locale: str, now: datetime
 ) -> dict[str, Any]:
     """The state of a new flow: what the issuer says, and the code that the offer carries."""
     grant = offer.pre_authorized
@@ -198,7 +199,7 @@ def _state(
         None if offer.authorization_code is None else offer.authorization_code.issuer_state
     )
     return {
-        **preview(wallet, trust, offer, now=now),
+        **preview(wallet, trust, offer, locale=locale, now=now),
         "offer_hash": b64url_encode(_hash(offer)),
         "grant": "authorization_code" if grant is None else "pre_authorized",
         "code": None if grant is None else grant.pre_authorized_code,

@@ -81,7 +81,15 @@ def _renew(
     server = server_metadata(wallet, stored["server"]["issuer"])
     state: dict[str, Any] = {
         **stored,
-        **terms(wallet, entity, metadata, (stored["configuration"],), refreshes=True, now=now),
+        **terms(
+            wallet,
+            entity,
+            metadata,
+            (stored["configuration"],),
+            refreshes=True,
+            locale=holding.locale_of(wallet, opened),
+            now=now,
+        ),
         "entity_names": dict(entity.names),
         "server": {**asked(server, by_code=False), "attested": stored["server"]["attested"]},
         "grant": "refresh",

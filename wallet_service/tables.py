@@ -115,6 +115,16 @@ class CredentialRow(Base, table=True):
     labels: bytes
 
 
+class PictureRow(Base, table=True):
+    """The images of one card, all of them sealed together, as they were received with it."""
+
+    __tablename__ = "pictures"
+
+    credential: str = Field(primary_key=True, max_length=_ID)
+    wallet: str = Field(max_length=_ID, index=True)
+    sealed: bytes
+
+
 class CopyRow(Base, table=True):
     """One copy of a credential with its own holder key, which opens with `K_copy` only."""
 
@@ -265,6 +275,7 @@ sessions = cast(Table, SessionRow.__table__)  # type: ignore[attr-defined]  # SQ
 used_challenges = cast(Table, UsedChallengeRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 approvals = cast(Table, ApprovalRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 credentials = cast(Table, CredentialRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+pictures = cast(Table, PictureRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 copies = cast(Table, CopyRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 guesses = cast(Table, GuessRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 issuances = cast(Table, IssuanceRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it

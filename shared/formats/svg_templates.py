@@ -19,6 +19,7 @@ MAX_BYTES = 512 * 1024  # S-20
 _MAX_RESULT = 2 * MAX_BYTES
 _MAX_VALUE = 500
 _MAX_DEPTH = 64
+_MAX_USES = 32  # parts drawn again inside of parts drawn again grow like powers
 
 _ELEMENTS = frozenset(
     """
@@ -117,6 +118,7 @@ class _Writer:
         self.texts = texts
         self.parts: list[str] = []
         self.depth = 0
+        self.uses = 0
         self.dropped_at: int | None = None
 
     def doctype(self, *_: object) -> None:
@@ -135,6 +137,9 @@ class _Writer:
         if name not in _ELEMENTS or (self.depth == 1 and name != "svg"):
             self.dropped_at = self.depth
             return
+        self.uses += name == "use"
+        if self.uses > _MAX_USES:
+            raise InvalidInput("SVG template: draws its parts too often")
         attributes = dict(zip(pairs[::2], pairs[1::2], strict=True))
         if any(_PLACEHOLDER.search(each) for each in attributes.values()):
             raise InvalidInput("SVG template: a placeholder in an attribute")

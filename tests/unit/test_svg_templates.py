@@ -132,6 +132,15 @@ def test_what_is_no_plain_svg_is_refused(template: bytes) -> None:
         render(template, {})
 
 
+def test_parts_that_are_drawn_again_and_again_are_refused() -> None:
+    """F-TM-09: each level draws the one below it twice; a browser would draw billions."""
+    levels = "".join(
+        f'<g id="l{n + 1}"><use href="#l{n}"/><use href="#l{n}"/></g>' for n in range(40)
+    )
+    with pytest.raises(InvalidInput):
+        rendered(f'<defs><g id="l0"/>{levels}</defs><use href="#l40"/>')
+
+
 def test_a_template_that_grows_too_large_is_refused() -> None:
     """F-TM-09: many placeholders with long values."""
     inside = "<text>" + "{{name}}" * 10_000 + "</text>"

@@ -1,15 +1,29 @@
 """What the wallet holds: cards, details, the log, and the end of it all."""
 
+from starlette.responses import Response
+
 from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 from shared.errors import NotFound
 from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
-from .. import forgetting, holding, labelling, leaving, logbook, overview, refreshing, renewing
+from .. import (
+    forgetting,
+    holding,
+    labelling,
+    leaving,
+    logbook,
+    overview,
+    picturing,
+    refreshing,
+    renewing,
+)
 from ..context import Wallet
 from . import messages
 from .signed_in import open_wallet
 
 router: ApiRouter[Wallet] = hot_api_router()
+
+_IMAGE_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
 @router.get("/wallet", answer=messages.Answer)
@@ -50,6 +64,15 @@ def read_credential(call: Call, wallet: Wallet) -> Answer:
     locale = holding.locale_of(wallet, opened)
     labels = labelling.labels_of(wallet, opened, [card.id])[card.id]
     return holding.details(card, labels, locale=locale, left=left, now=wallet.clock())
+
+
+@router.get("/credentials/{id}/images/{name}")
+def read_image(call: Call, wallet: Wallet) -> Answer:
+    """An image of a card, as it was made harmless when the card was received (W-06)."""
+    opened = open_wallet(call, wallet)
+    found = picturing.image(wallet, opened, call.path["id"], call.path["name"])
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": _IMAGE_POLICY}
+    return Response(found.content, 200, headers, found.media_type)
 
 
 @router.post("/credentials/{id}/deletion", answer=messages.Answer, status=201)
