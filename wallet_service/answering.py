@@ -198,7 +198,7 @@ def _log_body(payload: Mapping[str, Any], approved: Approved) -> dict[str, JsonV
         "verifier": payload["verifier"],
         "response_uri": payload["request"]["response_uri"],
         "items": [
-            {name: item[name] for name in ("credential", "type", "claims", "always")}
+            {name: item[name] for name in ("credential", "type", "names", "claims", "always")}
             for item in payload["items"]
         ],
         "transactions": [each["type"] for each in payload["transactions"]],

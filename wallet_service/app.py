@@ -24,7 +24,7 @@ from .attesting import PROVIDER, Provider
 from .cleaning import clean
 from .context import Wallet
 from .provider_status import ProviderLists
-from .routes import approvals, citizen, flows, holdings, pages, statuses
+from .routes import approvals, citizen, flows, history, holdings, pages, statuses
 from .settings import WalletSettings
 
 SECRETS = ("shares", "ceremonies", "codes", "challenges", "places")
@@ -133,6 +133,7 @@ def create_app(
             flows.router,
             approvals.router,
             holdings.router,
+            history.router,
             pages.router,
             statuses.router,
         ],

@@ -284,6 +284,7 @@ def _item(
         "uses": copy.uses,
         "format": card.data["format"],
         "type": card.data["type"],
+        "names": card.data["names"],
         "claims": [path for path in paths if path[0] not in TECHNICAL],
         "always": sorted(card.data["always"]),
         "transaction_data": confirms,

@@ -44,24 +44,24 @@ def said(value: JsonValue, path: Sequence[str | int | None], *, locale: str) -> 
 def _text(value: str, name: str, locale: str) -> str:
     try:
         if _DATE.match(value):
-            return format_date(date.fromisoformat(value), "long", locale=_locale(locale))
+            return format_date(date.fromisoformat(value), "long", locale=locale_of(locale))
         if _MOMENT.match(value):
             moment = datetime.fromisoformat(value)
-            return format_datetime(moment, "medium", locale=_locale(locale))
+            return format_datetime(moment, "medium", locale=locale_of(locale))
     except ValueError:  # looks like a date, and is none
         return value
     if name in _COUNTRIES and _COUNTRY.match(value):
-        return str(_locale(locale).territories.get(value, value))
+        return str(locale_of(locale).territories.get(value, value))
     return value
 
 
 def _joined(parts: Sequence[str], locale: str) -> str:
-    comma = "، " if _locale(locale).language in {"ar", "fa", "ur"} else ", "
+    comma = "، " if locale_of(locale).language in {"ar", "fa", "ur"} else ", "
     return comma.join(parts)
 
 
 @lru_cache(maxsize=64)
-def _locale(tag: str) -> Locale:
+def locale_of(tag: str) -> Locale:
     """What Babel knows of *tag*, or of its language; English otherwise."""
     for each in (tag, tag.partition("-")[0]):
         try:

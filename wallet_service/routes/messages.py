@@ -158,6 +158,12 @@ class ApproveBody(Message):
     wraps: dict[Literal["read", "act"], Wrap] = {}
 
 
+class LetterBody(Message):
+    """POST /history/{seq}/letters."""
+
+    kind: Literal["erasure", "report"]
+
+
 class LocaleBody(Message):
     """PATCH-like POST /wallet/locale."""
 
