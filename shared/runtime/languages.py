@@ -65,6 +65,10 @@ class Languages:
         """Every tag with the language's own name."""
         return tuple((tag, Locale.parse(tag).get_display_name(tag) or tag) for tag in self.tags)
 
+    def direction(self, tag: str) -> str:
+        """How *tag* is written: "ltr" or "rtl"."""
+        return str(Locale.parse(tag).text_direction)
+
 
 def choose(texts: Mapping[str, str], tag: str) -> str:
     """Of a map by language tag the text for *tag*, else for English, else the first one."""

@@ -47,10 +47,16 @@ def test_every_text_is_translated(path: Path) -> None:
         assert set(_PLACEHOLDER.findall(text)) == set(_PLACEHOLDER.findall(str(each.string))), text
 
 
-def test_each_package_with_pages_speaks_the_same_languages() -> None:
-    spoken = {path.parents[1]: set() for path in CATALOGUES}  # type: dict[Path, set[str]]
+def test_each_package_with_pages_speaks_its_languages() -> None:
+    """What a service says, the frame can say; citizens read Arabic, too, in their wallet."""
+    spoken: dict[str, set[str]] = {}
     for path in CATALOGUES:
-        spoken[path.parents[1]].add(path.stem)
-    assert len({frozenset(each) for each in spoken.values()}) == 1
-    pages = {path.parents[1] for path in ROOT.glob("*/templates/*.html")}
+        spoken.setdefault(path.parents[1].name, set()).add(path.stem)
+    assert spoken == {
+        "runtime": {"ar", "de"},
+        "wallet_service": {"ar", "de"},
+        "issuer_service": {"de"},
+        "verifier_service": {"de"},
+    }
+    pages = {path.parents[1].name for path in ROOT.glob("*/templates/*.html")}
     assert pages <= set(spoken)

@@ -48,9 +48,8 @@ def test_a_choice_comes_before_the_header() -> None:
 def test_only_languages_that_all_packages_speak_are_offered(tmp_path: Path) -> None:
     assert Languages([HERE / "locale", tmp_path]).tags == ("en",)
     languages = Languages([HERE / "locale"])
-    assert languages.names() == (("de", "Deutsch"), ("en", "English")) or (
-        languages.names() == (("en", "English"), ("de", "Deutsch"))
-    )
+    assert languages.names() == (("en", "English"), ("ar", "العربية"), ("de", "Deutsch"))
+    assert [languages.direction(each) for each in languages.tags] == ["ltr", "rtl", "ltr"]
     assert languages.text("de", "Language") == "Sprache"
     assert languages.text("de", "a text that nobody translated") == "a text that nobody translated"
 
