@@ -7,6 +7,7 @@ date (age limits) is only true when it is certain: of a birth date known by year
 counts, and who was born on 29 February reaches an age on 1 March in common years.
 """
 
+import base64
 import calendar
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.encoding import JsonValue, parse_json
+from shared.encoding import JsonValue, b64url_decode, parse_json
 from shared.errors import Conflict, InvalidInput
 
 from .registers import Entry
@@ -27,6 +28,7 @@ Manner = Literal[
     "list",
     "integer",
     "json",
+    "picture",
     "birthdate",
     "full_date",
     "age_over",
@@ -189,6 +191,15 @@ def _json(rule: Rule, sources: Sources, fields: Mapping[str, str], today: date) 
     return None if text is None else parse_json(text, max_bytes=_MAX_JSON)
 
 
+def _picture(rule: Rule, sources: Sources, fields: Mapping[str, str], today: date) -> str | None:
+    """A JPEG kept as base64url, as the data URL that JSON-based formats carry."""
+    text = _text(rule, sources, fields, today)
+    if text is None:
+        return None
+    encoded = base64.b64encode(b64url_decode(text)).decode()
+    return f"data:image/jpeg;base64,{encoded}"
+
+
 def _birthdate(rule: Rule, sources: Sources, fields: Mapping[str, str], today: date) -> str | None:
     """A full date, or the year alone: OpenID Connect Core, section 5.1, knows no year and month."""
     text = _text(rule, sources, fields, today)
@@ -257,6 +268,7 @@ _MANNERS: Mapping[Manner, Callable[[Rule, Sources, Mapping[str, str], date], Jso
     "list": _list,
     "integer": _integer,
     "json": _json,
+    "picture": _picture,
     "birthdate": _birthdate,
     "full_date": _full_date,
     "age_over": _age_over,

@@ -45,6 +45,15 @@ COLUMNS = (
     "licence_issued",
     "licence_expires",
     "driving_privileges",
+    "disability_number",
+    "disability_issued",
+    "disability_expires",
+    "disability_accompanied",
+    "disability_degree",
+    "student_institution",
+    "student_number",
+    "student_issued",
+    "student_expires",
 )
 MINIMUM = 1_000
 
@@ -69,6 +78,7 @@ class _Names(TypedDict):
     towns: list[tuple[str, str, str]]
     countries: list[str]
     portraits: list[str]
+    institutions: list[str]
 
 
 class _Draw:
@@ -103,7 +113,7 @@ def _person(draw: _Draw, names: _Names, number: int) -> dict[str, str]:
     )
     year, month, day = 1930 + draw.below(85), draw.below(12) + 1, draw.below(28) + 1
     issued = 2020 + draw.below(6)
-    person = {
+    person = dict.fromkeys(COLUMNS, "") | {
         "reference": f"AV-{number:06d}",
         "version": "1",
         "marks": "",
@@ -130,6 +140,8 @@ def _person(draw: _Draw, names: _Names, number: int) -> dict[str, str]:
         "document_expires": f"{issued + 10}-{month:02d}-{day:02d}",
         "portrait": names["portraits"][number % len(names["portraits"])],
         **_licence(number, issued, f"{month:02d}-{day:02d}"),
+        **_disability(number, issued, f"{month:02d}-{day:02d}"),
+        **_studies(number, issued, names["institutions"]),
     }
     oddity = draw.below(100)
     if oddity < 2:
@@ -150,9 +162,7 @@ def _person(draw: _Draw, names: _Names, number: int) -> dict[str, str]:
 def _licence(number: int, year: int, day: str) -> dict[str, str]:
     """Four of five drive; every third of them a lorry, too."""
     if number % 5 == 0:
-        return dict.fromkeys(
-            ("licence_number", "licence_issued", "licence_expires", "driving_privileges"), ""
-        )
+        return {}
     issued, expires = f"{year}-{day}", f"{year + 15}-{day}"
     privileges = [
         {"vehicle_category_code": code, "issue_date": issued, "expiry_date": expires}
@@ -163,6 +173,31 @@ def _licence(number: int, year: int, day: str) -> dict[str, str]:
         "licence_issued": issued,
         "licence_expires": expires,
         "driving_privileges": json.dumps(privileges, separators=(",", ":")),
+    }
+
+
+def _disability(number: int, year: int, day: str) -> dict[str, str]:
+    """One of seven holds a disability card; every other of them is accompanied."""
+    if number % 7 != 1:
+        return {}
+    return {
+        "disability_number": f"D{number:08d}",
+        "disability_issued": f"{year}-{day}",
+        "disability_expires": f"{year + 10}-{day}",
+        "disability_accompanied": "true" if number % 2 else "false",
+        "disability_degree": str(50 + number % 6 * 10),
+    }
+
+
+def _studies(number: int, year: int, institutions: Sequence[str]) -> dict[str, str]:
+    """One of five is enrolled."""
+    if number % 5 != 1:
+        return {}
+    return {
+        "student_institution": institutions[number // 5 % len(institutions)],
+        "student_number": f"S{number:07d}",
+        "student_issued": f"{year}-10-01",
+        "student_expires": f"{year + 7}-09-30",
     }
 
 

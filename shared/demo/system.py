@@ -40,7 +40,10 @@ _NAMES = {
     COUNTER: {"en": "Service Counters of Avelonia", "fr": "Guichets d'Avelonia"},
     PROVIDER: {"en": "Avelonia Wallet", "fr": "Portefeuille d'Avelonia"},
 }
-QUERIES = ["over_18", "identity", "address", "driving"]
+QUERIES = [
+    "over_18", "over_65", "identity", "identity_portrait", "address", "driving", "disability",
+    "student",
+]  # fmt: skip
 _PURPOSES = {
     "issuer_service": (REGISTRY, ("credential", "status", "metadata")),
     "verifier_service": (COUNTER, ("access",)),

@@ -57,6 +57,49 @@ def test_the_counter_learns_exactly_what_it_asked(world: World, phone: Phone, su
     assert "birthdate" not in address
 
 
+@pytest.mark.parametrize(
+    ("cards", "queries"),
+    [
+        (
+            ("pid_sd_jwt", "residence_sd_jwt", "disability_sd_jwt", "student_sd_jwt"),
+            ("over_18", "over_65", "identity", "identity_portrait", "address"),
+        ),
+        (
+            ("pid_mdoc", "mdl", "disability_mdoc", "student_mdoc"),
+            ("over_18", "over_65", "identity", "identity_portrait", "driving"),
+        ),
+    ],
+    ids=["sd_jwt", "mdoc"],
+)
+def test_every_shipped_question_is_answered_by_shipped_cards(
+    world: World, cards: tuple[str, ...], queries: tuple[str, ...]
+) -> None:
+    """Issue 8, item 5; DESIGN 7: from the register to the counter, no file written by hand."""
+    [person, *_] = [
+        each
+        for each in world.people.values()
+        if each["disability_number"] and each["student_number"] and each["licence_number"]
+        if not each["marks"] and each["given_name"] and each["birth_date"] < "1950"
+    ]
+    phone = world.phone()
+    assert len(world.receive(phone, person["reference"], *cards)) == len(cards)
+    for query in queries:
+        assert world.check(phone, query)["state"] == "verified", query
+    disability, student = (_shown(world.check(phone, query)) for query in ("disability", "student"))
+    if "mdl" in cards:
+        [disability], [student] = disability.values(), student.values()  # each of one namespace
+    name = {"family_name": person["family_name"], "given_name": person["given_name"]}
+    until = "expiry_date" if "mdl" in cards else "date_of_expiry"
+    assert disability == name | {
+        until: person["disability_expires"],
+        "accompanied": person["disability_accompanied"] == "true",
+    }
+    assert student == name | {
+        until: person["student_expires"],
+        "institution": person["student_institution"],
+    }
+
+
 def test_the_phone_says_who_asks_and_why(world: World, phone: Phone) -> None:
     """W-57: from the trust list, never from the request."""
     started = world.counter.ask("over_18")

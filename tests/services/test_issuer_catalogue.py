@@ -84,19 +84,23 @@ def test_types_of_another_ttl_have_lists_of_their_own(tmp_path: Path) -> None:
 
 
 def test_the_built_in_types_are_those_of_the_design() -> None:
-    """DESIGN 7, E-06: PID by its rulebook in both formats, mDL, proof of residence; texts in two
-    languages."""
+    """DESIGN 7, E-06: PID by its rulebook, mDL, proof of residence, disability and student cards;
+    texts in the four languages of wallets and neighbours."""
     found = read_catalogue([BUILT_IN])
     assert {name: each.vct for name, each in found.items()} == {
+        "disability_mdoc": "citizen-wallet.disability-card.1",
+        "disability_sd_jwt": "urn:citizen-wallet:disability-card:1",
         "mdl": "org.iso.18013.5.1.mDL",
         "pid_mdoc": "eu.europa.ec.eudi.pid.1",
         "pid_sd_jwt": "urn:eudi:pid:1",
         "residence_sd_jwt": "urn:citizen-wallet:residence:1",
+        "student_mdoc": "citizen-wallet.student-card.1",
+        "student_sd_jwt": "urn:citizen-wallet:student-card:1",
     }
     for each in found.values():
-        assert {text.locale for text in each.type.display or ()} == {"en", "fr"}
+        assert {text.locale for text in each.type.display or ()} == {"en", "fr", "de", "ar"}
         for rule in each.type.claims:
-            assert {text.locale for text in rule.display} == {"en", "fr"}, rule.path
+            assert {text.locale for text in rule.display} == {"en", "fr", "de", "ar"}, rule.path
             assert rule.sd != "allowed", rule.path  # F-TM-06
 
 

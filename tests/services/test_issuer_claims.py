@@ -117,10 +117,30 @@ def test_the_claims_are_those_of_the_rulebook(register: SqlRegister) -> None:
         "country",
     }  # fmt: skip
     assert claims["personal_administrative_number"] == "AV-000001"
+    assert str(claims["picture"]).startswith("data:image/jpeg;base64,/9j/")
     mandatory = {
         str(rule.path[0]) for rule in PID.type.claims if rule.mandatory and len(rule.path) == 1
     }
     assert mandatory <= set(claims)
+
+
+def test_who_has_no_card_is_told_so_by_no_claims(register: SqlRegister) -> None:
+    """Disability and student cards: what the register has, and not one claim for who has none."""
+    catalogue = read_catalogue([BUILT_IN])
+    for name, own in (
+        ("disability_sd_jwt", {"document_number", "date_of_expiry", "accompanied", "degree"}),
+        ("student_sd_jwt", {"institution", "student_number", "date_of_expiry"}),
+    ):
+        read = catalogue[name].reader.read
+        has, lacks = (
+            set(read(register.entry(each), constants={}, now=NOW).claims)
+            for each in ("AV-000001", "AV-000002")
+        )
+        assert has >= own
+        assert not lacks & own
+        assert own - {"degree", "student_number"} <= {
+            rule.path[0] for rule in catalogue[name].type.claims if rule.mandatory
+        }
 
 
 def test_a_nationality_may_be_unknown(register: SqlRegister) -> None:

@@ -75,8 +75,11 @@ def test_a_new_installation_becomes_healthy(home: Path) -> None:
     well = run("doctor", code=1)
     assert "tenant registry: ISSUER_TRUST_URL: " in well  # nobody publishes one here
     assert well.count("next: ") == 1
-    issued = "mdl, pid_mdoc, pid_sd_jwt, residence_sd_jwt"
-    assert f"issues {issued} as https://issuer.example/registry" in well
+    issued = "mdl, pid_mdoc, pid_sd_jwt, residence_sd_jwt, student_mdoc, student_sd_jwt"
+    assert (
+        f"issues disability_mdoc, disability_sd_jwt, {issued} as https://issuer.example/registry"
+        in well
+    )
     assert "without attestation" in well
 
 
@@ -110,12 +113,16 @@ def test_the_entry_for_the_trust_list_names_every_type(home: Path) -> None:
     entry = json.loads(run("entry", "registry"))
     assert entry["credential_issuers"] == ["https://issuer.example/registry"]
     assert [(each["format"], each["type"]) for each in entry["issues"]] == [
+        ("mso_mdoc", "citizen-wallet.disability-card.1"),
+        ("dc+sd-jwt", "urn:citizen-wallet:disability-card:1"),
         ("mso_mdoc", "org.iso.18013.5.1.mDL"),
         ("mso_mdoc", "eu.europa.ec.eudi.pid.1"),
         ("dc+sd-jwt", "urn:eudi:pid:1"),
         ("dc+sd-jwt", "urn:citizen-wallet:residence:1"),
+        ("mso_mdoc", "citizen-wallet.student-card.1"),
+        ("dc+sd-jwt", "urn:citizen-wallet:student-card:1"),
     ]
-    assert entry["issues"][2]["type_metadata"]["uri"] == (
+    assert entry["issues"][4]["type_metadata"]["uri"] == (
         "https://issuer.example/registry/types/urn:eudi:pid:1"
     )
     run("entry", "nobody", code=2)

@@ -88,7 +88,7 @@ def test_every_configuration_has_what_haip_wants(world: IssuerWorld) -> None:
             },
         }
         shown = each["credential_metadata"]
-        assert [text["locale"] for text in shown["display"]] == ["en", "fr"]
+        assert [text["locale"] for text in shown["display"]] == ["en", "fr", "de", "ar"]
         paths = [tuple(claim["path"]) for claim in shown["claims"]]
         assert len(set(paths)) == len(paths)
 

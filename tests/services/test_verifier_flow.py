@@ -335,10 +335,10 @@ def test_events_go_on_at_another_replica(
 
 
 def test_the_agency_reads_which_questions_it_may_ask(world: VerifierWorld) -> None:
-    """V-31: with purpose and texts in two languages."""
+    """V-31: with purpose and texts in several languages."""
     answer = world.client.get("/api/v1/counter/queries", headers=world.headers()).json()
     assert [each["id"] for each in answer["queries"]] == ["over_18", "identity", "address"]
-    assert set(answer["queries"][0]["texts"]) == {"en", "de", "fr"}
+    assert set(answer["queries"][0]["texts"]) == {"en", "de", "fr", "ar"}
     assert answer["queries"][0]["purpose"] == "proof_of_age"
 
 
