@@ -2,17 +2,21 @@
 
 A service names its packages' directories once; `answer` then renders a template in the language of
 the reader (a cookie they chose, else Accept-Language). Templates extend `frame.html`, escape by
-themselves, and fail at what is undefined. Nothing inline, nothing from elsewhere; pages work
+themselves, and fail at what is undefined. The style stands in the document (one
+round trip to the first paint), nothing else is inline, nothing comes from elsewhere; pages work
 without scripts unless they say that they have some. WCAG 2.2 AA; CERTIFICATION 3.
 """
 
+import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -32,23 +36,36 @@ _TYPES = {
 }
 
 
-def content_security_policy(*, scripts: bool = False, forms_to: Sequence[str] = ()) -> str:
-    """The policy of one page: its own files and nothing else.
+def content_security_policy(
+    style: str = "'none'",
+    *,
+    scripts: bool = False,
+    installable: bool = False,
+    forms_to: Sequence[str] = (),
+) -> str:
+    """The policy of one page: its own files, the style that stands in it, and nothing else.
 
     Args:
-        scripts: the page has scripts of ours (the wallet's passkeys); without them none run.
+        style: the hash of the style in the document, as a source expression.
+        scripts: the page has scripts of ours; without them none run. No text becomes markup or a
+            script's address (Trusted Types).
+        installable: the page belongs to an app with a manifest and a service worker, whose address
+            goes through the one Trusted Types policy there is.
         forms_to: URLs to which a form's answer may redirect the browser, beside ourselves:
             Chromium holds redirects after a form against `form-action`, too.
     """
     targets = " ".join(["'self'", *(_source(each) for each in forms_to)])
-    parts = ["default-src 'none'", "style-src 'self'", "img-src 'self' data:"]
+    parts = ["default-src 'none'", f"style-src {style}", "img-src 'self' data:"]
     if scripts:
+        policy = "service-worker" if installable else "'none'"
         parts += [
             "script-src 'self'",
             "connect-src 'self'",
-            "manifest-src 'self'",
-            "worker-src 'self'",
+            "require-trusted-types-for 'script'",
+            f"trusted-types {policy}",
         ]
+    if installable:
+        parts += ["manifest-src 'self'", "worker-src 'self'"]
     return "; ".join(
         [*parts, f"form-action {targets}", "base-uri 'none'", "frame-ancestors 'none'"]
     )
@@ -89,6 +106,9 @@ class Pages:
         }
         found = (each.content for _, each in sorted(self._assets.items()))
         self.version = hashlib.sha256(b"".join(found)).hexdigest()[:12]
+        self.style = _style(self._assets)
+        digest = hashlib.sha256(self.style.encode()).digest()
+        self._style_source = f"'sha256-{base64.b64encode(digest).decode()}'"
         loader = ChoiceLoader([FileSystemLoader(each / "templates") for each in places])
         self._environments = {tag: self._environment(loader, tag) for tag in self.languages.tags}
 
@@ -104,7 +124,11 @@ class Pages:
         translations = self.languages.translations(tag)
         environment.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         environment.globals.update(
-            language=tag, languages=self.languages.names(), asset=self.asset_url
+            language=tag,
+            direction=self.languages.direction(tag),
+            languages=self.languages.names(),
+            style=Markup(self.style),  # noqa: S704  # our own files
+            asset=self.asset_url,
         )
         return environment
 
@@ -126,6 +150,7 @@ class Pages:
         *,
         status: int = 200,
         scripts: bool = False,
+        installable: bool = False,
         forms_to: Sequence[str] = (),
         headers: Mapping[str, str] | None = None,
         **values: object,
@@ -136,7 +161,8 @@ class Pages:
             scope: of the request (`call.scope`).
             template: its file name.
             status: of the answer.
-            scripts: see `content_security_policy`, as for *forms_to*.
+            scripts: see `content_security_policy`, as for the next two.
+            installable: see there.
             forms_to: see there.
             headers: further ones.
             values: for the template, beside `language`, `languages` and `asset`.
@@ -156,7 +182,9 @@ class Pages:
             "Cache-Control": "no-store",
             "Content-Language": language,
             "Vary": "Accept-Language, Cookie",
-            "Content-Security-Policy": content_security_policy(scripts=scripts, forms_to=forms_to),
+            "Content-Security-Policy": content_security_policy(
+                self._style_source, scripts=scripts, installable=installable, forms_to=forms_to
+            ),
             **(headers or {}),
         }
         return Response(text, status, sent, "text/html")
@@ -215,6 +243,17 @@ def cookie(scope: Scope, name: str) -> str | None:
 def _header(scope: Scope, name: bytes) -> str:
     found = (value for key, value in scope["headers"] if key == name)
     return bytes(next(found, b"")).decode("latin-1")
+
+
+def _style(assets: Mapping[str, Asset]) -> str:
+    """What the style sheets say, the frame's first; without comments, as every page carries it."""
+    names = sorted((each for each in assets if each.endswith(".css")), key=_frame_first)
+    text = "".join(assets[each].content.decode() for each in names)
+    return re.sub(r"/\*.*?\*/|\n\s*", "", text, flags=re.DOTALL)
+
+
+def _frame_first(name: str) -> tuple[bool, str]:
+    return name != "frame.css", name
 
 
 def _asset(path: Path) -> Asset:

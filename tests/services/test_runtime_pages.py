@@ -1,5 +1,7 @@
 """The frame of all pages: languages, policies, files, redirects."""
 
+import base64
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,26 @@ def test_a_policy_names_where_forms_may_lead() -> None:
     assert "form-action 'self';" in plain
     wide = content_security_policy(forms_to=["https://w.example:8443/cb?x=1", "app.example:/cb"])
     assert "form-action 'self' https://w.example:8443 app.example:;" in wide
-    assert "script-src 'self'" in content_security_policy(scripts=True)
+    assert "style-src 'none';" in plain
+    scripted = content_security_policy(scripts=True)
+    assert "script-src 'self';" in scripted
+    assert "require-trusted-types-for 'script'; trusted-types 'none';" in scripted
+    assert "worker-src" not in scripted
+    app = content_security_policy(scripts=True, installable=True)
+    assert "trusted-types service-worker; manifest-src 'self'; worker-src 'self';" in app
+
+
+def test_the_style_stands_in_the_document_and_nowhere_else_may_one_come_from() -> None:
+    """The policy names the very text by its hash; a byte more, and browsers refuse it."""
+    call = {**scope(accept_language="ar"), "path": "/"}
+    texts = {"marker": "", "code": "", "detail": "", "next_step": "", "support_id": ""}
+    answer = PAGES.answer(call, "error.html", **texts)
+    page = bytes(answer.body).decode()
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}';" in answer.headers["content-security-policy"]
+    assert "/*" not in style
+    assert '<html lang="ar" dir="rtl">' in page
 
 
 def test_a_redirect_cannot_carry_a_header() -> None:
