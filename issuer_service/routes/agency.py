@@ -69,7 +69,7 @@ def token(call: Call, issuer: Issuer) -> Mapping[str, JsonValue]:
     return issuer.api_clients.token(tenant.name, form=call.form(), authorization=authorization)
 
 
-@api.post("/{tenant}/offers", body=NewOffer, answer=OfferView, status=201)
+@api.post("/{tenant}/offers", body=NewOffer, answer=OfferView, status=201, keyed=True)
 def create_offer(call: Call, issuer: Issuer) -> OfferView:
     """Offer credentials to one person."""
     tenant, caller = _caller(call, issuer, "offers")
@@ -111,7 +111,7 @@ def offer_qr(call: Call, issuer: Issuer) -> Response:
     return Response(_svg(offer.link), 200, headers, "image/svg+xml")
 
 
-@api.post("/{tenant}/offers/{offer_id}/cancel", answer=OfferView)
+@api.post("/{tenant}/offers/{offer_id}/cancel", answer=OfferView, keyed=True)
 def cancel_offer(call: Call, issuer: Issuer) -> OfferView:
     """Withdraw an offer that was not collected."""
     tenant, caller = _caller(call, issuer, "offers")
@@ -119,7 +119,7 @@ def cancel_offer(call: Call, issuer: Issuer) -> OfferView:
     return offering.cancel(issuer, tenant, caller, call.path["offer_id"], key=key)
 
 
-@api.post("/{tenant}/offers/{offer_id}/renew", body=Renewal, answer=OfferView)
+@api.post("/{tenant}/offers/{offer_id}/renew", body=Renewal, answer=OfferView, keyed=True)
 def renew_offer(call: Call, issuer: Issuer) -> OfferView:
     """Give an uncollected offer a new link; its Transaction Code stays unless asked otherwise."""
     tenant, caller = _caller(call, issuer, "offers")
@@ -128,7 +128,7 @@ def renew_offer(call: Call, issuer: Issuer) -> OfferView:
     return offering.renew(issuer, tenant, caller, call.path["offer_id"], wanted, key=key)
 
 
-@api.post("/{tenant}/desk-codes", body=NewDeskCode, answer=DeskCodeView, status=201)
+@api.post("/{tenant}/desk-codes", body=NewDeskCode, answer=DeskCodeView, status=201, keyed=True)
 def create_desk_code(call: Call, issuer: Issuer) -> DeskCodeView:
     """A one-time code with which one person logs in, for a clerk to hand out."""
     tenant, caller = _caller(call, issuer, "offers")
@@ -143,7 +143,7 @@ def get_desk_code(call: Call, issuer: Issuer) -> DeskCodeView:
     return desk.get(issuer, tenant, call.path["desk_code_id"])
 
 
-@api.post("/{tenant}/desk-codes/{desk_code_id}/cancel", answer=DeskCodeView)
+@api.post("/{tenant}/desk-codes/{desk_code_id}/cancel", answer=DeskCodeView, keyed=True)
 def cancel_desk_code(call: Call, issuer: Issuer) -> DeskCodeView:
     """Withdraw a one-time code that was not used."""
     tenant, caller = _caller(call, issuer, "offers")
@@ -184,37 +184,39 @@ def _change(call: Call, issuer: Issuer, move: Move, issuance_id: str | None) -> 
     return revoking.change(issuer, tenant, caller, move, order, issuance_id=issuance_id, key=key)
 
 
-@api.post("/{tenant}/issuances/revoke", body=Order, answer=IssuancePage)
+@api.post("/{tenant}/issuances/revoke", body=Order, answer=IssuancePage, keyed=True)
 def revoke_of_subject(call: Call, issuer: Issuer) -> IssuancePage:
     """Revoke everything about one person, or everything of one type about them. It is final."""
     return _change(call, issuer, "revoke", None)
 
 
-@api.post("/{tenant}/issuances/suspend", body=Order, answer=IssuancePage)
+@api.post("/{tenant}/issuances/suspend", body=Order, answer=IssuancePage, keyed=True)
 def suspend_of_subject(call: Call, issuer: Issuer) -> IssuancePage:
     """Suspend everything about one person that may be suspended."""
     return _change(call, issuer, "suspend", None)
 
 
-@api.post("/{tenant}/issuances/reinstate", body=Order, answer=IssuancePage)
+@api.post("/{tenant}/issuances/reinstate", body=Order, answer=IssuancePage, keyed=True)
 def reinstate_of_subject(call: Call, issuer: Issuer) -> IssuancePage:
     """Reinstate everything about one person that is suspended."""
     return _change(call, issuer, "reinstate", None)
 
 
-@api.post("/{tenant}/issuances/{issuance_id}/revoke", body=Order, answer=IssuanceView)
+@api.post("/{tenant}/issuances/{issuance_id}/revoke", body=Order, answer=IssuanceView, keyed=True)
 def revoke(call: Call, issuer: Issuer) -> IssuanceView:
     """Revoke one issuance with all its copies. It is final."""
     return _change(call, issuer, "revoke", call.path["issuance_id"]).issuances[0]
 
 
-@api.post("/{tenant}/issuances/{issuance_id}/suspend", body=Order, answer=IssuanceView)
+@api.post("/{tenant}/issuances/{issuance_id}/suspend", body=Order, answer=IssuanceView, keyed=True)
 def suspend(call: Call, issuer: Issuer) -> IssuanceView:
     """Suspend one issuance with all its copies."""
     return _change(call, issuer, "suspend", call.path["issuance_id"]).issuances[0]
 
 
-@api.post("/{tenant}/issuances/{issuance_id}/reinstate", body=Order, answer=IssuanceView)
+@api.post(
+    "/{tenant}/issuances/{issuance_id}/reinstate", body=Order, answer=IssuanceView, keyed=True
+)
 def reinstate(call: Call, issuer: Issuer) -> IssuanceView:
     """Reinstate one suspended issuance with all its copies."""
     return _change(call, issuer, "reinstate", call.path["issuance_id"]).issuances[0]

@@ -33,6 +33,7 @@ from .errors import (
 )
 from .limits import RateLimit
 from .metrics import Metrics
+from .openapi import with_problems
 from .pages import Pages
 from .published import FromMemory
 from .routes import ApiRouter, MalformedRequest, PageRouter, ProtocolRouter, page_files
@@ -325,6 +326,7 @@ def make_app(
         if isinstance(router, ApiRouter):
             api.include_router(router.described)
     api.include_router(_operations(ready, metrics))
+    api.openapi = with_problems(api)  # type: ignore[method-assign]  # as FastAPI's manual has it
     return ServiceApp(
         api,
         routes=routes,

@@ -40,6 +40,15 @@ from ..errors import (
 from .database import Database, insert_once, once
 
 LIFETIME = timedelta(minutes=10)
+_ERRORS = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+}
+_REFUSED: dict[str, object] = {
+    "description": "RFC 6749, section 5.2.",
+    "content": {"application/json": {"schema": _ERRORS}},
+}
 _REMEMBERED = 1_000  # tokens that need not be opened again; their end is always looked at
 
 
@@ -99,6 +108,7 @@ def describe_token(described: APIRouter) -> None:
         token,
         methods=["POST"],
         response_model=TokenAnswer,
+        responses={"default": _REFUSED},
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
 

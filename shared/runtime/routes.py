@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Generic, TypeAlias, TypeVar
+from typing import Annotated, Generic, TypeAlias, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -53,6 +53,7 @@ Context = TypeVar("Context")
 Act: TypeAlias = Callable[[Call, Context], Answer]
 Query: TypeAlias = Mapping[str, object]
 NO_QUERY: Query = MappingProxyType({})
+_KEY = Annotated[str | None, Header(description="One key, one execution: send it again to repeat.")]
 
 
 class MalformedRequest(ProtocolError):
@@ -184,10 +185,20 @@ class ApiRouter(Generic[Context]):
         status: int = 200,
         max_bytes: int = DEFAULT_LIMIT,
         query: Query = NO_QUERY,
+        keyed: bool = False,
     ) -> Callable[[Act[Context]], Act[Context]]:
-        """Decorate the act that answers POST at *path*; it reads `call.message(body)` itself."""
+        """Decorate the act that answers POST at *path*; it reads `call.message(body)` itself.
+
+        With *keyed* it takes an Idempotency-Key, too.
+        """
         return self._route(
-            "POST", path, body=body, answer=answer, status=status, max_bytes=max_bytes, query=query
+            "POST",
+            path,
+            body=body,
+            answer=answer,
+            status=status,
+            max_bytes=max_bytes,
+            query={**query, "idempotency_key": _KEY} if keyed else query,
         )
 
     def delete(

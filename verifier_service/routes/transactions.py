@@ -48,7 +48,7 @@ def list_queries(call: Call, verifier: Verifier) -> Queries:
     )
 
 
-@router.post("/{tenant}/transactions", body=StartRequest, answer=Started, status=201)
+@router.post("/{tenant}/transactions", body=StartRequest, answer=Started, status=201, keyed=True)
 def start_transaction(call: Call, verifier: Verifier) -> Started:
     """Ask a question; the answer holds the link to open or to show as QR code (V-01)."""
     key = call.header("idempotency-key")
