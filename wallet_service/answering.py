@@ -95,7 +95,11 @@ def answer(
 
 
 def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
-    """Say `access_denied`: also when nothing matches, and then in no other way."""
+    """Say `access_denied`: also when nothing matches, and then in no other way.
+
+    Raises:
+        Unavailable: the agency does not answer; it can be told again.
+    """
     flows.expect(flow, "consent", now=now)
     state = flow.state
     body = _form(response.refusal(AccessDenied("refused"), state=state["state"]), state)
@@ -110,7 +114,10 @@ def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
             now=now,
         )
         flow = flows.advance(connection, opened, presentations, flow, to="answered", state=stored)
-    return deliver(wallet, opened, flow, now=now)
+    try:
+        return deliver(wallet, opened, flow, now=now, refused="refused")
+    except VerifierRefused:  # nothing was shared, whatever the agency makes of it
+        return flows.load(wallet, opened, presentations, flow.id)
 
 
 def retry(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:

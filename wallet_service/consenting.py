@@ -10,8 +10,9 @@ Specification: WALLET_SECURITY, section 9; PROFILE W-57, Q-22; PAIN_POINTS 8 and
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
-from shared.encoding import JsonValue
+from shared.encoding import JsonValue, to_numeric_date
 from shared.formats.claims_path import ClaimPath
 from shared.oid4vp.dcql_matching import Match
 
@@ -38,6 +39,9 @@ def model(
         "retention_seconds": verifier["retention_seconds"],
         "privacy_policy": verifier["privacy_policy"],
         "cross_device": state["cross_device"],
+        "website": state.get("website"),
+        "answer_to": urlsplit(state["response_uri"]).netloc,
+        "seconds_left": _seconds_left(state.get("answer_until"), now),
         "possible": asked.answerable,
         "blocked": asked.blocked,
         "warnings": [
@@ -67,6 +71,11 @@ def model(
         ],
         "if_refused": wording.choose(wording.REFUSING, locale),
     }
+
+
+def _seconds_left(until: int | None, now: datetime) -> int | None:
+    """How long the agency still waits, whatever the device's own clock says; None if for ever."""
+    return None if until is None else max(0, until - to_numeric_date(now))
 
 
 def _needed(asked: Question) -> set[str]:

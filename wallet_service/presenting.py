@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.encoding import JsonValue, b64url_encode, from_numeric_date, to_numeric_date
-from shared.errors import ExpectedError
+from shared.errors import Conflict, ExpectedError
 from shared.formats.kb_jwt import hash_transaction_data
 from shared.oauth.encryption import EncryptionKey
 from shared.oid4vp import dcql, dcql_matching, invocation, transaction_data
@@ -32,7 +32,9 @@ from .registering import new_id, open_ticket, seal_ticket
 from .tables import presentations
 from .vault import OpenWallet
 
-LIFETIME = timedelta(minutes=30)
+LIFETIME = timedelta(hours=24)
+"""Longer than the twenty hours beyond which nobody is hurried (WCAG 2.2.1); what ends a question
+is the agency's own limit, `answer_until`."""
 _TICKET = "request"
 
 
@@ -110,9 +112,21 @@ def open_request(
 
 
 def prepare(
-    wallet: Wallet, parameters: Mapping[str, str], *, cross_device: bool, now: datetime
+    wallet: Wallet,
+    parameters: Mapping[str, str],
+    *,
+    cross_device: bool,
+    website: str | None,
+    now: datetime,
 ) -> str:
     """Fetch and verify a request that a browser brought, before anybody signed in.
+
+    Args:
+        wallet: the service.
+        parameters: of the link.
+        cross_device: whether no page of this browser led here.
+        website: the host of the page that did, if the browser says so, for the citizen to compare.
+        now: the request must be valid then.
 
     Returns:
         a ticket: the verified request, sealed, for the page to hand in once its wallet is open.
@@ -124,6 +138,7 @@ def prepare(
     """
     carried = resolving.parse(wallet, parameters)
     state = resolving.resolve(wallet, carried, cross_device=cross_device, now=now)
+    state["website"] = website
     ticket: dict[str, JsonValue] = {
         "id": new_id(wallet, "prs"),
         "state": state,
@@ -181,10 +196,14 @@ def select(
     Raises:
         InvalidInput, QueryUnsatisfied: the choice does not answer the request.
         Blocked: the agency is not entitled to ask this.
+        RequestExpired: the agency has stopped waiting; nothing is sent to it in vain.
 
     Specification: WALLET_SECURITY, section 4; PROFILE Q-20 to Q-24, W-57.
     """
     flows.expect(flow, "consent", now=now)
+    until = flow.state.get("answer_until")
+    if until is not None and now >= from_numeric_date(until):
+        raise RequestExpired("select: the request has expired")
     asked = question(wallet, opened, flow)
     if asked.blocked:
         raise Blocked("select: over-asking is blocked by policy")
@@ -237,6 +256,15 @@ class Blocked(approving.WalletFrozen):
     whose_fault = "verifier"
     public = "This agency asks for something it is not registered for. Nothing can be shared."
     next_step = "Refuse, and report it if you like."
+
+
+class RequestExpired(Conflict):
+    """The agency said until when it waits, and that has passed."""
+
+    code = "request_expired"
+    whose_fault = "verifier"
+    public = "The agency no longer waits for this answer. Nothing was shared."
+    next_step = "Ask the agency to start again: nothing in your wallet is lost."
 
 
 def _confirmations(

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.encoding import JsonValue, b64url_encode, dump_json
+from shared.encoding import JsonValue, b64url_encode, dump_json, to_numeric_date
 from shared.formats.credential import FORMATS
 from shared.oauth.messages import make_form
 from shared.oid4vp import by_value, client_id, invocation, request
@@ -96,6 +96,10 @@ def resolve(
         "warnings": [code for code, applies in warnings.items() if applies],
         "blocked": not found.allowed and wallet.settings.over_asking == "block",
         "cross_device": cross_device,
+        "answer_until": None
+        if verified.expires_at is None
+        else to_numeric_date(verified.expires_at),
+        "website": None,
     }
 
 

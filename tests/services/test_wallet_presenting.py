@@ -501,7 +501,7 @@ def test_a_flow_expires(world: WalletWorld) -> None:
     """WALLET_SECURITY 9: `expires_at`."""
     phone = world.phone_with(PID)
     consent = phone.resolve(world.verifier.ask(OVER_18))
-    world.clock.advance(minutes=31)
+    world.clock.advance(hours=24)
     phone.open()
     assert refused(lambda: phone.approve(consent)) == "step_changed"
 

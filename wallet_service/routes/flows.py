@@ -11,6 +11,7 @@ from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
 from .. import (
     answering,
+    approving,
     authorizing,
     flows,
     holding,
@@ -23,7 +24,7 @@ from ..flows import Flow
 from ..tables import issuances, presentations
 from ..vault import OpenWallet
 from . import messages
-from .showing import issuance_answer, presentation_answer
+from .showing import issuance_answer, presentation_answer, warnings_shown
 from .signed_in import open_wallet
 
 router: ApiRouter[Wallet] = hot_api_router()
@@ -155,7 +156,9 @@ def select(call: Call, wallet: Wallet) -> Answer:
     opened = open_wallet(call, wallet)
     picks = call.message(messages.SelectBody).picks
     flow = _presentation(call, wallet, opened)
-    return {"approval": presenting.select(wallet, opened, flow, picks, now=wallet.clock())}
+    approval = presenting.select(wallet, opened, flow, picks, now=wallet.clock())
+    codes = approving.read(wallet, opened, approval).payload["warnings"]
+    return {"approval": approval, "warnings": warnings_shown(wallet, opened, codes)}
 
 
 # -- One step on -----------------------------------------------------------------------------

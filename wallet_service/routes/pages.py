@@ -9,6 +9,8 @@ Specification: OpenID4VP 1.0, section 5; OpenID4VCI 1.0, section 12.1; CERTIFICA
 3; WALLET_SECURITY 6; PROFILE W-02, W-12, W-50, W-63.
 """
 
+from urllib.parse import urlsplit
+
 from shared.oid4vci.offer import parse_offer_parameters
 from shared.runtime.calls import Answer, Call
 from shared.runtime.routes import PageRouter, page_router
@@ -30,8 +32,13 @@ def start(call: Call, _wallet: Wallet) -> Answer:
 @router.get("/authorize")
 def authorize(call: Call, wallet: Wallet) -> Answer:
     """The authorization endpoint of this wallet: the request is good, or this is a page of 4xx."""
+    elsewhere = _from_elsewhere(call)
     ticket = presenting.prepare(
-        wallet, call.query, cross_device=_from_elsewhere(call), now=wallet.clock()
+        wallet,
+        call.query,
+        cross_device=elsewhere,
+        website=None if elsewhere else _website(call),
+        now=wallet.clock(),
     )
     return _app(call, "authorize", ticket=ticket)
 
@@ -67,3 +74,9 @@ def _from_elsewhere(call: Call) -> bool:
     nothing is taken for elsewhere.
     """
     return call.header("sec-fetch-site") not in _FROM_A_PAGE
+
+
+def _website(call: Call) -> str | None:
+    """The host of the page that led here, if its browser says so; no page can name another one."""
+    parts = urlsplit(call.header("referer") or "")
+    return parts.netloc if parts.scheme in {"https", "http"} and parts.netloc else None

@@ -1,6 +1,6 @@
 """Flows as an app sees them: step, what may be done next, and what there is to look at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.encoding import JsonValue, to_numeric_date
@@ -78,7 +78,30 @@ def presentation_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[
     for name in ("outcome", "redirect_uri", "reason"):
         if name in flow.state:
             answer[name] = flow.state[name]
+    if "verifier" in flow.state:
+        locale = holding.locale_of(wallet, opened)
+        answer["verifier"] = {"name": wording.choose(flow.state["verifier"]["names"], locale)}
+        answer["go_on"] = _go_on(flow.state)
     return answer
+
+
+def _go_on(state: Mapping[str, Any]) -> str:
+    """Where the citizen looks next: a redirect leads on in the browser that was sent here (W-62).
+
+    Who scanned a code looks at the other screen again, whatever page the agency names for the phone
+    (PAIN_POINTS 6).
+    """
+    if state["cross_device"]:
+        return "other_device"
+    return "website" if state.get("redirect_uri") else "here"
+
+
+def warnings_shown(wallet: Wallet, opened: OpenWallet, codes: Sequence[str]) -> list[JsonValue]:
+    """What an approval warns of; some of it is known only once cards were chosen."""
+    locale = holding.locale_of(wallet, opened)
+    return [
+        {"code": code, "text": wording.choose(wording.WARNINGS[code], locale)} for code in codes
+    ]
 
 
 def _flow_answer(flow: Flow, actions: tuple[str, ...]) -> dict[str, Any]:
