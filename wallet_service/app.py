@@ -19,12 +19,13 @@ from shared.runtime.pages import Pages
 from shared.runtime.settings import load_settings
 from shared.runtime.trust_list import TrustListClient, TrustSource
 
-from . import rotating, tables
+from . import rotating, sessions, tables
 from .attesting import PROVIDER, Provider
 from .cleaning import clean
 from .context import Wallet
+from .events import Events
 from .provider_status import ProviderLists
-from .routes import approvals, citizen, flows, history, holdings, pages, statuses
+from .routes import approvals, citizen, events, flows, history, holdings, pages, statuses
 from .settings import WalletSettings
 
 SECRETS = ("shares", "ceremonies", "codes", "challenges", "places")
@@ -83,6 +84,11 @@ def make_wallet(
             bounds=CacheBounds(min_ttl=timedelta(seconds=settings.status_ttl_min)),
         ),
         trust=trust,
+        events=Events(
+            database,
+            lambda tokens: sessions.still_open(database, tokens, now=clock()),
+            interval=settings.event_interval,
+        ),
         clock=clock,
         random_bytes=random_bytes,
     )
@@ -133,6 +139,7 @@ def create_app(
             flows.router,
             approvals.router,
             holdings.router,
+            events.router,
             history.router,
             pages.router,
             statuses.router,

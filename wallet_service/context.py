@@ -12,6 +12,7 @@ from shared.runtime.fetch import Fetcher
 from shared.runtime.trust_list import TrustSource
 
 from .attesting import Provider
+from .events import Events
 from .settings import WalletSettings
 
 
@@ -31,5 +32,6 @@ class Wallet:
     fetcher: Fetcher
     documents: DocumentCache
     trust: TrustSource
+    events: Events
     clock: Clock
     random_bytes: RandomBytes

@@ -5,6 +5,7 @@ The row alone opens nothing; deleting it signs out. A stolen session can look an
 """
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
 from shared.crypto.sealing import hkdf, open_sealed, seal
 from shared.encoding import b64url_decode, b64url_encode, from_numeric_date, to_numeric_date
 from shared.errors import InvalidInput, NotFound, Unauthenticated
-from shared.runtime.database import once
+from shared.runtime.database import Database, once
 
 from . import coarse
 from .context import Wallet
@@ -93,6 +94,23 @@ def resume_session(wallet: Wallet, token: str, *, now: datetime) -> OpenWallet:
                 update(sessions).where(sessions.c.id == row["id"]).values(sealed_key=sealed)
             )
     return OpenWallet(row["wallet"], row["id"], row["unlocker"], inside.k_read)
+
+
+def still_open(database: Database, tokens: Collection[bytes], *, now: datetime) -> set[bytes]:
+    """Those of these sessions that have not ended; being looked at prolongs none of them."""
+    hashed = {hashlib.sha256(each).digest(): each for each in tokens}
+    statement = select(sessions.c.id, sessions.c.token_hash, sessions.c.sealed_key).where(
+        sessions.c.token_hash.in_(hashed)
+    )
+    with database.reading() as connection:
+        rows = connection.execute(statement).all()
+    found = set()
+    for row in rows:
+        token = hashed[row.token_hash]
+        inside = _Inside.open(token, row.id, row.sealed_key)
+        if now < inside.ends_at and now < inside.idle_until:
+            found.add(token)
+    return found
 
 
 def list_sessions(wallet: Wallet, opened: OpenWallet, *, now: datetime) -> list[RowMapping]:

@@ -69,6 +69,11 @@ class WalletSettings(ServiceSettings):
         description="INSECURE: take requests outside HAIP too: unsigned ones, by value, and "
         "answered without encryption; for test plans.",
     )
+    event_interval: float = Field(
+        default=1.0,
+        gt=0,
+        description="Seconds between two looks at the database while an open wallet listens.",
+    )
     status_ttl_min: int = Field(
         default=60, ge=1, description="Seconds a status list is used at least (ST-52)."
     )

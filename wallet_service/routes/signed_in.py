@@ -8,7 +8,7 @@ from http.cookies import CookieError, SimpleCookie
 
 from starlette.responses import Response
 
-from shared.encoding import JsonValue, to_numeric_date
+from shared.encoding import JsonValue, b64url_decode, to_numeric_date
 from shared.errors import Forbidden, Unauthenticated
 from shared.runtime.routes import Call, json_answer
 
@@ -26,16 +26,17 @@ def open_wallet(call: Call, wallet: Wallet) -> OpenWallet:
         Unauthenticated: no session, or it ended.
         Forbidden: the cookie came with a request from another site.
     """
-    authorization = call.header("authorization")
-    if authorization is not None:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise Unauthenticated("session: not a bearer token")
-        return resume_session(wallet, token.strip(), now=wallet.clock())
-    token = _cookie(call)
-    if call.method != "GET" and call.header("origin") not in wallet.settings.allowed_origins:
-        raise Forbidden("session: the cookie came from another origin")
+    token = _bearer(call)
+    if token is None:
+        token = _cookie(call)
+        if call.method != "GET" and call.header("origin") not in wallet.settings.allowed_origins:
+            raise Forbidden("session: the cookie came from another origin")
     return resume_session(wallet, token, now=wallet.clock())
+
+
+def session_token(call: Call) -> bytes:
+    """The value behind the session that `open_wallet` found."""
+    return b64url_decode(_bearer(call) or _cookie(call))
 
 
 def session_answer(
@@ -58,6 +59,16 @@ def ended_answer() -> Response:
     """Signed out: the browser forgets its cookie."""
     cookie = f"{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0"
     return Response(None, 204, {"Cache-Control": "no-store", "Set-Cookie": cookie})
+
+
+def _bearer(call: Call) -> str | None:
+    authorization = call.header("authorization")
+    if authorization is None:
+        return None
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated("session: not a bearer token")
+    return token.strip()
 
 
 def _cookie(call: Call) -> str:
