@@ -9,7 +9,7 @@ from shared.crypto.keys import Signer
 from shared.encoding import Clock, RandomBytes
 from shared.errors import InvalidInput
 from shared.formats import credential as formats
-from shared.runtime import logs
+from shared.runtime import logs, staff_pages
 from shared.runtime.app import ServiceApp, make_app
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
@@ -21,6 +21,8 @@ from shared.runtime.keys import KeyDirectory
 from shared.runtime.openid import OpenIdProvider
 from shared.runtime.pages import Pages
 from shared.runtime.settings import load_settings
+from shared.runtime.staff_files import open_door
+from shared.runtime.staff_pages import StaffEntrance
 from shared.runtime.trust_list import TrustListClient, TrustSource
 
 from . import auditing, tables
@@ -38,6 +40,8 @@ from .tenants import TenantFile, read_tenants
 
 SECRETS = ("api_tokens", "issuer")
 """Symmetric keys that `migrate` makes."""
+STAFF_ROLES = (*agency.ROLES, "auditor")
+"""What staff may do: as the agency's software, and read the audit trail."""
 PURPOSES = ("credential", "status", "metadata")
 """Keys that each tenant has, with certificates; without the last one metadata is not signed."""
 
@@ -119,6 +123,7 @@ def make_issuer(
     secrets = Secrets(keys.secret("issuer"))
     own = settings.credentials_directory
     catalogue = read_catalogue([BUILT_IN, *([own] if own else [])])
+    files = read_tenants(settings.tenants_directory)
     return Issuer(
         settings=settings,
         database=database,
@@ -126,9 +131,18 @@ def make_issuer(
             name: make_tenant(
                 file, catalogue, settings=settings, keys=keys, secrets=secrets, fetcher=fetcher
             )
-            for name, file in read_tenants(settings.tenants_directory).items()
+            for name, file in files.items()
         },
         secrets=secrets,
+        staff=make_entrance(
+            settings,
+            files,
+            database=database,
+            secrets=secrets,
+            fetcher=fetcher,
+            clock=clock,
+            random_bytes=random_bytes,
+        ),
         api_clients=ApiClients(
             database,
             tables.metadata,
@@ -156,6 +170,44 @@ def make_issuer(
     )
 
 
+def make_entrance(
+    settings: IssuerSettings,
+    files: Mapping[str, TenantFile],
+    *,
+    database: Database,
+    secrets: Secrets,
+    fetcher: Fetcher | None = None,
+    clock: Clock,
+    random_bytes: RandomBytes,
+) -> StaffEntrance:
+    """How the staff of every tenant sign in.
+
+    Raises:
+        InvalidInput: a tenant's file gives a role that there is not.
+    """
+    return StaffEntrance.make(
+        database,
+        tables.staff,
+        key=secrets.staff,
+        public_url=settings.public_url,
+        roles=STAFF_ROLES,
+        doors={
+            name: open_door(
+                file.staff,
+                tenant=name,
+                public_url=settings.public_url,
+                roles=STAFF_ROLES,
+                fetcher=lambda: fetcher or Fetcher.from_settings(settings),
+            )
+            for name, file in files.items()
+        },
+        agency=lambda tenant: files[tenant].names,
+        record=auditing.of_staff(clock, random_bytes),
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+
+
 def make_jobs(issuer: Issuer) -> Jobs:
     """The work that one replica at a time does."""
     jobs = Jobs(
@@ -178,6 +230,7 @@ def make_jobs(issuer: Issuer) -> Jobs:
     jobs.every("publish_status_lists", issuer.settings.status_tick_seconds, publish, lease=3)
     jobs.every("chain_audit", 60, chain)
     jobs.every("clean", 300, lambda now: clean(issuer.database, now=now))
+    jobs.every("clean_staff", 300, issuer.staff.sessions.clean)
     return jobs
 
 
@@ -199,6 +252,7 @@ def create_app(
         context=issuer,
         requests_per_second=issuer.settings.requests_per_second,
         routers=[
+            staff_pages.router,
             metadata.router,
             authorization.router,
             login.router,

@@ -2,8 +2,10 @@
 
 from sqlalchemy import Connection, insert
 
+from shared.encoding import Clock, RandomBytes, b64url_encode
 from shared.runtime.audit import AuditTrail
 from shared.runtime.prepared import Prepared
+from shared.runtime.sign_in import Recorder, StaffAct
 
 from .context import Issuer, Tenant
 from .tables import audit, audit_heads
@@ -30,7 +32,7 @@ def record(
         issuer: gives the row its id and its time.
         connection: in the transaction of the act.
         tenant: whose trail.
-        actor: an API client, or "wallet".
+        actor: an API client, the account of staff, or "wallet".
         act: what was done, such as "credential_revoked".
         on: the id of what it was done to.
         reason: a reason code.
@@ -53,6 +55,30 @@ def record(
             "hash": None,
         },
     )
+
+
+def of_staff(clock: Clock, random_bytes: RandomBytes) -> Recorder:
+    """Writes what staff do with their accounts and sessions."""
+
+    def write(connection: Connection, said: StaffAct) -> None:
+        _INSERT.changed(
+            connection,
+            {
+                "tenant": said.tenant,
+                "id": f"aud_{b64url_encode(random_bytes(16))}",
+                "at": clock(),
+                "actor": said.actor,
+                "act": said.act,
+                "object": said.on,
+                "reason": said.reason,
+                "legal_basis": None,
+                "second_approver": None,
+                "sequence": None,
+                "hash": None,
+            },
+        )
+
+    return write
 
 
 chain = _TRAIL.chain

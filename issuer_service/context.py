@@ -15,6 +15,7 @@ from shared.runtime.client_credentials import ApiClients
 from shared.runtime.database import Database
 from shared.runtime.documents import DocumentCache
 from shared.runtime.openid import OpenIdProvider
+from shared.runtime.staff_pages import StaffEntrance
 from shared.runtime.trust_list import TrustSource
 
 from .catalogue import Configuration
@@ -50,6 +51,7 @@ class Secrets:
         self.authorizations = hkdf(secret, "issuer", "authorization requests")
         self.desk = hkdf(secret, "issuer", "desk codes")
         self.logins = hkdf(secret, "issuer", "logins")
+        self.staff = hkdf(secret, "issuer", "staff")
         self.indexes = hkdf(secret, "issuer", "status indexes")
         self._people = hkdf(secret, "issuer", "people")
         self.deferrals = hkdf(secret, "issuer", "deferred requests")
@@ -154,6 +156,7 @@ class Issuer:
     tenants: Mapping[str, Tenant]
     secrets: Secrets
     api_clients: ApiClients
+    staff: StaffEntrance
     trust: TrustSource
     documents: DocumentCache
     indexes: Indexes

@@ -22,10 +22,11 @@ from sqlalchemy import (
 )
 
 from shared.runtime.database import UtcDateTime, new_metadata
-from shared.runtime.tables import add_runtime_tables
+from shared.runtime.tables import add_runtime_tables, add_staff_tables
 
 metadata = new_metadata()
 runtime = add_runtime_tables(metadata)
+staff = add_staff_tables(metadata)
 
 _TENANT, _ID, _CODE = String(64), String(40), String(40)
 
@@ -53,6 +54,16 @@ offers = Table(
 # Offers whose content is still to be erased; most are erased soon after they were collected.
 _SEALED = func.length(offers.c.content) > literal_column("0")
 Index("ix_offers_sealed", offers.c.created_at, sqlite_where=_SEALED, postgresql_where=_SEALED)
+
+# What a clerk is shown of one person.
+_ABOUT = offers.c.subject.is_not(None)
+Index(
+    "ix_offers_subject",
+    offers.c.tenant,
+    offers.c.subject,
+    sqlite_where=_ABOUT,
+    postgresql_where=_ABOUT,
+)
 
 grants = Table(
     "grants",
@@ -261,7 +272,9 @@ audit = Table(
     Column("tenant", _TENANT, primary_key=True),
     Column("id", _ID, primary_key=True),  # aud_…
     Column("at", UtcDateTime, nullable=False),
-    Column("actor", String(64), nullable=False),  # an API client, or "wallet", or "service"
+    Column(
+        "actor", String(64), nullable=False
+    ),  # an API client, staff (stf_…), "wallet" …
     Column("act", _CODE, nullable=False),
     Column("object", _ID, nullable=False),
     Column("reason", _CODE),

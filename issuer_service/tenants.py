@@ -14,6 +14,7 @@ from pydantic import JsonValue as JsonMember
 from shared.encoding import parse_json_object
 from shared.errors import InvalidInput
 from shared.runtime.openid import NotSignedIn, ProviderFile
+from shared.runtime.staff_files import StaffFile
 
 from .catalogue import Configuration
 from .register_file import RegisterFile
@@ -81,6 +82,7 @@ class TenantFile(_Part):
         credentials: ids of the configurations it offers; none means all in the catalogue.
         register: where claims come from; without one every caller gives them.
         login: how citizens sign in when their wallet sends them here.
+        staff: how the agency's own people sign in to its desk.
         wallets_without_attestation: accept wallets that prove nothing about themselves. Outside
             HAIP
             (4.4.1), so it is off by default and warned of at start.
@@ -99,6 +101,7 @@ class TenantFile(_Part):
     contacts: Mapping[str, JsonMember] = Field(default_factory=dict)
     register_: RegisterFile | None = Field(default=None, alias="register")
     login: LoginFile = LoginFile()
+    staff: StaffFile = StaffFile()
     wallets_without_attestation: bool = False
     encryption_required: bool = False
     dpop_nonce: bool = False
@@ -135,7 +138,7 @@ class TenantFile(_Part):
         return offered
 
 
-_TAKEN = frozenset({"api", "health", "metrics", "docs", "static", "language"})
+_TAKEN = frozenset({"api", "health", "metrics", "docs", "static", "language", "staff"})
 
 
 def read_tenants(directory: Path) -> dict[str, TenantFile]:

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shared.crypto.sealing import hkdf
 from shared.encoding import Clock, RandomBytes
 from shared.errors import ExpectedError, InvalidInput, Unavailable
-from shared.runtime import logs
+from shared.runtime import logs, staff_pages
 from shared.runtime.app import ServiceApp, make_app
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
@@ -19,13 +20,15 @@ from shared.runtime.jobs import Jobs
 from shared.runtime.keys import KeyDirectory
 from shared.runtime.pages import Pages
 from shared.runtime.settings import load_settings
+from shared.runtime.staff_files import open_door
+from shared.runtime.staff_pages import StaffEntrance
 from shared.runtime.trust_list import TrustListClient, TrustSource
 
 from . import tables
 from .context import Verifier
 from .events import Poller
 from .queries import BUILT_IN, Query, check_entitled, load_queries
-from .records import chain_all
+from .records import chain_all, of_staff
 from .retention import erase_due
 from .routes import (
     done,
@@ -38,6 +41,7 @@ from .routes import (
     transactions,
     webhooks,
 )
+from .routes.asking import ROLES
 from .settings import VerifierSettings
 from .statuses import StatusLists
 from .tenants import Tenant, load_tenants
@@ -50,6 +54,7 @@ SECRETS = ("api_tokens", "transactions", "idempotency", "records", "webhooks")
 _ERASE_SECONDS = 10
 _CHAIN_SECONDS = 30
 _SEND_SECONDS = 2
+_CLEAN_SECONDS = 300
 
 
 def queries_of(settings: VerifierSettings) -> dict[str, Query]:
@@ -101,10 +106,12 @@ def make_verifier(
     keys: KeyDirectory,
     trust: TrustSource,
     documents: DocumentCache,
+    fetcher: Fetcher | None = None,
     clock: Clock,
     random_bytes: RandomBytes,
 ) -> Verifier:
     """The context of one process."""
+    tenants = read_tenants(settings, keys)
     return Verifier(
         settings=settings,
         database=database,
@@ -115,14 +122,72 @@ def make_verifier(
             clock=clock,
             random_bytes=random_bytes,
         ),
+        staff=make_entrance(
+            settings,
+            tenants,
+            database=database,
+            keys=keys,
+            trust=trust,
+            fetcher=fetcher,
+            clock=clock,
+            random_bytes=random_bytes,
+        ),
         keys=keys.keyring("transactions"),
         idempotency_key=keys.secret("idempotency"),
         records=keys.secret("records"),
         webhooks=keys.keyring("webhooks"),
-        tenants=read_tenants(settings, keys),
+        tenants=tenants,
         trust=trust,
         statuses=StatusLists(documents, trust),
         events=Poller(database, clock, interval=settings.event_interval),
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+
+
+def make_entrance(
+    settings: VerifierSettings,
+    tenants: Mapping[str, Tenant],
+    *,
+    database: Database,
+    keys: KeyDirectory,
+    trust: TrustSource | None = None,
+    fetcher: Fetcher | None = None,
+    clock: Clock,
+    random_bytes: RandomBytes,
+) -> StaffEntrance:
+    """How the staff of every tenant sign in; their agency's names come from the trust list.
+
+    Raises:
+        InvalidInput: a tenant's file gives a role that there is not.
+    """
+
+    def agency(tenant: str) -> Mapping[str, str]:
+        try:
+            if trust is not None:
+                return tenants[tenant].entity(trust.current(), now=clock()).names
+        except Unavailable:  # who signs in is not kept waiting for a trust list
+            pass
+        return {"en": tenant}
+
+    return StaffEntrance.make(
+        database,
+        tables.staff,
+        key=hkdf(keys.secret("records"), "verifier", "staff"),
+        public_url=settings.public_url,
+        roles=ROLES,
+        doors={
+            name: open_door(
+                each.staff,
+                tenant=name,
+                public_url=settings.public_url,
+                roles=ROLES,
+                fetcher=lambda: fetcher or Fetcher.from_settings(settings),
+            )
+            for name, each in tenants.items()
+        },
+        agency=agency,
+        record=of_staff(clock, random_bytes),
         clock=clock,
         random_bytes=random_bytes,
     )
@@ -146,6 +211,7 @@ def make_jobs(verifier: Verifier, fetcher: Fetcher) -> Jobs:
 
     jobs.every("erase", _ERASE_SECONDS, erase)
     jobs.every("chain_audit", _CHAIN_SECONDS, chain)
+    jobs.every("clean_staff", _CLEAN_SECONDS, verifier.staff.sessions.clean)
     if any(map(verifier.has_webhook, verifier.tenants)):
         sender = Sender(verifier.database, fetcher, verifier.tenants, verifier.webhooks)
 
@@ -179,6 +245,7 @@ def create_app(
         context=verifier,
         requests_per_second=verifier.settings.requests_per_second,
         routers=[
+            staff_pages.router,
             requests.router,
             responses.router,
             token.router,
@@ -240,6 +307,7 @@ def serve() -> ServiceApp:
         keys=KeyDirectory.from_settings(settings),
         trust=trust,
         documents=documents,
+        fetcher=fetcher,
         clock=utc_now,
         random_bytes=os.urandom,
     )

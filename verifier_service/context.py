@@ -10,6 +10,7 @@ from shared.encoding import Clock, RandomBytes, b64url_encode
 from shared.errors import NotFound
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.database import Database
+from shared.runtime.staff_pages import StaffEntrance
 from shared.runtime.trust_list import TrustSource
 
 from .events import Poller
@@ -30,6 +31,7 @@ class Verifier:
     settings: VerifierSettings
     database: Database
     clients: ApiClients
+    staff: StaffEntrance
     keys: Keyring
     idempotency_key: bytes
     records: bytes

@@ -2,9 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import Connection, insert
+
+from shared.encoding import Clock, RandomBytes
 from shared.errors import InvalidInput, NotFound
 from shared.runtime.audit import AuditTrail
 from shared.runtime.client_credentials import ApiCaller
+from shared.runtime.sign_in import Recorder, StaffAct
 
 from .answers import AuditAnswer, HoldAnswer, HoldRequest
 from .context import Verifier
@@ -14,6 +18,27 @@ from .transactions import FOR_CALLER, HOLD, State, TransactionRow, move, record,
 TRAIL = AuditTrail(audit, audit_heads)
 _ROWS = 500
 _LONGEST = timedelta(days=3_650)
+
+
+def of_staff(clock: Clock, random_bytes: RandomBytes) -> Recorder:
+    """Writes what staff do with their accounts and sessions."""
+
+    def write(connection: Connection, said: StaffAct) -> None:
+        connection.execute(
+            insert(audit),
+            {
+                "tenant": said.tenant,
+                "id": f"{said.on}:{said.act}:{random_bytes(6).hex()}",
+                "at": clock(),
+                "actor": said.actor,
+                "act": said.act,
+                "subject": said.on,
+                "purpose": "staff",
+                "reason": said.reason,
+            },
+        )
+
+    return write
 
 
 def chain_all(verifier: Verifier, now: datetime) -> int:

@@ -20,10 +20,11 @@ from sqlalchemy import (
 )
 
 from shared.runtime.database import UtcDateTime, new_metadata
-from shared.runtime.tables import add_runtime_tables
+from shared.runtime.tables import add_runtime_tables, add_staff_tables
 
 metadata = new_metadata()
 runtime = add_runtime_tables(metadata)
+staff = add_staff_tables(metadata)
 
 _TENANT, _ID = String(64), String(64)
 

@@ -19,6 +19,7 @@ from shared.encoding import parse_json_object
 from shared.errors import InvalidInput, NotFound, Unavailable, Untrusted
 from shared.oid4vp import client_id
 from shared.runtime.keys import KeyDirectory
+from shared.runtime.staff_files import StaffFile
 from shared.trust import Entity, Role, TrustList
 
 from .queries import DataFile, Name, Query, check_entitled
@@ -46,6 +47,7 @@ class _TenantFile(DataFile):
     response_mode: Literal["direct_post.jwt", "direct_post"] = "direct_post.jwt"
     wallet_schemes: list[Annotated[str, Field(pattern=_SCHEME)]] = Field(default_factory=list)
     webhook_url: Annotated[str, Field(pattern=r"^https?://[^\s#]+$", max_length=2000)] | None = None
+    staff: StaffFile = StaffFile()
 
     @model_validator(mode="after")
     def _not_dangerous(self) -> Self:
@@ -72,6 +74,7 @@ class Tenant:
         response_mode: of requests over redirects.
         wallet_schemes: which wallets a caller may name beside those of web addresses.
         webhook_url: who is told when a transaction has ended.
+        staff: how the agency's own people sign in to the counter.
     """
 
     id: str
@@ -83,6 +86,7 @@ class Tenant:
     response_mode: Literal["direct_post.jwt", "direct_post"] = "direct_post.jwt"
     wallet_schemes: frozenset[str] = frozenset()
     webhook_url: str | None = None
+    staff: StaffFile = field(default_factory=StaffFile)
     _entitled: dict[tuple[str, str], "_Entitled"] = field(default_factory=dict, repr=False)
 
     def client_id_for(self, response_uri: str) -> str:
@@ -171,6 +175,8 @@ def _read(path: Path) -> _TenantFile:
 
 def _load(path: Path, *, keys: KeyDirectory, queries: Mapping[str, Query], host: str) -> Tenant:
     file = _read(path)
+    if path.stem == "staff":
+        raise InvalidInput("this name is taken by a path of the service")
     if unknown := sorted(set(file.queries).difference(queries)):
         raise InvalidInput(f"queries: unknown: {', '.join(unknown)}")
     signer = keys.signer(path.stem, "access")
@@ -191,6 +197,7 @@ def _load(path: Path, *, keys: KeyDirectory, queries: Mapping[str, Query], host:
         response_mode=file.response_mode,
         wallet_schemes=frozenset(file.wallet_schemes),
         webhook_url=file.webhook_url,
+        staff=file.staff,
     )
 
 

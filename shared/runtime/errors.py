@@ -30,7 +30,7 @@ from ..errors import (
     VerificationError,
 )
 from .logs import get_log
-from .pages import HERE, Pages
+from .pages import HERE, Pages, redirect
 
 log = get_log(__name__)
 
@@ -209,9 +209,14 @@ def problem(found: Refusal, *, detail: str, support_id: str) -> Response:
 def page_answer(
     error: ExpectedError, *, route: str, support_id: str, scope: Scope | None = None
 ) -> Response:
-    """The face for people, in the language and frame of the service that *scope* came to."""
+    """The face for people, in the language and frame of the service that *scope* came to.
+
+    An error that knows the page which helps (its `location`, such as a sign-in) leads there.
+    """
     found = refusal(error)
     log.info("refused", route=route, status=found.status, code=found.code, reason=str(error))
+    if location := getattr(error, "location", ""):
+        return redirect(location)
     return page(found, detail=error.public, support_id=support_id, scope=scope)
 
 

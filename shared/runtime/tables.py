@@ -6,7 +6,7 @@ and its own migrations; nothing is shared at run time.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table
 
 from .database import UtcDateTime
 
@@ -71,5 +71,60 @@ def add_runtime_tables(metadata: MetaData) -> RuntimeTables:
             Column("name", String(64), primary_key=True),
             Column("version", Integer, nullable=False),
             Column("data", LargeBinary, nullable=False),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StaffTables:
+    """The tables of `sign_in.py` and `staff_accounts.py`, in services that have pages for staff."""
+
+    account: Table
+    session: Table
+    challenge: Table
+
+
+def add_staff_tables(metadata: MetaData) -> StaffTables:
+    """Add the tables of staff accounts and sessions to *metadata* and return them."""
+    return StaffTables(
+        account=Table(
+            "staff_account",
+            metadata,
+            Column("tenant", String(64), primary_key=True),
+            Column("id", String(40), primary_key=True),  # stf_…
+            Column("name", String(100), nullable=False),
+            Column("roles", String(400), nullable=False),  # separated by spaces
+            Column("by_provider", Boolean, nullable=False),  # signs in at an OpenID Provider
+            Column("created_at", UtcDateTime, nullable=False),
+            Column("invitation_hash", LargeBinary(32)),  # until it was used
+            Column("invited_until", UtcDateTime),
+            Column("enrolled_at", UtcDateTime),
+            Column("passkey_id", LargeBinary),
+            Column("passkey", LargeBinary),  # its public key, COSE
+            Column("sign_count", Integer, nullable=False),
+            Column("disabled_at", UtcDateTime),
+            Column("lookups", Integer, nullable=False),  # of people, in the hour that ends at
+            Column("lookups_until", UtcDateTime, nullable=False),
+        ),
+        session=Table(
+            "staff_session",
+            metadata,
+            Column("tenant", String(64), primary_key=True),
+            Column("id", String(40), primary_key=True),  # sts_…; its token begins with it
+            Column("token_hash", LargeBinary(32), nullable=False),
+            Column("account_id", String(40), nullable=False),
+            Column("created_at", UtcDateTime, nullable=False),
+            Column("seen_at", UtcDateTime, nullable=False),
+            Column("ends_at", UtcDateTime, nullable=False),
+            Index(None, "tenant", "account_id"),
+            Index(None, "ends_at"),
+        ),
+        challenge=Table(
+            "staff_challenge",
+            metadata,
+            Column("tenant", String(64), primary_key=True),
+            Column("hash", LargeBinary(32), primary_key=True),  # of a sign-in, used (S-02)
+            Column("expires_at", UtcDateTime, nullable=False),
+            Index(None, "expires_at"),
         ),
     )
