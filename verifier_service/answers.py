@@ -39,8 +39,10 @@ class Started(Answer):
     link: str
     """What to open, or to draw as QR code."""
     links: dict[Literal["openid4vp", "haip-vp"], str]
-    page: str | None = None
-    """Flow `dc_api`: the page that asks the browser's wallet, or leads to another one."""
+    page: str
+    """Where to send the browser in the flows of one device: it gets the start cookie there, and is
+    asked for its wallet or led to another one. The web component takes it, too; the only address
+    of a transaction that a browser may know."""
     expires_at: str
 
 

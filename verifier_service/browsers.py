@@ -1,9 +1,11 @@
 """The page of one transaction: the browser that starts is the one that gets the result (V-50).
 
-The first browser to open the page gets the start cookie; no other may go on. It is asked over the
-Digital Credentials API where it has one (V-70), and led to a wallet where it has none. Either way
-the result is released by two things together: the start cookie here, and then the response code at
-the asker, in the session in which it was started. Our Origin is configured, never read (V-71).
+In the flows of one device the first browser to open the page gets the start cookie; no other may go
+on. It is asked over the Digital Credentials API where it has one (V-70), and led to a wallet where
+it has none. Either way the result is released by two things together: the start cookie here, and
+then the response code at the asker, in the session in which it was started. Our Origin is
+configured, never read (V-71). Across devices the page shows the code to scan, to whoever has its
+address: no session is bound then (V-51).
 
 Specification: OpenID4VP 1.0, sections 13.3 and 14.2, appendix A; HAIP 1.0, sections 5.1 and 5.2.
 """
@@ -11,6 +13,7 @@ Specification: OpenID4VP 1.0, sections 13.3 and 14.2, appendix A; HAIP 1.0, sect
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from shared.encoding import JsonValue, b64url_encode
@@ -21,9 +24,10 @@ from .context import Verifier
 from .queries import Query
 from .receiving import AlreadyEnded, settle, with_code
 from .request_keys import RequestKeys
-from .requesting import parameters, request_link
+from .requesting import link_to, parameters, request_link
 from .results import rejection
 from .secrets import response_code_hash
+from .tenants import Tenant
 from .transactions import (
     ASK_BROWSER,
     BIND_BROWSER,
@@ -67,7 +71,8 @@ class Opened:
         query: what is asked.
         asker: its names in the trust list, by language; empty when nothing is asked any more.
         state: of the transaction.
-        link: to a wallet app.
+        link: to a wallet.
+        crossing: whether the wallet is on another device.
         cookie: the start cookie, to be set if it is new.
     """
 
@@ -75,7 +80,23 @@ class Opened:
     asker: Mapping[str, str]
     state: State
     link: str
+    crossing: bool
     cookie: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a browser may know of a transaction: nothing of who answered, or what.
+
+    Attributes:
+        state: of the transaction.
+        expires_at: until when it can be answered.
+        link: for a QR code, as long as one is wanted.
+    """
+
+    state: State
+    expires_at: datetime
+    link: str | None
 
 
 def open_page(
@@ -99,8 +120,8 @@ def open_page(
     if state in OPEN:
         trust_list = verifier.trust.current()
         asker = tenant.entitled(query, trust_list, flow=row.flow, now=now).names
-    fresh = None
-    if row.browser_hash is None and state is State.CREATED:
+    fresh, crossing = None, row.flow == "cross_device"
+    if row.browser_hash is None and state is State.CREATED and not crossing:
         fresh = cookie or b64url_encode(verifier.random_bytes(_COOKIE_BYTES))
         values = {
             "tenant_": tenant_id,
@@ -110,12 +131,30 @@ def open_page(
         }
         if not BIND_BROWSER.changed(verifier.database, values):
             raise OtherBrowser("page: another browser was first")
-    elif state in OPEN and not _is_bound(row, cookie):
+    elif state in OPEN and not crossing and not _is_bound(row, cookie):
         raise OtherBrowser("page: another browser")
-    link = ""
-    if state in OPEN and tenant.signs:
-        link = f"openid4vp://{request_link(verifier, tenant, row.request_id, post=False)}"
-    return Opened(query, asker, state, link, fresh)
+    link = _link(verifier, tenant, row) if state in OPEN else ""
+    return Opened(query, asker, state, link, crossing, fresh)
+
+
+def look(verifier: Verifier, tenant_id: str, transaction_id: str) -> Seen:
+    """What a web page that was given the address of the transaction's page may know.
+
+    The link is there only across devices: on one device the way leads through the page, where the
+    browser is bound.
+
+    Raises:
+        NotFound: no such page.
+
+    Specification: PROFILE V-50, V-51.
+    """
+    tenant = verifier.tenant(tenant_id)
+    row = _find(verifier, tenant_id, transaction_id)
+    state = state_now(row, verifier.clock())
+    link = None
+    if state in OPEN and row.flow == "cross_device":
+        link = _link(verifier, tenant, row)
+    return Seen(state, row.expires_at, link)
 
 
 def ask_browser(
@@ -210,7 +249,7 @@ def come_back(
     """The browser is back from its wallet: where it goes on, with a code for the asker.
 
     Raises:
-        NotFound: no such page.
+        NotFound: no such page, or of a flow in which nobody comes back.
         ReturnRejected: not the start cookie, not the code, or not the first time; the presentation
             is rejected.
 
@@ -218,6 +257,8 @@ def come_back(
     """
     now = verifier.clock()
     row = _find(verifier, tenant_id, transaction_id)
+    if row.flow == "cross_device":
+        raise NotFound("page: nobody comes back across devices")
     onward = b64url_encode(verifier.random_bytes(_CODE_BYTES))
     here = {"tenant_": tenant_id, "id_": transaction_id, "now_": now}
     values = here | {
@@ -249,9 +290,19 @@ def come_back(
 def _find(verifier: Verifier, tenant_id: str, transaction_id: str) -> TransactionRow:
     values = {"tenant_": tenant_id, "id_": transaction_id}
     row = FOR_BROWSER.row(verifier.database, values)
-    if row is None or row.flow != "dc_api" or row.state == State.DELETED.value:
+    if row is None or row.state == State.DELETED.value:
         raise NotFound("page: unknown")
     return row
+
+
+def _link(verifier: Verifier, tenant: Tenant, row: TransactionRow) -> str:
+    """To the wallet that the asker named, or to any app; none where requests are not fetched."""
+    if not tenant.signs:
+        return ""
+    keys = RequestKeys.open(
+        verifier, row.sealed_request, tenant=tenant.id, request_id=row.request_id
+    )
+    return link_to(keys.wallet, request_link(verifier, tenant, row.request_id, post=False))
 
 
 def _open_row(

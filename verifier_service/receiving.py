@@ -280,7 +280,7 @@ def _redirect(verifier: Verifier, tenant: Tenant, row: TransactionRow, code: str
     The page knows the start cookie; what the asker gets as its code is the page's to give.
     """
     base = row.return_url or f"{verifier.settings.public_url}/{tenant.id}/done"
-    if row.flow == "dc_api":
+    if row.flow == "dc_api" or row.browser_hash is not None:
         base = f"{page_url(verifier, tenant.id, row.id)}/return"
     return with_code(base, code)
 

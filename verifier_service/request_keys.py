@@ -23,6 +23,7 @@ class _Said(TypedDict):
     audience: str
     response_uri: str | None
     transaction_data: list[str]
+    wallet: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class RequestKeys:
     """The full Client Identifier, or "origin:" and our Origin (HB-03)."""
     response_uri: str | None
     transaction_data: tuple[str, ...] = ()
+    wallet: str | None = None
+    """The wallet that the asker named, for the links on our page."""
 
     @classmethod
     def make(
@@ -51,6 +54,7 @@ class RequestKeys:
         audience: str,
         response_uri: str | None,
         transaction_data: tuple[str, ...] = (),
+        wallet: str | None = None,
     ) -> "RequestKeys":
         """A fresh key, nonce and state."""
         return cls(
@@ -62,6 +66,7 @@ class RequestKeys:
             audience=audience,
             response_uri=response_uri,
             transaction_data=transaction_data,
+            wallet=wallet,
         )
 
     @property
@@ -85,6 +90,7 @@ class RequestKeys:
             "audience": self.audience,
             "response_uri": self.response_uri,
             "transaction_data": list(self.transaction_data),
+            "wallet": self.wallet,
         }
         return verifier.keys.seal(
             self.decrypter.scalar() + self.result_key + orjson.dumps(said),
@@ -108,6 +114,7 @@ class RequestKeys:
             audience=said["audience"],
             response_uri=said["response_uri"],
             transaction_data=tuple(said["transaction_data"]),
+            wallet=said.get("wallet"),
         )
 
 

@@ -122,6 +122,7 @@ def start(
         audience=tenant.client_id_for(response_uri),
         response_uri=response_uri,
         transaction_data=entries,
+        wallet=asked.wallet_endpoint,
     )
     claims = parameters(keys, query, entity)
     if tenant.signs:
@@ -295,21 +296,14 @@ def _started(
         "openid4vp": f"openid4vp://{carried}",
         "haip-vp": f"haip-vp://{carried}",
     }
-    link = links["openid4vp"]
-    if asked.wallet_endpoint is not None:
-        joint = "&" if "?" in asked.wallet_endpoint else "?"
-        link = f"{asked.wallet_endpoint}{joint}{carried[1:]}"
-    page = None
-    if asked.flow == "dc_api":
-        page = page_url(verifier, tenant.id, names.transaction_id)
     return Started(
         transaction_id=names.transaction_id,
         secret=names.secret,
         query=asked.query,
         flow=asked.flow,
-        link=link,
+        link=link_to(asked.wallet_endpoint, carried),
         links=links,
-        page=page,
+        page=page_url(verifier, tenant.id, names.transaction_id),
         expires_at=timestamp(expires_at),
     )
 
@@ -322,6 +316,20 @@ def request_link(verifier: Verifier, tenant: Tenant, request_id: str, *, post: b
         request_uri=f"{verifier.settings.public_url}/{tenant.id}/request/{request_id}",
         method="post" if post else None,
     )
+
+
+def wallet_link(verifier: Verifier, tenant: Tenant, request_id: str) -> str:
+    """A link for wallet apps to the request of an open transaction."""
+    if tenant.signs:
+        return f"openid4vp://{request_link(verifier, tenant, request_id, post=False)}"
+    return f"openid4vp://{_open_row(verifier, tenant.id, request_id).request_object}"
+
+
+def link_to(wallet: str | None, carried: str) -> str:
+    """A link with the query *carried*, to the wallet that was named or to any wallet app."""
+    if wallet is None:
+        return f"openid4vp://{carried}"
+    return f"{wallet}{'&' if '?' in wallet else '?'}{carried[1:]}"
 
 
 def page_url(verifier: Verifier, tenant_id: str, transaction_id: str) -> str:

@@ -371,16 +371,129 @@ def test_a_refusal_in_the_wallet_leads_back_to_the_asker(world: VerifierWorld) -
     assert world.result(started)["state"] == "refused"
 
 
-def test_a_page_is_only_for_its_flow(world: VerifierWorld) -> None:
-    started = world.start("over_18")
-    assert world.client.get(f"/counter/present/{started['transaction_id']}").status == 404
-    assert "page" not in started
-    assert world.start("over_18", flow="dc_api", expect=400)["code"]
-
-
 def test_the_access_key_is_the_one_of_the_link(world: VerifierWorld) -> None:
     """HAIP 5.2: x509_hash of the same certificate."""
     _, browser = begin(world)
 
     expected = x509_hash(signer(Role.ACCESS, "counter").certificates[0])
     assert claims_of(browser.ask()[0])["client_id"] == expected
+
+
+def same_device(world: VerifierWorld, **asked: Any) -> tuple[dict[str, Any], Browser]:
+    started = world.start("over_18", flow="same_device", return_url=RETURN_URL, **asked)
+    return started, Browser(world, started)
+
+
+def answered_by_link(world: VerifierWorld, link: str) -> str:
+    """Where the wallet is told to send its browser."""
+    wallet = HolderWallet(world)
+    answer = wallet.answer(wallet.open(link))
+    assert answer.status == 200
+    return str(answer.json()["redirect_uri"])
+
+
+def test_an_agency_gets_the_start_cookie_by_sending_its_browser_to_the_page(
+    world: VerifierWorld,
+) -> None:
+    """V-50: of a flow begun by API, too: released to cookie, code, and the asker's session."""
+    started, browser = same_device(world)
+    assert browser.open().status == 200
+    back = answered_by_link(world, started["link"])
+    assert back.startswith(f"{started['page']}/return?")
+    assert world.result(started)["state"] == "responded"
+    assert world.come_back(started, response_code(back)).status == 403  # not through our page
+
+
+def test_cookie_and_code_together_lead_back_to_the_agency(world: VerifierWorld) -> None:
+    """V-43, V-50: the accepted twin; of the two codes only the second counts at the agency."""
+    started, browser = same_device(world)
+    browser.open()
+    onward = browser.come_back(response_code(answered_by_link(world, started["link"])))
+    assert onward.status == 303
+    assert onward.headers["location"].startswith(f"{RETURN_URL}?response_code=")
+    released = world.come_back(started, response_code(onward.headers["location"]))
+    assert (released.status, released.json()["state"]) == (200, "verified")
+
+
+def test_an_answer_that_comes_back_in_another_browser_is_rejected(world: VerifierWorld) -> None:
+    """V-50, OpenID4VP 14.2: the attacker opens the page, the victim answers its link."""
+    started, attacker = same_device(world)
+    attacker.open()
+    code = response_code(answered_by_link(world, started["link"]))
+    victim = Browser(world, started)
+    assert victim.come_back(code).status == 403
+    assert attacker.come_back(code).status in {303, 403}
+    result = world.result(started)
+    assert (result["state"], result["verdict"]["reason"]) == ("rejected", "wrong_return")
+    assert world.row(started).sealed_claims is None
+
+
+def test_the_link_of_the_page_leads_to_the_wallet_that_was_named(world: VerifierWorld) -> None:
+    """A web wallet has no scheme of its own."""
+    endpoint = "https://wallet.example/authorize?a=b"
+    started, browser = same_device(world, wallet_endpoint=endpoint)
+    shown = browser.open().text
+    assert f'href="{endpoint}&amp;client_id=' in shown
+    assert started["link"].replace("&", "&amp;") in shown
+
+
+def state_of(world: VerifierWorld, started: dict[str, Any], origin: str | None = None) -> Answer:
+    path = urlsplit(started["page"]).path
+    return world.client.get(f"{path}/state", headers={"Origin": origin} if origin else {})
+
+
+def test_a_web_page_may_know_the_state_and_the_citizens_link(world: VerifierWorld) -> None:
+    """Issue 10, item 2: nothing of who answered, or what; the secret is not in it."""
+    started = world.start("identity")
+    seen = state_of(world, started, "https://portal.example")
+    assert seen.json() == {
+        "state": "created",
+        "expires_at": started["expires_at"],
+        "link": started["link"],
+    }
+    assert seen.headers["access-control-allow-origin"] == "https://portal.example"
+    assert seen.headers["vary"] == "Origin"
+    assert seen.headers["cache-control"] == "no-store"
+    answered_by_link(world, started["link"])
+    ended = state_of(world, started).json()
+    assert ended == {"state": "verified", "expires_at": started["expires_at"]}
+
+
+@pytest.mark.parametrize("origin", [None, "null", "https://portal.example.evil", PUBLIC_URL])
+def test_pages_of_other_origins_are_told_nothing(world: VerifierWorld, origin: str | None) -> None:
+    """C-52: only origins that the tenant names; and no cookie counts."""
+    answer = state_of(world, world.start(), origin)
+    assert not any(name.startswith("access-control") for name, _ in answer.raw_headers)
+
+
+def test_on_one_device_the_way_leads_through_the_page(world: VerifierWorld) -> None:
+    """V-50: no link beside it, which a page could hand to a browser that was never bound."""
+    started, _ = same_device(world)
+    assert "link" not in state_of(world, started).json()
+
+
+def test_across_devices_the_page_shows_the_code_and_binds_nobody(world: VerifierWorld) -> None:
+    """V-51: two browsers may look; nobody comes back, and nothing is lost by trying."""
+    started = world.start("over_18")
+    first, second = Browser(world, started), Browser(world, started)
+    for each in (first, second):
+        page = each.open()
+        assert (page.status, each.cookie) == (200, "")
+        assert 'data-link="openid4vp://?client_id=' in page.text
+        assert "ask-browser" not in page.text
+    answered_by_link(world, started["link"])
+    assert first.come_back("made-up").status == 404
+    assert world.result(started)["state"] == "verified"
+
+
+def test_the_state_of_what_nobody_started_is_unknown(world: VerifierWorld) -> None:
+    started = world.start()
+    assert world.call("DELETE", started).status == 200
+    for path in (urlsplit(started["page"]).path, "/counter/present/trx_none"):
+        assert world.client.get(f"{path}/state").status == 404
+
+
+def test_where_the_browser_comes_back_has_to_be_said(world: VerifierWorld) -> None:
+    """The refused twin of every flow of one device."""
+    for flow in ("dc_api", "same_device"):
+        assert world.start("over_18", flow=flow, expect=400)["code"]

@@ -163,6 +163,7 @@ def test_what_wallets_and_browsers_open_is_of_its_tenant_alone(world: VerifierWo
         ("POST", f"response/{row.request_id}"),
         ("GET", f"present/{row.id}"),
         ("GET", f"present/{row.id}/return?response_code=x"),
+        ("GET", f"present/{row.id}/state"),
     ):
         form = {"response": "a.b.c.d.e"} if place.startswith("response") else None
         assert world.client.request(method, f"/library/{place}", form=form).status == 404, place
@@ -198,6 +199,7 @@ def test_every_route_is_one_of_these() -> None:
     assert pages == {
         "/{tenant}/present/{transaction_id}",
         "/{tenant}/present/{transaction_id}/return",
+        "/{tenant}/present/{transaction_id}/state",
         "/{tenant}/present/{transaction_id}/request",
         "/{tenant}/present/{transaction_id}/answer",
     }

@@ -10,11 +10,18 @@ from shared.errors import InvalidInput
 from shared.oauth.errors import InvalidRequest
 from shared.oid4vp.response import MAX_FORM_BYTES
 from shared.runtime.pages import Pages, cookie, redirect
-from shared.runtime.routes import Call, PageRouter, ProtocolRouter, page_router, protocol_router
+from shared.runtime.routes import (
+    Call,
+    PageRouter,
+    ProtocolRouter,
+    json_answer,
+    page_router,
+    protocol_router,
+)
 
-from ..browsers import SIGNED, UNSIGNED, answer_browser, ask_browser, come_back, open_page
+from ..browsers import SIGNED, UNSIGNED, answer_browser, ask_browser, come_back, look, open_page
 from ..context import Verifier
-from ..transactions import OPEN
+from ..transactions import OPEN, timestamp
 
 COOKIE = "__Host-present"
 pages: PageRouter[Verifier] = page_router()
@@ -54,7 +61,26 @@ def get_page(call: Call, verifier: Verifier) -> Response:
         asker=_in(opened.asker, language) if opened.asker else "",
         open=opened.state in OPEN,
         link=opened.link,
+        crossing=opened.crossing,
     )
+
+
+@pages.get(_HERE + "/state")
+def get_state(call: Call, verifier: Verifier) -> Response:
+    """For the web component, on pages of the origins that the tenant names (C-52)."""
+    seen = look(verifier, *_place(call)[:2])
+    content: dict[str, JsonValue] = {
+        "state": seen.state.value,
+        "expires_at": timestamp(seen.expires_at),
+    }
+    if seen.link is not None:
+        content["link"] = seen.link
+    answer = json_answer(content)
+    answer.headers["Vary"] = "Origin"
+    origin = call.header("origin")
+    if origin in verifier.tenant(call.path["tenant"]).return_origins:
+        answer.headers["Access-Control-Allow-Origin"] = str(origin)
+    return answer
 
 
 @pages.get(_HERE + "/return")

@@ -1,6 +1,7 @@
 // Asks the browser's wallet (W3C Digital Credentials API), where there is one. Without it, or
-// without scripts, the link below the button leads to a wallet.
+// without scripts, the link below the button leads to a wallet. Across devices: the code to scan.
 const button = document.getElementById("ask-browser");
+const code = document.getElementById("present-code");
 const status = document.getElementById("present-status");
 const here = location.pathname;
 
@@ -30,7 +31,14 @@ async function ask() {
   }
 }
 
-if ("DigitalCredential" in window && navigator.credentials) {
+if (button && "DigitalCredential" in window && navigator.credentials) {
   document.getElementById("ask").hidden = false;
   button.addEventListener("click", ask);
+}
+
+if (code) {
+  const { drawQr } = await import("./qr-image.js");
+  drawQr(code, code.dataset.link);
+  code.hidden = false;
+  document.getElementById("present-scan").hidden = false;
 }
