@@ -8,6 +8,7 @@ issuer's status list said (`refreshing.py`); showing or presenting a card never 
 Specification: WALLET_SECURITY, sections 3, 6 and 7; PROFILE W-44, W-46.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,17 @@ from shared.encoding import JsonValue, b64url_decode, to_numeric_date
 from shared.errors import NotFound
 from shared.formats.credential import Candidate
 
-from . import approving, flows, keeping, labelling, logbook, obtaining, picturing, wording
+from . import (
+    approving,
+    flows,
+    keeping,
+    labelling,
+    logbook,
+    obtaining,
+    picturing,
+    replacing,
+    wording,
+)
 from .approving import Approved
 from .context import Wallet
 from .flows import Flow
@@ -35,6 +46,7 @@ from .tables import (
 )
 from .vault import OpenWallet
 
+_WITH_IT = (copies, spare_keys, renewals, pictures)
 _CARDS = select(credentials.c.id, credentials.c.sealed).where(
     credentials.c.wallet == bindparam("wallet")
 )
@@ -158,6 +170,7 @@ def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Fl
     replaced = flow.state.get("replaces")
     ids = [replaced or new_id(wallet, "crd") for _ in flow.state["checked"]]
     kept: list[JsonValue] = [*ids]
+    exchanged = exchanges(wallet, opened, flow.state)
     with wallet.database.transaction() as connection:
         # The step first: of two taps at once the second stops here.
         done = flows.advance(
@@ -166,8 +179,13 @@ def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Fl
         version = logbook.head(connection, opened.id).version
         if replaced is not None:
             _erase(connection, opened, replaced, (copies, spare_keys))
+        for old in exchanged:
+            if old is not None:
+                _erase(connection, opened, old.id, _WITH_IT)
         for number, (card_id, data) in enumerate(zip(ids, flow.state["checked"], strict=True)):
-            placed = {**data, "place": flow.state.get("place") or [version, number]}
+            old = exchanged[number]
+            place = flow.state.get("place") if old is None else old.data["place"]
+            placed = {**data, "place": place or [version, number]}
             keeping.store(connection, opened, card_id, flow, placed, now=now)
         logbook.append(
             connection,
@@ -179,12 +197,36 @@ def keep(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Fl
                 "names": flow.state["entity_names"],
                 "types": [each["type"] for each in flow.state["checked"]],
                 "credentials": kept,
+                "replaced": [old.id for old in exchanged if old is not None],
                 **flow.state["receipt"],
             },
             now=now,
         )
     obtaining.notify(wallet, flow.state, "credential_accepted", now=now)
     return done
+
+
+def exchanges(wallet: Wallet, opened: OpenWallet, state: Mapping[str, Any]) -> list[Card | None]:
+    """For each part of a flow at `review` the card it takes the place of, as the citizen agreed.
+
+    A card about somebody else stays, whatever was agreed to.
+    """
+    agreed = state.get("exchange") or ()
+    free = [card for card in cards(wallet, opened) if card.id in agreed] if agreed else []
+    found: list[Card | None] = []
+    for new in state["checked"]:
+        old = next(
+            (
+                card
+                for card in free
+                if replacing.same_kind(card.data, state["entity"], new)
+                and replacing.same_person(card.data["claims"], new["claims"])
+            ),
+            None,
+        )
+        found.append(old)
+        free = [card for card in free if card is not old]
+    return found
 
 
 def discard(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
@@ -213,13 +255,17 @@ def delete_card(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: 
     """Destroy the approved card with all its keys."""
     card_id = approved.payload["credential"]
     with wallet.database.transaction() as connection:
-        _erase(connection, opened, card_id, (copies, spare_keys, renewals, pictures))
+        _erase(connection, opened, card_id, _WITH_IT)
         logbook.append(
             connection,
             opened,
             kind="credential_deleted",
             result="done",
-            body={"credential": card_id, **approved.receipt()},
+            body={
+                "credential": card_id,
+                "document": approved.payload["names"],
+                **approved.receipt(),
+            },
             now=now,
         )
 

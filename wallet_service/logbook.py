@@ -23,6 +23,7 @@ from .tables import log_entries, wallets
 from .vault import OpenWallet, WalletAltered
 
 _SHORT = 8
+_GLANCE = 40
 _MINE = wallets.c.id == bindparam("of_wallet")
 _HEAD = Prepared(select(wallets.c.version, wallets.c.log_head).where(_MINE))
 _STANDS = select(wallets.c.version, wallets.c.log_head, wallets.c.spent).where(_MINE)
@@ -179,6 +180,32 @@ def read(wallet: Wallet, opened: OpenWallet) -> list[Entry]:
     if (len(entries), previous) != (stands.version, stands.hash):
         raise WalletAltered("log: the head is not the newest entry")
     return entries
+
+
+def recent(
+    wallet: Wallet, opened: OpenWallet, *, kinds: Collection[str], since: datetime
+) -> list[tuple[int, int, str, dict[str, Any]]]:
+    """Of the newest entries those of some *kinds*: seq, time, type, body; newest first.
+
+    A glance for the first screen: the chain is not checked, what was forgotten is left out.
+    """
+    statement = (
+        select(log_entries.c.seq, log_entries.c.head, log_entries.c.body)
+        .where(log_entries.c.wallet == opened.id)
+        .order_by(log_entries.c.seq.desc())
+        .limit(_GLANCE)
+    )
+    with wallet.database.reading() as connection:
+        rows = connection.execute(statement).all()
+    found = []
+    for row in rows:
+        meta = opened.open(log_entries, f"{row.seq}/head", row.head)
+        if meta["time"] < to_numeric_date(since):
+            break
+        if meta["type"] in kinds and row.body is not None:
+            body = opened.open(log_entries, f"{row.seq}/body", row.body)
+            found.append((row.seq, meta["time"], meta["type"], body))
+    return found
 
 
 def _opened(opened: OpenWallet, row: RowMapping, seq: int, previous: bytes) -> Entry:

@@ -50,6 +50,7 @@ def obtain(
         **flow.state,
         **proving.sealed_keys(approved, keys),
         "receipt": approved.receipt(),
+        "exchange": approved.payload.get("replaces", []),
         "requests": [],
     }
     flow = flows.record(wallet, opened, issuances, flow, to="accepted", state=state)

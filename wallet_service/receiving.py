@@ -10,7 +10,7 @@ WALLET_SECURITY 6.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,11 +25,11 @@ from shared.oid4vci.offer import (
 )
 from shared.trust import TrustList
 
-from . import approving, flows, holding
+from . import approving, flows, holding, replacing
 from .context import Wallet
-from .discovering import fetch_offer
+from .discovering import fetch_offer, issuer_metadata
 from .flows import Flow
-from .previewing import preview
+from .previewing import NotSupported, agency, preview
 from .registering import new_id
 from .tables import issuances, wallets
 from .vault import OpenWallet
@@ -101,6 +101,41 @@ def open_issuer(
     return _open(wallet, opened, lambda _: offer, idempotency_key=idempotency_key, now=now)
 
 
+class NothingRenews(NotSupported):
+    """This agency gives the document to nobody who comes on their own."""
+
+    reason = "nothing_renews"
+    whose_fault = "issuer"
+    public = "This agency cannot be asked for the document from here."
+    next_step = "Ask the agency for a new offer: its contacts stand with the document."
+
+
+def open_again(
+    wallet: Wallet, opened: OpenWallet, held: Mapping[str, Any], *, now: datetime
+) -> Flow:
+    """Ask the agency of a card that is *held* for another issue of it.
+
+    Raises: as `open_offer`; NothingRenews if the agency goes another way.
+    """
+    trust, issuer = wallet.trust.current(), held["issuer"]["identifier"]
+    metadata = issuer_metadata(wallet, trust, issuer, agency(trust, issuer, now=now), now=now)
+    of_type = (held["format"], held["type"])
+    for name, each in metadata.credential_configurations_supported.items():
+        if (each.format, each.type) == of_type:
+            try:
+                return open_issuer(
+                    wallet,
+                    opened,
+                    issuer=issuer,
+                    configuration=name,
+                    idempotency_key=None,
+                    now=now,
+                )
+            except NotSupported as error:
+                raise NothingRenews(str(error)) from error
+    raise NothingRenews("again: the agency has no such configuration any more")
+
+
 def _open(
     wallet: Wallet,
     opened: OpenWallet,
@@ -148,10 +183,31 @@ def give_tx_code(
     return flows.record(wallet, opened, issuances, flow, to="preview", state=state)
 
 
-def propose_accept(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> str:
-    """What the citizen approves: this agency, these documents, a key for each new copy."""
+def propose_accept(
+    wallet: Wallet,
+    opened: OpenWallet,
+    flow: Flow,
+    *,
+    replace: Collection[str] = (),
+    now: datetime,
+) -> str:
+    """What the citizen approves: this agency, these documents, a key for each new copy.
+
+    Args:
+        wallet: the service.
+        opened: the citizen's.
+        flow: at its preview.
+        replace: the cards whose place the new ones may take, if they are about the same person.
+        now: the flow must not have expired.
+
+    Raises:
+        InvalidInput: one of *replace* is not another issue of what is offered.
+        BackupMissing: nothing but this device opens the wallet.
+    """
     flows.expect(flow, "preview", "accepted", now=now)
     state = flow.state
+    if not set(replace) <= set(already_held(wallet, opened, state)):
+        raise InvalidInput("accept: replaces what is not another issue of this document")
     items: list[JsonValue] = [
         {
             "copy": new_id(wallet, "cpy"),
@@ -173,6 +229,7 @@ def propose_accept(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datet
         },
         "offer_hash": state["offer_hash"],
         "items": items,
+        "replaces": sorted(replace),
         "warnings": [],
     }
     with wallet.database.transaction() as connection:
@@ -182,6 +239,19 @@ def propose_accept(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datet
         return approving.propose(
             wallet, connection, opened, kind="accept", body=body, now=now, flow=flow.id
         )
+
+
+def already_held(
+    wallet: Wallet, opened: OpenWallet, state: Mapping[str, Any]
+) -> dict[str, Mapping[str, Any]]:
+    """The cards of which this flow brings another issue; a renewal has one that it replaces."""
+    if state.get("replaces") is not None:
+        return {}
+    return {
+        card.id: card.data
+        for card in holding.cards(wallet, opened)
+        if any(replacing.same_kind(card.data, state["entity"], part) for part in state["parts"])
+    }
 
 
 def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:

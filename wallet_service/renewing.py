@@ -21,7 +21,7 @@ from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 from shared.errors import ExpectedError
 from shared.runtime.database import once
 
-from . import coarse, flows, holding, obtaining, refresh_tokens, tokens
+from . import coarse, flows, holding, obtaining, receiving, refresh_tokens, tokens
 from .checking import TECHNICAL
 from .context import Wallet
 from .discovering import issuer_metadata, server_metadata
@@ -35,6 +35,7 @@ from .vault import OpenWallet
 
 _PAUSE = timedelta(minutes=10)  # between two attempts
 _PATIENCE = timedelta(days=7)  # until a citizen who did nothing is asked again
+_WAITING = ("preview", "accepted", "requesting", "deferred", "review")
 _LAST_PART = 4  # a card is renewed in the last quarter of its life
 
 
@@ -64,6 +65,35 @@ def renew(wallet: Wallet, opened: OpenWallet, *, now: datetime) -> None:
                 _renew(wallet, opened, card, row, now=now)
 
 
+def renew_now(wallet: Wallet, opened: OpenWallet, card_id: str, *, now: datetime) -> Flow:
+    """The citizen wants this card anew: by what renews it, else by signing in at its agency.
+
+    Returns:
+        the flow that brings it: stored already if it says the same as before, else at the step
+        where the citizen decides.
+
+    Raises:
+        NotFound: not a card of this wallet.
+        NothingRenews: the agency hands it out on its own offer alone.
+    """
+    card = holding.card(wallet, opened, card_id)
+    # 1. One that waits for the citizen is gone on with.
+    for flow in flows.under_way(wallet, opened, issuances, _WAITING, now=now):
+        if flow.state.get("replaces") == card.id:
+            return flow
+    # 2. By its refresh token, if the agency still takes that.
+    mine = select(renewals).where(renewals.c.credential == card.id, renewals.c.wallet == opened.id)
+    with wallet.database.reading() as connection:
+        row = connection.execute(mine).mappings().one_or_none()
+    if row is not None:
+        with suppress(tokens.CodeRefused, tokens.IssuerRefused):
+            found = _renew(wallet, opened, card, row, now=now)
+            if found is not None:
+                return found
+    # 3. As somebody who has none yet.
+    return receiving.open_again(wallet, opened, card.data, now=now)
+
+
 def _needs(wallet: Wallet, card: Card, left: int, *, now: datetime) -> bool:
     end, moment = card.data["expires_at"], to_numeric_date(now)
     begun = card.data["received"]
@@ -73,7 +103,7 @@ def _needs(wallet: Wallet, card: Card, left: int, *, now: datetime) -> bool:
 
 def _renew(
     wallet: Wallet, opened: OpenWallet, card: Card, row: RowMapping, *, now: datetime
-) -> None:
+) -> Flow | None:
     stored = opened.open(renewals, card.id, row["sealed"])
     # 1. What the issuer says today, before a key is taken.
     entity = agency(wallet.trust.current(), stored["issuer"], now=now)
@@ -109,19 +139,19 @@ def _renew(
     # 2. One request at a time for each authorization; one that is refused renews nothing any more.
     with refresh_tokens.claimed(wallet, opened, stored["authorization"], now=now) as held:
         if held.token is None:
-            return
+            return None
         state["refresh_token"] = held.token
         # 3. Of two attempts one goes on, with all spare keys or with none.
         flow = _begin(wallet, opened, card, row, state, now=now)
         if flow is None or flow.step == "preview":
-            return
+            return flow
         state = dict(flow.state)
         form = tokens.grant_of(state)
         flow = tokens.fetch(wallet, opened, flow, state, form, to="accepted", held=held, now=now)
     # 4. Proofs and credentials.
     keys = [PublicKey.from_jwk(each["jwk"]) for each in flow.state["copies"].values()]
     flow = obtaining.proceed(wallet, opened, flow, Spares(wallet.provider, keys), now=now)
-    _settle(wallet, opened, flow, now=now)
+    return _settle(wallet, opened, flow, now=now)
 
 
 def _begin(
@@ -179,14 +209,15 @@ def _spares(
     }
 
 
-def _settle(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> None:
+def _settle(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
     """Keep what says the same as the card it replaces; anything else waits for the citizen."""
     if flow.step != "review" or flow.state.get("replaces") is None:
-        return
+        return flow
     card = holding.card(wallet, opened, flow.state["replaces"])
     (new,) = flow.state["checked"]
     if _said(new["claims"]) == _said(card.data["claims"]):
-        holding.keep(wallet, opened, flow, now=now)
+        return holding.keep(wallet, opened, flow, now=now)
+    return flow
 
 
 def _said(claims: Mapping[str, Any]) -> dict[str, Any]:

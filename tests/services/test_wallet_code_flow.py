@@ -536,6 +536,37 @@ def test_an_old_card_is_issued_again_and_a_rotated_token_replaces_the_stored_one
     assert issuer.faults == []
 
 
+def test_a_citizen_renews_a_card_on_the_spot(world: WalletWorld, suite: Make) -> None:
+    """DESIGN, journey 5: silently where nothing changed, else shown; one flow, however often."""
+    issuer, phone = suite(**REFILLS), world.new_phone()
+    card = receive(phone, issuer)
+    renewed = phone._post(f"/credentials/{card}/renewal")
+    assert (renewed["step"], renewed["credentials"]) == ("stored", [card])
+    issuer.claims = {**CLAIMS[PID], "family_name": "Möbius-Neu"}
+    spend(world, phone)
+    world.clock.advance(minutes=11)
+    phone.open()
+    waiting = phone._post(f"/credentials/{card}/renewal")
+    assert waiting["step"] == "preview"  # no spare keys are left
+    assert phone._post(f"/credentials/{card}/renewal")["id"] == waiting["id"]
+    reviewed = phone.accept(waiting)
+    assert reviewed["renews"] == card
+    assert "family_name" in reviewed["content"][0]["changed"]
+    assert phone.keep(reviewed["id"]) == [card]
+
+
+def test_a_card_that_nothing_renews_is_asked_for_by_signing_in(
+    world: WalletWorld, suite: Make
+) -> None:
+    """DESIGN, journeys 4 and 5: a revoked or expired card is replaced without an offer."""
+    issuer, phone = suite(), world.new_phone()
+    card = receive(phone, issuer)
+    flow = phone._post(f"/credentials/{card}/renewal")
+    assert flow["step"] == "sign_in"
+    found = phone.sign_in(flow, issuer.browse)
+    assert (found["step"], found["documents"][0]["already"]) == ("preview", [card])
+
+
 def test_without_spare_keys_a_gesture_renews(world: WalletWorld, suite: Make) -> None:
     """W-43: the flow waits for the citizen, and makes new spare keys."""
     issuer, phone = suite(proof="jwt", batch_size=3, refresh=True), world.new_phone()

@@ -1,6 +1,6 @@
 """The wallet as it is run: migrations, settings, readiness, clean-up, words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from shared.runtime.settings import SettingsInvalid, load_settings
 from shared.trust import Role
 from tests.support.trust import PID
 from tests.support.wallet import IDENTIFIER, OVER_18, TX_CODE, WalletWorld, _signer
-from wallet_service import leaving, wording
+from wallet_service import leaving, letters, wording
 from wallet_service.cleaning import clean
 from wallet_service.settings import WalletSettings
 from wallet_service.tables import (
@@ -150,5 +150,9 @@ def test_a_text_is_chosen_by_language(locale: str, text: str) -> None:
 
 def test_every_word_is_there_in_every_language() -> None:
     """PAIN_POINTS 11: nothing is said by colour alone, in any language we speak."""
-    for catalogue in (wording.BADGES, wording.NEXT_STEPS, wording.WARNINGS):
-        assert all(set(texts) == {"en", "fr", "de"} for texts in catalogue.values())
+    catalogues: tuple[Mapping[Any, Mapping[str, str]], ...] = (
+        wording.BADGES, wording.NEXT_STEPS, wording.WARNINGS, wording.ANSWERS, wording.SEX,
+        letters._SUBJECTS, letters._BODIES,
+    )  # fmt: skip
+    for catalogue in catalogues:
+        assert all(set(texts) == {"en", "fr", "de", "ar"} for texts in catalogue.values())

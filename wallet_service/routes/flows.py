@@ -30,7 +30,7 @@ from .signed_in import open_wallet
 router: ApiRouter[Wallet] = hot_api_router()
 
 
-@router.post("/scan", body=messages.ScanBody, answer=messages.Answer, status=201)
+@router.post("/scan", body=messages.ScanBody, answer=messages.Answer, status=201, keyed=True)
 def scan(call: Call, wallet: Wallet) -> Answer:
     """One entry point for whatever was scanned, tapped or pasted (W-02, W-50)."""
     opened = open_wallet(call, wallet)
@@ -90,15 +90,21 @@ def give_tx_code(call: Call, wallet: Wallet) -> Answer:
     return issuance_answer(wallet, opened, flow)
 
 
-@router.post("/issuances/{id}/accept", answer=messages.Answer, status=201)
+@router.post("/issuances/{id}/accept", body=messages.AcceptBody, answer=messages.Answer, status=201)
 def accept_issuance(call: Call, wallet: Wallet) -> Answer:
-    """Begin the approval *accept*."""
+    """Begin the approval *accept*; without a body both cards are kept if one is there already."""
     opened = open_wallet(call, wallet)
+    body = call.message(messages.AcceptBody) if call.body else messages.AcceptBody()
     flow = _issuance(call, wallet, opened)
-    return {"approval": receiving.propose_accept(wallet, opened, flow, now=wallet.clock())}
+    approval = receiving.propose_accept(
+        wallet, opened, flow, replace=body.replace, now=wallet.clock()
+    )
+    return {"approval": approval}
 
 
-@router.post("/issuances", body=messages.WishBody, answer=messages.FlowAnswer, status=201)
+@router.post(
+    "/issuances", body=messages.WishBody, answer=messages.FlowAnswer, status=201, keyed=True
+)
 def ask_issuer(call: Call, wallet: Wallet) -> Answer:
     """Get a document from an agency of the trust list without an offer (W-02)."""
     opened = open_wallet(call, wallet)

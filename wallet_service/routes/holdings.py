@@ -7,6 +7,7 @@ from shared.errors import NotFound
 from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
 from .. import (
+    contacting,
     forgetting,
     holding,
     labelling,
@@ -19,6 +20,7 @@ from .. import (
 )
 from ..context import Wallet
 from . import messages
+from .showing import issuance_answer
 from .signed_in import open_wallet
 
 router: ApiRouter[Wallet] = hot_api_router()
@@ -63,7 +65,19 @@ def read_credential(call: Call, wallet: Wallet) -> Answer:
     left = holding.copies_left(wallet, opened).get(card.id, 0)
     locale = holding.locale_of(wallet, opened)
     labels = labelling.labels_of(wallet, opened, [card.id])[card.id]
-    return holding.details(card, labels, locale=locale, left=left, now=wallet.clock())
+    agency = contacting.entity(wallet, card.data["issuer"]["entity"])
+    return {
+        **holding.details(card, labels, locale=locale, left=left, now=wallet.clock()),
+        "contacts": contacting.contacts(agency, locale=locale),
+    }
+
+
+@router.post("/credentials/{id}/renewal", answer=messages.FlowAnswer, status=201)
+def renew_credential(call: Call, wallet: Wallet) -> Answer:
+    """A new issue of this card: silently, or a flow in which the citizen decides."""
+    opened = open_wallet(call, wallet)
+    flow = renewing.renew_now(wallet, opened, call.path["id"], now=wallet.clock())
+    return issuance_answer(wallet, opened, flow)
 
 
 @router.get("/credentials/{id}/images/{name}")

@@ -125,6 +125,12 @@ class TxCodeBody(Message):
     tx_code: Annotated[str, Field(min_length=1, max_length=64)]
 
 
+class AcceptBody(Message):
+    """POST /issuances/{id}/accept: cards whose place the new ones take, of those `already` held."""
+
+    replace: list[str] = Field(default=[], max_length=20)
+
+
 class TicketBody(Message):
     """POST /presentations: what the page of `/authorize` carries."""
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from shared.encoding import JsonValue, to_numeric_date
 
-from .. import consenting, holding, labelling, presenting, wording
+from .. import consenting, holding, labelling, presenting, receiving, replacing, wording
 from ..context import Wallet
 from ..flows import Flow
+from ..holding import Card
 from ..vault import OpenWallet
 
 _ISSUANCE_ACTIONS: Mapping[str, tuple[str, ...]] = {
@@ -22,6 +23,7 @@ _ISSUANCE_ACTIONS: Mapping[str, tuple[str, ...]] = {
     "review": ("keep", "discard"),
 }
 """What may be done next. "accepted" and "requesting" are where a crash resumes."""
+_BEFORE = ("tx_code", "sign_in", "preview", "accepted")  # the citizen's yes
 
 
 def issuance_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str, JsonValue]:
@@ -34,26 +36,28 @@ def issuance_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str,
             "identifier": state["issuer"],
             "trust": "registered",
         }
+        held = receiving.already_held(wallet, opened, state) if flow.step in _BEFORE else {}
         answer["documents"] = [
             {
                 "name": wording.choose(each["names"], locale),
                 "format": each["format"],
                 "copies": each["copies"],
+                "already": [
+                    card
+                    for card, data in held.items()
+                    if replacing.same_kind(data, state["entity"], each)
+                ],
             }
             for each in state["parts"]
         ]
+        answer["renews"] = state.get("replaces")
         answer["tx_code"] = state["tx_code"] if flow.step == "tx_code" else None
         if flow.step == "tx_code":
             answer["tries_left"] = state.get("tries_left")
     if flow.step == "review":
         answer["content"] = [
-            {
-                "name": wording.choose(each["names"], locale),
-                "claims": labelling.claims_shown(each["claims"], each["labels"], locale=locale),
-                "expires_at": each["expires_at"],
-                "copies": len(each["copies"]),
-            }
-            for each in state["checked"]
+            _content(each, old, locale=locale)
+            for each, old in zip(state["checked"], _old(wallet, opened, state), strict=True)
         ]
     if flow.step == "stored":
         answer["credentials"] = state["credentials"]
@@ -63,6 +67,27 @@ def issuance_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str,
     if state.get("reason"):
         answer["reason"] = state["reason"]
     return answer
+
+
+def _old(wallet: Wallet, opened: OpenWallet, state: Mapping[str, Any]) -> list[Card | None]:
+    """The cards whose places the received ones take."""
+    if state.get("replaces") is not None:
+        return [holding.card(wallet, opened, state["replaces"])]
+    return holding.exchanges(wallet, opened, state)
+
+
+def _content(new: Mapping[str, Any], old: Card | None, *, locale: str) -> dict[str, JsonValue]:
+    claims, labels = new["claims"], new["labels"]
+    return {
+        "name": wording.choose(new["names"], locale),
+        "claims": labelling.claims_shown(claims, labels, locale=locale),
+        "expires_at": new["expires_at"],
+        "copies": len(new["copies"]),
+        "replaces": None if old is None else old.id,
+        "changed": []
+        if old is None
+        else replacing.changed(old.data["claims"], claims, labels, locale=locale),
+    }
 
 
 def presentation_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str, JsonValue]:
