@@ -1,4 +1,4 @@
-"""python -m issuer_service: serve, migrate, doctor; register, client, entry, preview."""
+"""python -m issuer_service: serve, migrate, doctor; register, client, staff, entry, preview."""
 
 import os
 from collections.abc import Iterator
@@ -18,9 +18,11 @@ from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
 from shared.runtime.doctor import Finding
 from shared.runtime.fetch import Fetcher
+from shared.runtime.staff_cli import staff_commands
+from shared.runtime.staff_pages import StaffEntrance
 
 from . import sample_register, tables
-from .app import SECRETS, make_tenant
+from .app import SECRETS, STAFF_ROLES, make_entrance, make_tenant
 from .catalogue import BUILT_IN, Configuration, read_catalogue
 from .context import Secrets
 from .doctoring import as_counterpart
@@ -84,6 +86,21 @@ cli.add_typer(register, name="register")
 
 client = typer.Typer(help="Software of agencies that may call the API.", no_args_is_help=True)
 cli.add_typer(client, name="client")
+
+
+def _staff() -> StaffEntrance:
+    settings: IssuerSettings = service.load()
+    return make_entrance(
+        settings,
+        read_tenants(settings.tenants_directory),
+        database=Database(settings.database_url.get_secret_value()),
+        secrets=Secrets(service.keys(settings).secret("issuer")),
+        clock=utc_now,
+        random_bytes=os.urandom,
+    )
+
+
+cli.add_typer(staff_commands(_staff, STAFF_ROLES), name="staff")
 
 
 @register.command()

@@ -1,4 +1,4 @@
-"""`python -m verifier_service serve | migrate | doctor | client | webhook | entry`."""
+"""`python -m verifier_service serve | migrate | doctor | client | staff | webhook | entry`."""
 
 import os
 from collections.abc import Iterator
@@ -14,10 +14,12 @@ from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
 from shared.runtime.doctor import Finding
 from shared.runtime.fetch import Fetcher
+from shared.runtime.staff_cli import staff_commands
+from shared.runtime.staff_pages import StaffEntrance
 from shared.runtime.trust_list import TrustListClient
 
 from . import tables
-from .app import SECRETS, queries_of, read_tenants
+from .app import SECRETS, make_entrance, queries_of, read_tenants
 from .doctoring import examine
 from .queries import ask
 from .routes.asking import ROLE, ROLES
@@ -62,6 +64,22 @@ service = Service(
     checks=(_as_a_wallet,),
 )
 cli = make_cli(service)
+
+
+def _staff() -> StaffEntrance:
+    settings: VerifierSettings = service.load()
+    keys = service.keys(settings)
+    return make_entrance(
+        settings,
+        read_tenants(settings, keys),
+        database=Database(settings.database_url.get_secret_value()),
+        keys=keys,
+        clock=utc_now,
+        random_bytes=os.urandom,
+    )
+
+
+cli.add_typer(staff_commands(_staff, ROLES), name="staff")
 
 
 @cli.command()

@@ -134,3 +134,26 @@ def test_wrong_settings_are_all_said_at_once(home: Path, monkeypatch: pytest.Mon
     said = run("migrate", code=2)
     assert "ISSUER_TRUST_URL" in said
     assert "ISSUER_PUBLIC_URL" in said
+
+
+def test_staff_are_invited_listed_and_disabled(home: Path) -> None:
+    """Accounts are made on the command line alone; the code stands behind "#" in its link."""
+    run("migrate")
+    link = run("staff", "invite", "registry", "Zoë Müller", "--role", "offers", "--role", "read")
+    start, _, code = link.strip().partition("#")
+    assert start == "https://issuer.example/staff/registry/join"
+    account = f"stf_{code[:22]}"
+    listed = run("staff", "list", "registry")
+    for part in (account, "Zoë Müller", "offers read", "invited", "passkey"):
+        assert part in listed
+    again = run("staff", "invite", "registry", "--account", account, "--role", "auditor")
+    assert again.strip().partition("#")[2] != code
+    assert "auditor" in run("staff", "list", "registry")
+    run("staff", "disable", "registry", account)
+    assert "disabled" in run("staff", "list", "registry")
+    assert "no such account" in run("staff", "disable", "registry", account, code=2)
+    assert "no such account" in run("staff", "invite", "registry", "--account", account, code=2)
+    assert "no such tenant" in run("staff", "list", "nowhere", code=2)
+    assert "roles are" in run("staff", "invite", "registry", "Eve", "--role", "boss", code=2)
+    assert "roles are" in run("staff", "invite", "registry", "Eve", code=2)
+    assert "either a name" in run("staff", "invite", "registry", code=2)

@@ -144,3 +144,13 @@ def test_what_is_wrong_with_the_environment_is_said_at_once(
     said = run("doctor", code=2)
     assert "VERIFIER_TENANTS_DIRECTORY: is missing" in said
     assert "VERIFIER_RESULT_DAYS" in said
+
+
+def test_staff_are_invited_to_the_counter(home: Path, trust: DemoTrust) -> None:
+    """The same commands as the issuer's, with the verifier's roles."""
+    run("migrate")
+    enrol(home, trust)
+    link = run("staff", "invite", "counter", "Ali Haddad", "--role", "verifier")
+    assert link.startswith("https://verifier.example/staff/counter/join#")
+    assert "Ali Haddad" in run("staff", "list", "counter")
+    assert "roles are" in run("staff", "invite", "counter", "Eve", "--role", "offers", code=2)
