@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 from shared.encoding import Clock, RandomBytes
@@ -49,7 +50,8 @@ def make_wallet(
         InvalidInput: a certified level is said of keys in software.
     """
     holder_keys = keys.holder_keys()
-    if settings.key_storage_level is not None and not holder_keys.certifiable:
+    said = settings.key_storage_level or settings.key_storage_certification
+    if said is not None and not holder_keys.certifiable:
         raise InvalidInput("key_storage_level: nobody certifies keys in software")
     return Wallet(
         settings=settings,
@@ -75,6 +77,9 @@ def make_wallet(
             ),
             keystore=holder_keys.kind,
             level=settings.key_storage_level,
+            version=version("citizen-wallet"),
+            certification=settings.certification,
+            storage_certification=settings.key_storage_certification,
         ),
         fetcher=fetcher,
         documents=DocumentCache(

@@ -50,6 +50,9 @@ class Provider:
         lists: where statuses stand.
         keystore: "software" or "pkcs11".
         level: the certified resistance of that key store, None if nobody certified it.
+        version: of the wallet solution.
+        certification: where the wallet solution's own certification stands, if it has one.
+        storage_certification: where that of the key store stands.
     """
 
     client_id: str
@@ -60,9 +63,14 @@ class Provider:
     lists: ProviderLists
     keystore: str
     level: Level | None
+    version: str
+    certification: str | None = None
+    storage_certification: str | None = None
 
-    def attest_client(self, key: PublicKey, place: StatusReference, *, now: datetime) -> str:
-        """The Wallet Attestation of one client instance.
+    def attest_client(
+        self, key: PublicKey, place: StatusReference, *, seconds: int | None, now: datetime
+    ) -> str:
+        """The Wallet Attestation of one client instance; its status is kept for *seconds*.
 
         Raises:
             InstanceEnded: its wallet was blocked, suspended or deleted.
@@ -71,7 +79,7 @@ class Provider:
         """
         if self.lists.state(place) != "valid":
             raise InstanceEnded("attestation: the client instance has ended")
-        kept_until = self.lists.keep(place, now=now)
+        kept_until = self.lists.keep(place, seconds=seconds, now=now)
         return attestation.make_attestation(
             signer=self.clients,
             client_id=self.client_id,
@@ -80,18 +88,22 @@ class Provider:
             lifetime=LIFETIME,
             issuer=self.link,
             wallet_name=self.name,
+            wallet_version=self.version,
             wallet_link=self.link,
+            certification=self.certification,
             status=place.to_claim(),
             client_status=_kept(place, kept_until),
         )
 
-    def attest_keys(self, keys: Sequence[PublicKey], *, nonce: str, now: datetime) -> str:
+    def attest_keys(
+        self, keys: Sequence[PublicKey], *, nonce: str, seconds: int | None, now: datetime
+    ) -> str:
         """A key attestation for one credential request: all *keys*, and nothing untrue.
 
         Specification: OpenID4VCI 1.0, appendix D.1; TS3 2.3.2; PROFILE W-33.
         """
         place = self.lists.of_keystore(self.keystore, now=now)
-        kept_until = self.lists.keep(place, now=now)
+        kept_until = self.lists.keep(place, seconds=seconds, now=now)
         return key_attestation.make(
             signer=self.keys,
             keys=keys,
@@ -99,6 +111,7 @@ class Provider:
             now=now,
             lifetime=_KEYS_LIFETIME,
             key_storage=() if self.level is None else (self.level,),
+            certification=self.storage_certification,
             status=place.to_claim(),
             key_storage_status=_kept(place, kept_until),
         )

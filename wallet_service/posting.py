@@ -59,6 +59,7 @@ class Line:
 
     wallet: Wallet
     state: dict[str, Any]
+    status_seconds: int | None = None
     _attestation: str | None = None
 
     @classmethod
@@ -80,7 +81,7 @@ class Line:
                 "challenge": None,
                 "instance": instance,
             }
-        return cls(wallet, state["line"])
+        return cls(wallet, state["line"], state.get("status_seconds"))
 
     @property
     def client_id(self) -> str | None:
@@ -165,7 +166,9 @@ class Line:
         key = SoftwareKey.from_scalar(b64url_decode(instance["key"]))
         if self._attestation is None:
             place = StatusReference(instance["idx"], instance["uri"])
-            self._attestation = self.wallet.provider.attest_client(key.public, place, now=now)
+            self._attestation = self.wallet.provider.attest_client(
+                key.public, place, seconds=self.status_seconds, now=now
+            )
         if self.state["challenge"] is None and self.state["challenge_endpoint"] is not None:
             self.state["challenge"] = self._fetch_challenge()
         pop = attestation.make_pop(

@@ -124,6 +124,7 @@ def terms(
         "encryption": _encryption(metadata),
         "resource": metadata.credential_issuer if metadata.authorization_servers else None,
         "locale": locale,
+        "status_seconds": metadata.preferred_client_status_period,
         "parts": [
             {**part, "copies": copies, "spares": copies if part["refills"] and refreshes else 0}
             for part in parts
@@ -173,7 +174,7 @@ def _part(
         )
     except Untrusted as error:
         raise UnknownAgency(str(error)) from error
-    proof, refills = _proof(wallet, configuration)
+    proof, refills, seconds = _proof(wallet, configuration)
     shown = configuration.credential_metadata
     names = {
         each.locale or "en": each.name
@@ -188,11 +189,15 @@ def _part(
         "scope": configuration.scope,
         "proof": proof,
         "refills": refills,
+        "status_seconds": seconds,
     }
 
 
-def _proof(wallet: Wallet, configuration: CredentialConfiguration) -> tuple[str, bool]:
-    """The proof to make (`jwt`, `attested_jwt` or `attestation`), and whether keys alone refill."""
+def _proof(wallet: Wallet, configuration: CredentialConfiguration) -> tuple[str, bool, int | None]:
+    """The proof to make (`jwt`, `attested_jwt` or `attestation`), and whether keys alone refill.
+
+    The third is how long the issuer prefers the status of the key store to be kept (TS3 2.4.2).
+    """
     offered = {
         name: each
         for name, each in (configuration.proof_types_supported or {}).items()
@@ -200,10 +205,14 @@ def _proof(wallet: Wallet, configuration: CredentialConfiguration) -> tuple[str,
         and wallet.provider.meets(each.key_attestations_required)
     }
     refills = "attestation" in offered
+    asked = [each.key_attestations_required for each in offered.values()]
+    periods = [each.preferred_key_storage_status_period for each in asked if each is not None]
+    seconds = max((each for each in periods if each is not None), default=None)
     if (jwt := offered.get("jwt")) is not None:
-        return ("jwt" if jwt.key_attestations_required is None else "attested_jwt"), refills
+        way = "jwt" if jwt.key_attestations_required is None else "attested_jwt"
+        return way, refills, seconds
     if refills:
-        return "attestation", True
+        return "attestation", True, seconds
     raise NotSupported("offer: no key proof this wallet can make truthfully")
 
 

@@ -37,6 +37,8 @@ from shared.runtime.published import Published, form, pack
 from .tables import attestation_lists, attestation_status
 
 KEPT = timedelta(days=400)  # TS3 2.4.2: at least 31 days whenever an attestation is presented
+_SHORTEST, _LONGEST = timedelta(days=31), timedelta(days=3650)
+_MANY_SECONDS = 10**9
 KEYSTORE = "keystore"
 _BITS = 2
 _TTL = timedelta(seconds=300)  # ST-42
@@ -107,9 +109,25 @@ class ProviderLists:
         with self.database.reading() as connection:
             return str(connection.execute(statement).scalar_one_or_none() or "revoked")
 
-    def keep(self, place: StatusReference, *, now: datetime) -> datetime:
-        """Until when the status at *place* is maintained: prolonged while it is in use."""
+    def keep(self, place: StatusReference, *, seconds: int | None, now: datetime) -> datetime:
+        """Until when it is promised that the status at *place* is maintained.
+
+        The place is kept at least as long, and longer while it is in use.
+
+        Args:
+            place: of a client instance, or of a kind of key store.
+            seconds: how long its issuer prefers that to be; the promise is the next day's begin
+                after it, never below what TS3 demands, and ten years at the most.
+            now: the promise begins.
+
+        Specification: TS3, section 2.4.2.
+        """
         number, until = int(place.uri.rpartition("/")[2]), _day(now + KEPT)
+        promised = until
+        if seconds is not None:
+            wished = min(timedelta(seconds=min(seconds, _MANY_SECONDS)), _LONGEST)
+            promised = _day(now + max(wished, _SHORTEST)) + timedelta(days=1)
+            until = max(until, promised)
         with self.database.transaction() as connection:
             connection.execute(
                 update(attestation_status)
@@ -127,7 +145,7 @@ class ProviderLists:
                 )
                 .values(needed_until=until)
             )
-        return until
+        return promised
 
     def publish(self, now: datetime) -> None:
         """Sign every list in which something changed, or that grows old."""

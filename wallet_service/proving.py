@@ -80,11 +80,11 @@ class Proofs:
         ]
         publics = [each.public for each in signers]
         if part["proof"] == "attestation":
-            return {"attestation": [self.provider.attest_keys(publics, nonce=nonce, now=now)]}
+            return {"attestation": [_attested(self.provider, publics, part, nonce, now)]}
         attestation = None
         if part["proof"] == "attested_jwt":
             # One proof by the first attested key stands for all of them (E-03).
-            attestation = self.provider.attest_keys(publics, nonce=nonce, now=now)
+            attestation = _attested(self.provider, publics, part, nonce, now)
             signers = signers[:1]
         return {
             "jwt": [
@@ -110,11 +110,22 @@ class Spares:
 
     def prove(
         self,
-        part: Mapping[str, Any],  # noqa: ARG002  # of the one configuration that the keys are for
+        part: Mapping[str, Any],
         *,
         client_id: str | None,  # noqa: ARG002  # an attestation names no client
         nonce: str,
         now: datetime,
     ) -> dict[str, JsonValue]:
         """One attestation of all keys, for *nonce* (OpenID4VCI 1.0, appendix F.3)."""
-        return {"attestation": [self.provider.attest_keys(self.keys, nonce=nonce, now=now)]}
+        return {"attestation": [_attested(self.provider, self.keys, part, nonce, now)]}
+
+
+def _attested(
+    provider: Provider,
+    keys: Sequence[PublicKey],
+    part: Mapping[str, Any],
+    nonce: str,
+    now: datetime,
+) -> str:
+    seconds = part.get("status_seconds")  # TS3 2.4.2
+    return provider.attest_keys(keys, nonce=nonce, seconds=seconds, now=now)

@@ -38,6 +38,16 @@ class WalletSettings(ServiceSettings):
         description="The resistance to attack that the PKCS #11 token was certified for, as key "
         "attestations state it; never said of keys in software.",
     )
+    key_storage_certification: str | None = Field(
+        default=None,
+        description="URL of that certification, as key attestations name it; never for keys in "
+        "software.",
+    )
+    certification: str | None = Field(
+        default=None,
+        description="URL that says who certified this wallet solution and for what, as its "
+        "attestations name it; nothing is said without one.",
+    )
     copies: int = Field(
         default=10, ge=1, le=20, description="Copies of a credential taken at once (S-21: 20)."
     )

@@ -61,7 +61,9 @@ def make_attestation(
     lifetime: timedelta,
     issuer: str | None = None,
     wallet_name: str | None = None,
+    wallet_version: str | None = None,
     wallet_link: str | None = None,
+    certification: str | None = None,
     status: JsonValue = None,
     client_status: JsonValue = None,
 ) -> str:
@@ -75,11 +77,13 @@ def make_attestation(
         lifetime: under 24 hours (E-03).
         issuer: becomes `iss`, if said.
         wallet_name: for people, of the wallet solution.
+        wallet_version: of the same.
         wallet_link: where more about it stands.
+        certification: where it stands who certified the wallet solution, and for what.
         status: the claim, if the attestation can be revoked.
         client_status: the same with the time until which it is maintained (E-03).
 
-    Specification: ABCA, section 5.1; OpenID4VCI 1.0, appendix E; HAIP 4.4.1.
+    Specification: ABCA, section 5.1; OpenID4VCI 1.0, appendix E; HAIP 4.4.1; TS3 2.3.1.
     """
     claims: dict[str, JsonValue] = {
         "sub": client_id,
@@ -90,7 +94,9 @@ def make_attestation(
     optional = {
         "iss": issuer,
         "wallet_name": wallet_name,
+        "wallet_version": wallet_version,
         "wallet_link": wallet_link,
+        "wallet_solution_certification_information": certification,
         "status": status,
         "client_status": client_status,
     }

@@ -60,6 +60,7 @@ def make(
     lifetime: timedelta,
     key_storage: Sequence[Level] = (),
     user_authentication: Sequence[Level] = (),
+    certification: str | None = None,
     status: JsonValue = None,
     key_storage_status: JsonValue = None,
 ) -> str:
@@ -73,6 +74,7 @@ def make(
         lifetime: gives `exp`.
         key_storage: the resistance that is true of all *keys*.
         user_authentication: likewise of the ways to use them.
+        certification: where the certification of the key storage stands.
         status: the claim, if the attestation can be revoked.
         key_storage_status: the status of the key storage and until when it is maintained (E-03).
 
@@ -87,6 +89,8 @@ def make(
         claims["key_storage"] = list(key_storage)
     if user_authentication:
         claims["user_authentication"] = list(user_authentication)
+    if certification is not None:
+        claims["certification"] = certification
     if nonce is not None:
         claims["nonce"] = nonce
     if status is not None:

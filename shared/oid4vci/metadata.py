@@ -103,6 +103,7 @@ class KeyAttestationsRequired(ProtocolModel):
 
     key_storage: Several[str] | None = None
     user_authentication: Several[str] | None = None
+    preferred_key_storage_status_period: Annotated[int, Field(ge=0)] | None = None  # TS3 2.4
 
 
 class ProofType(ProtocolModel):
@@ -207,6 +208,7 @@ class CredentialIssuerMetadata(ProtocolModel):
     credential_request_encryption: RequestEncryption | None = None
     credential_response_encryption: ResponseEncryption | None = None
     batch_credential_issuance: BatchIssuance | None = None
+    preferred_client_status_period: Annotated[int, Field(ge=0)] | None = None  # TS3 2.4
     display: Several[IssuerDisplay] | None = None
     credential_configurations_supported: Annotated[
         dict[str, CredentialConfiguration], BeforeValidator(_known_only)

@@ -181,11 +181,17 @@ def test_a_wallet_with_a_token_receives_and_presents(
         world.close()
 
 
-def test_a_level_is_never_said_of_software(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"key_storage_level": "iso_18045_high"},
+        {"key_storage_certification": "https://token.example/certificate"},
+    ],
+    ids=["level", "certificate"],
+)
+def test_a_level_is_never_said_of_software(tmp_path: Path, said: dict[str, Any]) -> None:
     """WALLET_SECURITY 5: refused at start, not at the first attestation."""
-    settings = WalletSettings(
-        **SETTINGS, key_directory=tmp_path, key_storage_level="iso_18045_high"
-    )
+    settings = WalletSettings(**SETTINGS, key_directory=tmp_path, **said)
     nothing: dict[str, Any] = dict.fromkeys(
         ("database", "shares", "trust", "fetcher", "clock", "random_bytes")
     )
