@@ -4,15 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..errors import ExpectedError
 from .sign_in import home
 from .staff_pages import StaffEntrance
 
-_console = Console(soft_wrap=True, highlight=False)
 _Tenant = Annotated[str, typer.Argument(help="The tenant whose staff it is.")]
 
 
@@ -47,16 +43,11 @@ def staff_commands(entrance: Callable[[], StaffEntrance], roles: Sequence[str]) 
 
     @cli.command("list")
     def list_(tenant: _Tenant) -> None:
-        """Show every account: id, name, roles, state."""
-        table = Table(box=None, padding=(0, 2))
-        table.add_column("account", no_wrap=True, min_width=26)  # to be copied whole
-        for heading in ("name", "roles", "state", "signs in with"):
-            table.add_column(heading)
+        """Show every account: id, state, name, roles, way to sign in."""
         for each in opened(tenant).accounts.all(tenant):
             way = "OpenID Provider" if each.by_provider else "passkey"
-            row = (each.id, each.name, " ".join(each.roles), each.state, way)
-            table.add_row(*map(Text, row))
-        _console.print(table)
+            may = ", ".join(each.roles)
+            typer.echo(f"{each.id}  {each.state:<18}  {each.name} ({may}; {way})")
 
     @cli.command()
     def disable(
