@@ -23,7 +23,7 @@ from .context import Wallet
 from .tables import renewals
 from .vault import OpenWallet
 
-_LEASE = timedelta(minutes=10)  # longer than any call takes
+_LEASE = timedelta(minutes=2)  # longer than its calls can take: ten seconds each, six at most
 
 
 class TokenBusy(Unavailable):

@@ -16,7 +16,7 @@ from tests.support.asgi import AsgiClient
 from tests.support.strict_issuer import CONFIGURATIONS, MDOC, StrictIssuer
 from tests.support.trust import PID, SD_JWT, trust_list
 from tests.support.wallet import CLAIMS, IDENTITY, WALLET, WalletWorld, agencies
-from wallet_service import provider_status
+from wallet_service import provider_status, refresh_tokens
 from wallet_service.cleaning import clean
 from wallet_service.tables import (
     attestation_status,
@@ -29,6 +29,7 @@ from wallet_service.tables import (
 
 SUITE = "https://suite.example"
 AT_ONCE = 8
+DOWN = Response(status_code=503)
 
 
 @pytest.fixture(scope="module")
@@ -630,6 +631,27 @@ def test_of_many_refills_of_two_cards_each_token_is_used_once(
     assert [each["copies_left"] for each in phone.cards()] == [3, 3]
     assert count(world, renewals, renewals.c.wallet == phone.wallet) == 2
     assert issuer.faults == []
+
+
+def test_a_crash_while_renewing_holds_up_the_other_card_for_minutes_only(
+    world: WalletWorld, suite: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W-43: whoever claimed the token and died is waited for as long as a call may take."""
+    issuer, phone = suite(both=True, **REFILLS), world.new_phone()
+    phone.keep(phone.accept(signed_in(phone, issuer))["id"])
+    spend(world, phone)
+    world.clock.advance(minutes=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(refresh_tokens.Held, "release", lambda _: None)
+        patched.setattr(issuer, "interrupt", lambda name: DOWN if name == "token" else None)
+        phone.refresh()
+    before = issuer.calls.count("token")
+    phone.refresh()
+    assert issuer.calls.count("token") == before
+    world.clock.advance(minutes=2)
+    phone.refresh()
+    assert issuer.calls.count("token") == before + 1
+    assert 3 in [each["copies_left"] for each in phone.cards()]
 
 
 def test_a_gesture_renews_with_the_token_of_today(world: WalletWorld, suite: Make) -> None:
