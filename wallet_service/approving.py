@@ -56,7 +56,13 @@ _PASSKEY = Prepared(
 _STATE = Prepared(select(wallets.c.state).where(wallets.c.id == bindparam("of_wallet")))
 
 ApprovalType = Literal[
-    "accept", "present", "delete_credential", "delete_log_entry", "add_unlocker", "delete_wallet"
+    "accept",
+    "present",
+    "delete_credential",
+    "delete_log_entry",
+    "add_unlocker",
+    "remove_unlocker",
+    "delete_wallet",
 ]
 
 

@@ -3,7 +3,17 @@
 from shared.encoding import JsonValue, b64url_encode, to_numeric_date
 from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
-from .. import answering, approving, flows, forgetting, holding, leaving, obtaining, passkey_adding
+from .. import (
+    answering,
+    approving,
+    flows,
+    forgetting,
+    holding,
+    leaving,
+    obtaining,
+    passkey_adding,
+    striking_off,
+)
 from ..approving import Approved
 from ..context import Wallet
 from ..tables import issuances, presentations
@@ -71,6 +81,8 @@ def _carry_out(
             return {"type": approved.type, **presentation_answer(wallet, opened, flow)}
         case "add_unlocker":
             passkey_adding.add(wallet, opened, approved, body.wraps, now=now)
+        case "remove_unlocker":
+            striking_off.strike_off(wallet, opened, approved, now=now)
         case "delete_credential":
             holding.delete_card(wallet, opened, approved, now=now)
         case "delete_log_entry":

@@ -3,7 +3,15 @@
 from shared.encoding import JsonValue, to_numeric_date
 from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
-from .. import guessing, opening, passkey_adding, recovering, registering, sessions
+from .. import (
+    guessing,
+    opening,
+    passkey_adding,
+    recovering,
+    registering,
+    sessions,
+    striking_off,
+)
 from ..context import Wallet
 from . import messages
 from .signed_in import ended_answer, open_wallet, session_answer
@@ -107,6 +115,13 @@ def propose_passkey(call: Call, wallet: Wallet) -> Answer:
         now=wallet.clock(),
     )
     return {"approval": approval}
+
+
+@router.post("/unlockers/{id}/removal", answer=messages.Answer, status=201)
+def propose_removal(call: Call, wallet: Wallet) -> Answer:
+    """Begin the approval *remove_unlocker*."""
+    opened = open_wallet(call, wallet)
+    return {"approval": striking_off.propose(wallet, opened, call.path["id"], now=wallet.clock())}
 
 
 @router.post("/recovery/proof/begin", body=messages.LookupBody, answer=messages.Answer)

@@ -1,0 +1,81 @@
+"""A lost passkey is struck off, by approval of one that stays: it opens nothing any more.
+
+Its wraps, its public keys and the sessions it opened go in one transaction; the roots stay as they
+are (ADR 0018). The last passkey cannot be struck off: the way out is to delete the wallet.
+
+Specification: WALLET_SECURITY, sections 2 and 4; DESIGN 2.6.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+
+from shared.encoding import JsonValue
+from shared.errors import Conflict, NotFound
+from shared.runtime.database import once
+
+from . import approving, logbook
+from .approving import Approved
+from .context import Wallet
+from .tables import sessions, unlockers, wallets, wraps
+from .vault import OpenWallet, check_unlockers, renew_unlockers_mac, unlockers_of
+
+
+class LastPasskey(Conflict):
+    """Without it nobody could approve anything."""
+
+    code = "last_passkey"
+    public = "This is the only passkey of the wallet."
+    next_step = "Add another passkey first, or delete the wallet."
+
+
+def propose(wallet: Wallet, opened: OpenWallet, unlocker: str, *, now: datetime) -> str:
+    """Ask the citizen to approve that *unlocker* goes; returns the approval's id."""
+    with wallet.database.transaction() as connection:
+        found = unlockers_of(connection, opened.id)
+        passkeys = [str(each["id"]) for each in found if each["kind"] == "passkey"]
+        if unlocker not in passkeys:
+            raise NotFound("unlocker: not a passkey of this wallet")
+        if len(passkeys) == 1:
+            raise LastPasskey("unlocker: the only passkey")
+        body: dict[str, JsonValue] = {"unlocker": {"id": unlocker, "kind": "passkey"}}
+        return approving.propose(
+            wallet, connection, opened, kind="remove_unlocker", body=body, now=now
+        )
+
+
+def strike_off(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: datetime) -> None:
+    """Remove the passkey with everything that it opens.
+
+    Raises:
+        LastPasskey: the others were struck off meanwhile.
+    """
+    if approved.type != "remove_unlocker":
+        raise approving.ApprovalUsed("unlocker: approved for something else")
+    unlocker = approved.payload["unlocker"]["id"]
+    with wallet.database.transaction() as connection:
+        # Of two at once the second waits here, and then counts what the first has left.
+        own = wallets.c.id == opened.id
+        connection.execute(update(wallets).where(own).values(backed_up=wallets.c.backed_up))
+        passkeys = select(func.count()).where(
+            unlockers.c.wallet == opened.id, unlockers.c.kind == "passkey"
+        )
+        if connection.execute(passkeys).scalar_one() < 2:  # it, and one that stays
+            raise LastPasskey("unlocker: the only passkey")
+        check_unlockers(connection, opened.id, opened.k_read)
+        gone = delete(unlockers).where(unlockers.c.id == unlocker, unlockers.c.wallet == opened.id)
+        if not once(connection, gone):
+            raise NotFound("unlocker: struck off already")
+        connection.execute(delete(wraps).where(wraps.c.unlocker == unlocker))
+        connection.execute(
+            delete(sessions).where(sessions.c.wallet == opened.id, sessions.c.unlocker == unlocker)
+        )
+        renew_unlockers_mac(connection, opened.id, opened.k_read)
+        logbook.append(
+            connection,
+            opened,
+            kind="unlocker_removed",
+            result="done",
+            body={"unlocker": unlocker, **approved.receipt()},
+            now=now,
+        )
