@@ -31,6 +31,8 @@ from .queries import BUILT_IN, Query, check_entitled, load_queries
 from .records import chain_all, of_staff
 from .retention import erase_due
 from .routes import (
+    codes,
+    counter,
     done,
     events,
     present,
@@ -257,6 +259,9 @@ def create_app(
             present.answers,
             present.pages,
             done.router,
+            counter.router,
+            counter.streams,
+            codes.router,
         ],
         pages=Pages(Path(__file__).parent),
         ready=ready,

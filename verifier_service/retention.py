@@ -29,7 +29,7 @@ from sqlalchemy import (
 from . import webhooks
 from .context import Verifier
 from .results import rejection
-from .tables import audit, transactions
+from .tables import audit, guesses, transactions
 from .transactions import ENDED, OPEN, State, values
 
 _PORTION = 500
@@ -135,6 +135,8 @@ def erase_due(verifier: Verifier, now: datetime) -> int:
     touched = sum(_all(verifier, statement, times) for statement in _END)
     touched += _record(verifier, times)
     webhooks.forget(verifier.database, before=now - verifier.settings.result_retention)
+    with verifier.database.single() as connection:
+        connection.execute(delete(guesses).where(guesses.c.expires_at <= now))
     return touched + sum(_all(verifier, statement, times) for statement in _FORGET)
 
 

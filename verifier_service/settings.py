@@ -38,6 +38,13 @@ class VerifierSettings(ServiceSettings):
         description="Seconds between two looks at the database while somebody awaits events.",
     )
 
+    counter_blank_seconds: int = Field(
+        default=60,
+        ge=20,
+        le=1800,
+        description="Seconds after which a counter's page blanks an answer by itself.",
+    )
+
     @property
     def result_retention(self) -> timedelta:
         """How long verdicts are kept."""

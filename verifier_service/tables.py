@@ -108,3 +108,27 @@ webhooks = Table(
     Index(None, "due_at"),
     Index(None, "tenant", "at"),
 )
+
+# A desk at a counter: who works there, and what it asks or shows now (desks.py, codes.py).
+desks = Table(
+    "desks",
+    metadata,
+    Column("tenant", _TENANT, primary_key=True),
+    Column("id", String(16), primary_key=True),
+    Column("holder", LargeBinary(32), nullable=False),  # a session, hashed
+    Column("visit", Integer, nullable=False),
+    Column("transaction_id", _ID),
+    Column("code_hash", LargeBinary(32)),  # of the short code, under a key
+    Column("code_browser", LargeBinary(32)),  # that came with it first
+    UniqueConstraint("code_hash"),
+)
+
+# Wrong short codes of one network in one hour, both hidden in the key.
+guesses = Table(
+    "guesses",
+    metadata,
+    Column("bucket", LargeBinary(32), primary_key=True),
+    Column("tries", Integer, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index(None, "expires_at"),
+)

@@ -27,6 +27,7 @@ from .queries import DataFile, Name, Query, check_entitled
 _MAX_FILE = 64 * 1024
 _REMEMBERED = timedelta(minutes=1)
 _SCHEME = r"^[a-z][a-z0-9+.-]{1,40}$"
+_DESKS = ("1", "2", "3", "4")
 _NEVER = frozenset({"javascript", "data", "vbscript", "blob", "file", "about", "view-source"})
 
 
@@ -48,6 +49,10 @@ class _TenantFile(DataFile):
     wallet_schemes: list[Annotated[str, Field(pattern=_SCHEME)]] = Field(default_factory=list)
     webhook_url: Annotated[str, Field(pattern=r"^https?://[^\s#]+$", max_length=2000)] | None = None
     staff: StaffFile = StaffFile()
+
+    desks: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,16}$")]] = Field(
+        default_factory=lambda: list(_DESKS), min_length=1, max_length=200
+    )
 
     @model_validator(mode="after")
     def _not_dangerous(self) -> Self:
@@ -75,6 +80,7 @@ class Tenant:
         wallet_schemes: which wallets a caller may name beside those of web addresses.
         webhook_url: who is told when a transaction has ended.
         staff: how the agency's own people sign in to the counter.
+        desks: where clerks work.
     """
 
     id: str
@@ -87,6 +93,7 @@ class Tenant:
     wallet_schemes: frozenset[str] = frozenset()
     webhook_url: str | None = None
     staff: StaffFile = field(default_factory=StaffFile)
+    desks: tuple[str, ...] = _DESKS
     _entitled: dict[tuple[str, str], "_Entitled"] = field(default_factory=dict, repr=False)
 
     def client_id_for(self, response_uri: str) -> str:
@@ -198,6 +205,7 @@ def _load(path: Path, *, keys: KeyDirectory, queries: Mapping[str, Query], host:
         wallet_schemes=frozenset(file.wallet_schemes),
         webhook_url=file.webhook_url,
         staff=file.staff,
+        desks=tuple(file.desks),
     )
 
 

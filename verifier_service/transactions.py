@@ -12,9 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Update, bindparam, func, insert, null, or_, select, update
+from sqlalchemy import Connection, Update, bindparam, case, func, insert, null, or_, select, update
 
-from shared.runtime.database import once
+from shared.runtime.database import UtcDateTime, once
 from shared.runtime.prepared import Prepared, PreparedInsert
 
 from .tables import audit, transactions
@@ -260,6 +260,35 @@ def _end(state: State, *leaving: State, unheld: bool = False) -> Update:
 
 REJECT_RETURN = _end(State.REJECTED, State.RESPONDED, State.VERIFIED)
 DELETE = _end(State.DELETED, *(each for each in State if each is not State.DELETED), unheld=True)
+
+CANCEL = Prepared(
+    update(transactions)
+    .where(*_HERE, or_(_t.state == State.CREATED.value, _t.state == State.REQUESTED.value))
+    .values(
+        state=State.DELETED.value,
+        ended_at=bindparam("now_"),
+        due_at=bindparam("now_"),
+        reason="cancelled",
+        **_NO_KEYS,
+        **_NO_CLAIMS,
+    )
+)
+"""Withdrawn before an answer came."""
+
+FORGET_CLAIMS = Prepared(
+    update(transactions)
+    .where(
+        *_HERE,
+        _t.sealed_claims.is_not(None),
+        or_(_t.held_until.is_(None), _t.held_until <= bindparam("now_")),
+    )
+    .values(
+        sealed_claims=null(),
+        claims_until=null(),
+        due_at=case((_t.audited, bindparam("later_", type_=UtcDateTime())), else_=_t.due_at),
+    )
+)
+"""Before their retention ends; the result stays for its own."""
 
 _AUDIT = insert(audit)
 

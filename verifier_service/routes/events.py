@@ -25,7 +25,7 @@ async def read_events(
     """The state as it changes; resumes after `Last-Event-ID`, ends with the transaction."""
     call = Call(request.scope, b"", 0)
     transaction_id = call.path["transaction_id"]
-    after = _number(call.header("last-event-id"))
+    after = last_event(call)
 
     def authorized() -> tuple[str, State]:
         who = asker(call, verifier)
@@ -39,7 +39,9 @@ async def read_events(
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-def _number(last: str | None) -> int:
+def last_event(call: Call) -> int:
+    """The number after which to go on; raises InvalidInput."""
+    last = call.header("last-event-id")
     if last is None or last == "":
         return 0
     if not last.isascii() or not last.isdigit() or len(last) > 9:

@@ -1,0 +1,325 @@
+// The counter: asks, waits for the answer, shows it in words, blanks it. What is shown comes from
+// the server whole (`/now`), so a reload, another replica or a lost connection change nothing. The
+// claims are in this document alone, and leave it with the answer.
+import { drawQr } from "./qr-image.js";
+
+const $ = (id) => document.getElementById(id);
+const { place, home, csrf, blankAfter } = $("counter").dataset;
+const PARTS = ["choose", "asking", "answer"];
+const SOON = 15; // seconds before an answer disappears
+
+let shown = { visit: 0, phase: "free" }; // what the server said last
+let last = null; // the question asked last: most customers are asked the same
+let source = null;
+let timer = null;
+let ends = 0; // when the time that is shown runs out, in milliseconds of this device
+
+const words = (name) =>
+  $("words").content.querySelector(`[data-said="${name}"]`).textContent;
+
+function say(text) {
+  const line = $("said");
+  line.textContent = line.textContent === text ? `${text}\u00a0` : text; // said again, too
+}
+
+function put(id, text) {
+  $(id).textContent = text;
+  $(id).hidden = !text;
+}
+
+function made(tag, text, ...classes) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  element.classList.add(...classes);
+  return element;
+}
+
+// One call of ours. Whoever is not signed in any more is led to the sign-in by loading the page.
+async function call(path, content, options = {}) {
+  const answer = await fetch(`${place}/${path}`, {
+    method: content ? "POST" : "GET",
+    headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": csrf },
+    body: content ? JSON.stringify(content) : undefined,
+    redirect: "manual",
+    cache: "no-store",
+    ...options,
+  });
+  if (answer.type === "opaqueredirect") location.reload();
+  if (!(answer.headers.get("content-type") ?? "").startsWith("application/json")) {
+    throw new Error(`${path}: ${answer.status}`);
+  }
+  return answer.json();
+}
+
+function open(part) {
+  for (const each of PARTS) $(each).hidden = each !== part;
+}
+
+function stop() {
+  source?.close();
+  source = null;
+  clearInterval(timer);
+  timer = null;
+}
+
+// Runs `each` every second with the seconds that are left.
+function countDown(seconds, each) {
+  clearInterval(timer);
+  ends = Date.now() + seconds * 1000;
+  const tick = () => each(Math.max(0, Math.round((ends - Date.now()) / 1000)));
+  tick();
+  timer = setInterval(tick, 1000);
+}
+
+function clock(seconds) {
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+// Nothing of a customer stays in the document.
+function wipe() {
+  for (const id of ["facts", "cards", "reasons", "qr"]) $(id).replaceChildren();
+  for (const id of ["code", "answer-question", "answer-headline", "answer-text", "answer-next"]) {
+    $(id).textContent = "";
+  }
+  for (const id of ["answer-note", "held-back"]) put(id, "");
+  for (const id of ["portrait", "accept", "accepted-because", "answer-test"]) $(id).hidden = true;
+  $("portrait").removeAttribute("src");
+  $("portrait").alt = "";
+  $("checks").open = false;
+  $("answer").removeAttribute("data-tone");
+}
+
+function showChoice() {
+  wipe();
+  open("choose");
+  const again = last === null ? null : $(`question-${last}`);
+  (again ?? $("choose-title")).focus();
+}
+
+function showAsking(state) {
+  wipe();
+  put("asking-title", state.question.title);
+  put("asking-purpose", state.question.description);
+  drawQr($("qr"), state.link);
+  $("code").textContent = state.code;
+  showPhase(state.phase);
+  open("asking");
+  $("cancel").focus();
+  countDown(state.seconds_left, (left) => {
+    $("left").textContent = clock(left);
+    if (left === 0) refresh();
+  });
+}
+
+function showPhase(phase) {
+  $("asking-words").textContent = words(phase);
+  $("asking-state").className = `state ${phase}`;
+  say(`${$("asking-title").textContent}. ${words(phase)}`);
+}
+
+function showAnswer({ question, answer }) {
+  wipe();
+  $("answer").dataset.tone = answer.tone;
+  put("answer-question", question.title);
+  put("answer-headline", answer.headline);
+  put("answer-text", answer.text);
+  put("answer-next", answer.next_step);
+  put("answer-note", answer.note ?? "");
+  put("held-back", answer.held_back ?? "");
+  $("answer-test").hidden = !answer.test;
+  $("accepted-because").hidden = !answer.accepted_because;
+  $("accepted-reason").textContent = answer.accepted_because ?? "";
+  const facts = showFacts(answer.facts);
+  showChecks(answer.cards ?? []);
+  showReasons(answer.may_accept ?? []);
+  open("answer");
+  $("next").focus();
+  const test = answer.test ? $("answer-test").textContent : "";
+  say([test, `${question.title}. ${answer.headline}.`, ...facts, answer.text, answer.next_step].join(" "));
+  blankIn(Number(blankAfter));
+}
+
+function showFacts(facts) {
+  const said = [];
+  for (const { label, value, kind } of facts) {
+    if (kind === "image") {
+      $("portrait").src = value;
+      $("portrait").alt = words("portrait");
+      $("portrait").hidden = false;
+      said.push(`${words("portrait")}`);
+    } else {
+      $("facts").append(made("dt", label), made("dd", value));
+      said.push(`${label}: ${value}.`);
+    }
+  }
+  return said;
+}
+
+function showChecks(cards) {
+  $("checks").hidden = cards.length === 0;
+  for (const { issuer, checks } of cards) {
+    if (issuer) $("cards").append(made("p", `${words("issuer")}: ${issuer}`));
+    const list = document.createElement("ul");
+    for (const each of checks) {
+      const line = document.createElement("li");
+      line.append(made("span", each.check), made("span", each.said, each.result));
+      list.append(line);
+    }
+    $("cards").append(list);
+  }
+}
+
+function showReasons(reasons) {
+  $("accept").hidden = reasons.length === 0;
+  for (const { code, text } of reasons) {
+    const label = made("label", "", "choice");
+    const choice = document.createElement("input");
+    Object.assign(choice, { type: "radio", name: "reason", value: code, required: true });
+    label.append(choice, made("span", text));
+    $("reasons").append(label);
+  }
+}
+
+function blankIn(seconds) {
+  let warned = false;
+  countDown(seconds, (left) => {
+    $("blank-left").textContent = `${left} ${words("seconds")}`;
+    if (left <= SOON && !warned) {
+      warned = true;
+      say(words("soon"));
+    }
+    if (left === 0) next("blanked");
+  });
+}
+
+function show(state) {
+  if (state.trouble) {
+    showTrouble(state.trouble);
+    return;
+  }
+  put("trouble-headline", "");
+  $("trouble").hidden = true;
+  $("away").hidden = true;
+  const same = shown.visit === state.visit && shown.phase !== "free";
+  const open_ = state.phase === "waiting" || state.phase === "opened";
+  if (open_ && same && !$("asking").hidden) {
+    if (shown.phase !== state.phase) showPhase(state.phase);
+  } else if (open_) {
+    showAsking(state);
+  } else if (state.phase === "answered") {
+    stop();
+    showAnswer(state);
+  } else {
+    stop();
+    showChoice();
+  }
+  if (state.question) last = state.question.id;
+  shown = { visit: state.visit, phase: state.phase };
+  if (open_) listen();
+}
+
+function showTrouble({ code, headline, text, next_step }) {
+  if (code === "desk_taken") location.assign(home);
+  stop();
+  showChoice();
+  put("trouble-headline", headline);
+  put("trouble-text", text);
+  put("trouble-next", next_step);
+  $("trouble").hidden = false;
+  say([headline, text, next_step].join(" "));
+}
+
+function showBroken() {
+  showTrouble({ headline: words("broken"), text: "", next_step: words("broken-next") });
+}
+
+// News of this visit, from whichever replica answers; the browser comes back by itself, with the
+// number of the last news it had. What it cannot mend (the server ended it) is mended by asking.
+function listen() {
+  if (source) return;
+  source = new EventSource(`${place}/events?visit=${shown.visit}`);
+  source.addEventListener("state", refresh);
+  source.addEventListener("open", () => {
+    $("away").hidden = true;
+  });
+  source.addEventListener("error", () => {
+    if (source?.readyState !== EventSource.CLOSED) {
+      $("away").hidden = false;
+      return;
+    }
+    source = null;
+    setTimeout(refresh, 3000);
+  });
+}
+
+async function refresh() {
+  try {
+    show(await call("now"));
+  } catch {
+    $("away").hidden = false;
+    setTimeout(refresh, 3000);
+  }
+}
+
+// One act of the clerk at a time.
+let busy = false;
+async function act(path, content) {
+  if (busy) return false;
+  busy = true;
+  try {
+    show(await call(path, content));
+    return true;
+  } catch {
+    showBroken();
+    return false;
+  } finally {
+    busy = false;
+  }
+}
+
+// The screen is blank before anybody is asked: the network may be slow, the next customer is not.
+async function next(why = "free") {
+  if (shown.phase === "free") return;
+  stop();
+  const { visit } = shown;
+  shown = { visit, phase: "free" };
+  showChoice();
+  say(words(why));
+  await act("clear", { visit });
+}
+
+function leave() {
+  if (shown.phase !== "answered") return;
+  stop();
+  wipe();
+  open("choose");
+  const { visit } = shown;
+  shown = { visit, phase: "free" };
+  call("clear", { visit }, { keepalive: true }).catch(() => {});
+}
+
+for (const button of document.querySelectorAll("[data-query]")) {
+  button.addEventListener("click", () => {
+    last = button.dataset.query;
+    act("ask", { query: last });
+  });
+}
+$("cancel").addEventListener("click", () => next());
+$("next").addEventListener("click", () => next());
+$("keep").addEventListener("click", () => {
+  blankIn(Math.round((ends - Date.now()) / 1000) + Number(blankAfter));
+  say(words("longer"));
+});
+$("accept").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const reason = new FormData($("accept")).get("reason");
+  act("accept", { visit: shown.visit, reason });
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !event.repeat && !event.isComposing) next();
+});
+addEventListener("pagehide", leave);
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+refresh();
