@@ -8,7 +8,7 @@ Specification: OpenID4VP 1.0, section 8; PROFILE W-60 to W-63, S-42; WALLET_SECU
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.encoding import JsonValue, b64url_decode, b64url_encode
@@ -28,6 +28,7 @@ from .tables import presentations
 from .vault import OpenWallet
 
 _MAX_ANSWER = 64 * 1024
+_KEPT = timedelta(hours=24)  # an answer that did not arrive can be sent again for so long
 
 
 class VerifierRefused(Conflict):
@@ -89,7 +90,15 @@ def answer(
             now=now,
             spent=[copy.id for copy in used],
         )
-        flow = flows.advance(connection, opened, presentations, flow, to="answered", state=stored)
+        flow = flows.advance(
+            connection,
+            opened,
+            presentations,
+            flow,
+            to="answered",
+            state=stored,
+            expires_at=now + _KEPT,
+        )
     # 4. Posted.
     return deliver(wallet, opened, flow, now=now)
 
@@ -100,7 +109,8 @@ def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
     Raises:
         Unavailable: the agency does not answer; it can be told again.
     """
-    flows.expect(flow, "consent", now=now)
+    if flow.step != "consent":  # its end is no matter: to refuse is never too late
+        raise flows.StepChanged(f"flow: at {flow.step}")
     state = flow.state
     body = _form(response.refusal(AccessDenied("refused"), state=state["state"]), state)
     stored = {**_closed(state), "response": b64url_encode(body), "outcome": "refused"}
@@ -113,7 +123,15 @@ def refuse(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
             body={"verifier": state["verifier"], "warnings": state["warnings"]},
             now=now,
         )
-        flow = flows.advance(connection, opened, presentations, flow, to="answered", state=stored)
+        flow = flows.advance(
+            connection,
+            opened,
+            presentations,
+            flow,
+            to="answered",
+            state=stored,
+            expires_at=now + _KEPT,
+        )
     try:
         return deliver(wallet, opened, flow, now=now, refused="refused")
     except VerifierRefused:  # nothing was shared, whatever the agency makes of it

@@ -7,7 +7,7 @@ proposed.
 Specification: WALLET_SECURITY, section 9; PROFILE W-57, Q-22; PAIN_POINTS 8 and 9.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,14 +17,28 @@ from shared.formats.claims_path import ClaimPath
 from shared.oid4vp.dcql_matching import Match
 
 from . import labelling, wording
+from .holding import Card
 from .labelling import Labels
 from .presenting import Question
 
 
 def model(
-    asked: Question, labels: Mapping[str, Labels], *, locale: str, now: datetime
+    asked: Question,
+    labels: Mapping[str, Labels],
+    *,
+    left: Mapping[str, int],
+    locale: str,
+    now: datetime,
 ) -> dict[str, JsonValue]:
-    """What to show for *asked*, in the citizen's language; *labels* by type."""
+    """What to show for *asked*, in the citizen's language.
+
+    Args:
+        asked: the question and what would answer it.
+        labels: by type.
+        left: unused copies by card.
+        locale: the citizen's language.
+        now: when it is shown.
+    """
     state = asked.flow.state
     verifier = state["verifier"]
     proposal = asked.selection.proposal() if asked.selection.satisfiable else {}
@@ -44,10 +58,7 @@ def model(
         "seconds_left": _seconds_left(state.get("answer_until"), now),
         "possible": asked.answerable,
         "blocked": asked.blocked,
-        "warnings": [
-            {"code": code, "text": wording.choose(wording.WARNINGS[code], locale)}
-            for code in state["warnings"]
-        ],
+        "warnings": warnings(state["warnings"], locale),
         "credentials": [
             {
                 "query": query_id,
@@ -55,9 +66,19 @@ def model(
                 "multiple": asked.query.credential(query_id).multiple,
                 "required": query_id in needed,
                 "options": [
-                    _option(
-                        asked, query_id, each, labels[each.candidate.type], locale=locale, now=now
-                    )
+                    {
+                        **_option(
+                            asked,
+                            query_id,
+                            each,
+                            labels[each.candidate.type],
+                            locale=locale,
+                            now=now,
+                        ),
+                        "warnings": warnings(
+                            _card_warnings(asked.cards[each.candidate.id], left, now), locale
+                        ),
+                    }
                     for each in matches
                 ],
                 "over_asked": [list(path) for path in _over_asked(asked, query_id)],
@@ -71,6 +92,19 @@ def model(
         ],
         "if_refused": wording.choose(wording.REFUSING, locale),
     }
+
+
+def warnings(codes: Iterable[str], locale: str) -> list[JsonValue]:
+    """Warnings in words."""
+    return [
+        {"code": code, "text": wording.choose(wording.WARNINGS[code], locale)} for code in codes
+    ]
+
+
+def _card_warnings(card: Card, left: Mapping[str, int], now: datetime) -> list[str]:
+    """What choosing this card would add to the warnings of the approval."""
+    found = {"card_not_valid": not card.usable(now), "copy_reused": not left.get(card.id)}
+    return [code for code, applies in found.items() if applies]
 
 
 def _seconds_left(until: int | None, now: datetime) -> int | None:

@@ -212,12 +212,13 @@ def resolve(
     *,
     to: str,
     state: Mapping[str, JsonValue],
+    expires_at: datetime | None = None,
 ) -> Flow:
     """`record` at the end of `resolving`: it only reads, so who repeats a scan does it again.
 
     After a crash that finishes the flow; of two at once the first decides for both.
     """
     try:
-        return record(wallet, opened, table, flow, to=to, state=state)
+        return record(wallet, opened, table, flow, to=to, state=state, expires_at=expires_at)
     except StepChanged:
         return load(wallet, opened, table, flow.id)

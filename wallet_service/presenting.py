@@ -33,8 +33,8 @@ from .tables import presentations
 from .vault import OpenWallet
 
 LIFETIME = timedelta(hours=24)
-"""Longer than the twenty hours beyond which nobody is hurried (WCAG 2.2.1); what ends a question
-is the agency's own limit, `answer_until`."""
+"""Of a question whose agency sets no end: longer than the twenty hours beyond which nobody is
+hurried (WCAG 2.2.1)."""
 _TICKET = "request"
 
 
@@ -108,7 +108,10 @@ def open_request(
         failed = flows.failure(error, otherwise="invalid_request")
         flows.resolve(wallet, opened, presentations, flow, to="failed", state=failed)
         raise
-    return flows.resolve(wallet, opened, presentations, flow, to="consent", state=state)
+    end = _end(state, flow.expires_at)
+    return flows.resolve(
+        wallet, opened, presentations, flow, to="consent", state=state, expires_at=end
+    )
 
 
 def prepare(
@@ -162,9 +165,15 @@ def adopt(wallet: Wallet, opened: OpenWallet, ticket: str, *, now: datetime) -> 
         step="consent",
         state=found["state"],
         idempotency_key=f"ticket {found['id']}",
-        expires_at=from_numeric_date(found["until"]),
+        expires_at=_end(found["state"], from_numeric_date(found["until"])),
     )
     return flow
+
+
+def _end(state: Mapping[str, Any], latest: datetime) -> datetime:
+    """When the question ends: as the agency says, if it says so."""
+    until = state.get("answer_until")
+    return latest if until is None else min(latest, from_numeric_date(until))
 
 
 def question(wallet: Wallet, opened: OpenWallet, flow: Flow) -> Question:
@@ -200,10 +209,9 @@ def select(
 
     Specification: WALLET_SECURITY, section 4; PROFILE Q-20 to Q-24, W-57.
     """
-    flows.expect(flow, "consent", now=now)
-    until = flow.state.get("answer_until")
-    if until is not None and now >= from_numeric_date(until):
+    if flow.step == "consent" and now >= flow.expires_at:
         raise RequestExpired("select: the request has expired")
+    flows.expect(flow, "consent", now=now)
     asked = question(wallet, opened, flow)
     if asked.blocked:
         raise Blocked("select: over-asking is blocked by policy")

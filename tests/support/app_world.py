@@ -41,6 +41,7 @@ from issuer_service.app import make_issuer
 from issuer_service.app import make_jobs as issuer_jobs
 from issuer_service.context import Issuer
 from issuer_service.routes.agency import ROLES as ISSUER_ROLES
+from issuer_service.sample_register import generate
 from issuer_service.settings import IssuerSettings
 from shared.crypto.sealing import Keyring
 from shared.crypto.software import SoftwareKey
@@ -77,8 +78,6 @@ from .tls import TlsFiles
 from .trust import DemoTrust, demo_trust, trust_list
 
 REGISTRY, COUNTER = "registry", "counter"
-CITIZENS = tuple(f"AV-{number:06d}" for number in (1, *range(14, 40)))
-"""Adults of whom the register knows everything; invited in turn by `AppWorld.offer`."""
 
 
 class MovingClock:
@@ -163,7 +162,7 @@ class AppWorld:
     portal: "Portal"
     issuer_jobs: Jobs
     _stack: ExitStack
-    _citizens: Iterator[str] = field(default_factory=lambda: iter(CITIZENS))
+    _citizens: Iterator[str] = field(default_factory=lambda: iter(_adults()))
 
     @classmethod
     def start(
@@ -316,6 +315,21 @@ class AppWorld:
         self.seen_by_wallet.held = _published(
             self.issuer, self.verifier, self.trust, "production", purposes=purposes
         )
+
+
+@lru_cache(maxsize=1)
+def _adults() -> tuple[str, ...]:
+    """References of people of whom the register knows everything; they may drive, too."""
+    return tuple(
+        each["reference"]
+        for each in generate(seed=7, count=1_000)
+        if not each["marks"]
+        and each["given_name"]
+        and each["street_address"]
+        and each["licence_number"]
+        and each["licence_expires"] > f"{utc_now():%Y-%m-%d}"
+        and each["birth_date"] < "2000"
+    )
 
 
 class Portal:

@@ -97,7 +97,9 @@ def presentation_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[
         actions = ("select", "refuse") if asked.answerable else ("refuse",)
         locale = holding.locale_of(wallet, opened)
         labels = labelling.labels_by_type(wallet, opened, asked.newest_by_type())
-        model = consenting.model(asked, labels, locale=locale, now=wallet.clock())
+        left = holding.copies_left(wallet, opened)
+        now = wallet.clock()
+        model = consenting.model(asked, labels, left=left, locale=locale, now=now)
         return {**_flow_answer(flow, actions), "consent": model}
     answer = _flow_answer(flow, ("retry",) if flow.step == "answered" else ())
     for name in ("outcome", "redirect_uri", "reason"):
@@ -123,10 +125,7 @@ def _go_on(state: Mapping[str, Any]) -> str:
 
 def warnings_shown(wallet: Wallet, opened: OpenWallet, codes: Sequence[str]) -> list[JsonValue]:
     """What an approval warns of; some of it is known only once cards were chosen."""
-    locale = holding.locale_of(wallet, opened)
-    return [
-        {"code": code, "text": wording.choose(wording.WARNINGS[code], locale)} for code in codes
-    ]
+    return consenting.warnings(codes, holding.locale_of(wallet, opened))
 
 
 def _flow_answer(flow: Flow, actions: tuple[str, ...]) -> dict[str, Any]:
