@@ -152,6 +152,25 @@ class Town:
         self.page.click("#login-submit")
         self.page.wait_for_selector("#consent-accept")
 
+    def caught_on_its_way(self) -> str:
+        """Agree at the agency; the link of the way back, to which the browser never comes."""
+        found: list[str] = []
+        devtools = self.page.context.new_cdp_session(self.page)
+
+        def catch(paused: dict[str, Any]) -> None:
+            headers = {each["name"].lower(): each["value"] for each in paused["responseHeaders"]}
+            found.append(headers["location"])
+            held = {"requestId": paused["requestId"], "responseCode": 204}
+            devtools.send("Fetch.fulfillRequest", held)
+
+        devtools.on("Fetch.requestPaused", catch)
+        pattern = {"urlPattern": f"{PUBLIC_URL}/*", "requestStage": "Response"}
+        devtools.send("Fetch.enable", {"patterns": [pattern]})
+        with self.page.expect_request_finished(lambda each: each.method == "POST"):
+            self.page.click("#consent-accept", no_wait_after=True)
+        devtools.detach()
+        return found[0]
+
     def tokens(self) -> int:
         return len(self.wallet.at("/token"))
 
@@ -191,11 +210,8 @@ def test_a_way_back_in_another_browser_is_a_page_and_no_call(town: Town) -> None
     before = town.tokens()
     town.offered()
     town.sign_in()
-    town.page.route("**/receive.js*", lambda route: route.abort())  # the link is caught on its way
-    town.page.click("#consent-accept")
-    town.page.wait_for_url(f"{WALLET}/callback?*")
-    link = town.page.url
-    town.page.unroute("**/receive.js*")
+    link = town.caught_on_its_way()
+    assert link.startswith(f"{WALLET}/callback?")
     assert "code=" in link
     stranger = town.visitor()
     stranger.goto(link)
@@ -209,19 +225,29 @@ def test_a_way_back_in_another_browser_is_a_page_and_no_call(town: Town) -> None
     assert town.tokens() > before
 
 
-@pytest.mark.parametrize("kind", [SD_JWT, MDOC])
+both_formats = pytest.mark.parametrize("kind", [SD_JWT, MDOC], ids=["sd_jwt", "mdoc"])
+GROUPS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "deferred": {"deferred": True},
+    "encrypted": {"encrypted": True},
+}
+
+
+@both_formats
 @pytest.mark.parametrize(
-    "variant", [{}, {"deferred": True}, {"encrypted": True}], ids=["plain", "deferred", "encrypted"]
+    "more", [{}, {"challenge": True, "batch_size": 10}], ids=["issuance", "challenge-batch"]
 )
+@pytest.mark.parametrize("group", GROUPS)
 def test_the_groups_of_haip_through_a_browser(
-    town: Town, kind: str, variant: dict[str, Any]
+    town: Town, kind: str, group: str, more: dict[str, Any]
 ) -> None:
-    """W-10 to W-14, W-31 to W-35, W-40 to W-43: test-credential-issuance and …-notification."""
-    issuer = town.strict(format=kind, **variant)
+    """W-10 to W-14, W-23, W-30 to W-35, W-40 to W-43: test-credential-issuance, …-notification,
+    test-client-attestation-challenge and test-batch-credential-issuance, in all three groups."""
+    issuer = town.strict(format=kind, **GROUPS[group], **more)
     town.go(issuer.offer())
     assert town.part("preview", "failure") == "preview"
     town.page.click("#accept")
-    if "deferred" in variant:
+    if group == "deferred":
         assert town.part("deferred", "review", "failure") == "deferred"
         town.wallet.clock.advance(seconds=5)
         town.page.click("#collect")
@@ -230,11 +256,12 @@ def test_the_groups_of_haip_through_a_browser(
     assert town.part("ended", "failure") == "ended"
     assert issuer.faults == []
     assert issuer.notifications == ["credential_accepted"]
+    assert issuer.challenges == (1 if more else 0)
 
 
 MODULES: dict[str, dict[str, Any]] = {
-    "client-attestation-challenge": {"challenge": True},
-    "batch-credential-issuance": {"batch_size": 10},
+    "happy-path": {"identifiers": True},
+    "happy-path-with-scopes-without-authorization-details": {"identifiers": False},
     "happy-path-no-dpop-nonce": {"dpop_nonces": False},
     "token-endpoint-response-without-expires_in": {"token": {"expires_in": None}},
     "token-type-case-insensitivity": {"token": {"token_type": "dpOp"}},
@@ -242,15 +269,34 @@ MODULES: dict[str, dict[str, Any]] = {
 }
 
 
+@both_formats
 @pytest.mark.parametrize("name", MODULES)
-def test_the_other_modules_through_a_browser(town: Town, name: str) -> None:
-    """W-10, W-13, W-20, W-34: what must go through to a credential."""
-    issuer = town.strict(**MODULES[name])
+def test_the_other_modules_through_a_browser(town: Town, name: str, kind: str) -> None:
+    """W-10, W-13, W-14, W-20, W-34: what must go through to a credential."""
+    issuer = town.strict(format=kind, **MODULES[name])
     town.go(issuer.offer())
     assert town.part("preview", "failure") == "preview"
     town.page.click("#accept")
     assert town.part("review", "failure") == "review"
     assert issuer.faults == []
+
+
+@both_formats
+def test_discovery_issuer_mismatch_through_a_browser(town: Town, kind: str) -> None:
+    """W-04, 2.3.5: the metadata of another server; the page says so, and no call follows."""
+
+    def of_another(found: dict[str, Any]) -> dict[str, Any]:
+        return {**found, "issuer": "https://other.example"}
+
+    issuer = town.strict(format=kind, server=of_another)
+    town.page.goto(f"{WALLET}/offer?{issuer.offer().partition('?')[2]}")
+    town.page.click("#open")
+    assert town.part("agency-sign-in", "failure") == "failure"
+    town.wallet.clock.advance(seconds=6)
+    town.page.goto(WALLET)
+    town.page.click("#open")
+    assert town.part("wallet", "failure") == "wallet"
+    assert issuer.redeemed() == []
 
 
 STOPS: dict[str, dict[str, str]] = {
@@ -261,14 +307,15 @@ STOPS: dict[str, dict[str, str]] = {
 }
 
 
+@both_formats
 @pytest.mark.parametrize("name", STOPS)
-def test_a_wrong_way_back_is_an_error_in_the_browser(town: Town, name: str) -> None:
+def test_a_wrong_way_back_is_an_error_in_the_browser(town: Town, name: str, kind: str) -> None:
     """W-12, 2.3.5: the page says so, and the agency hears nothing."""
 
     def back(found: dict[str, str]) -> dict[str, str]:
         return {key: value for key, value in (found | STOPS[name]).items() if value}
 
-    issuer = town.strict(back=back)
+    issuer = town.strict(format=kind, back=back)
     town.go(issuer.offer())
     assert town.part("preview", "failure") == "failure"
     assert set(issuer.redeemed()) == {"par"}

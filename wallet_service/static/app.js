@@ -6,15 +6,17 @@
 import { $, busy, retryBy, show } from "./page.js";
 import { call } from "./wallet.js";
 
-const VIEWS = [
-  ..."open begin cards card scan receive consent notices history unlockers settings".split(" "),
-];
+const VIEWS = new Set(
+  "open begin recover cards card scan receive consent notices history unlockers settings".split(" "),
+);
+const TASKS = new Set(["open", "begin", "recover", "receive", "consent"]); // nothing beside them
 const FIRST = { start: "cards", offer: "receive", callback: "receive", authorize: "consent" };
 
 export const app = {
   entry: $("app").dataset.entry,
   ticket: $("app").dataset.ticket,
   wallet: undefined, // a Wallet of wallet.js while it is open
+  install: undefined, // the browser's offer to install the app, if it makes one
 };
 
 // -- Views ---------------------------------------------------------------------------------------
@@ -31,15 +33,23 @@ export const views = {
 
 let current;
 
+// In an open wallet its sections are there to go to; a task is alone with its question.
+function atHome(home) {
+  $("sections").hidden = !home;
+  document.body.classList.toggle("opened", home);
+}
+
 async function enter(id, parameters) {
   if (!known.has(id)) await import(`./${id}.js`);
   let view = known.get(id);
-  if (!view.closed && app.wallet === undefined) {
+  const closed = app.wallet === undefined;
+  if (closed && !view.closed) {
     await import("./open.js");
     view = known.get("open");
   }
   current?.leave?.();
   current = view;
+  atHome(!closed && !TASKS.has(id));
   for (const each of document.querySelectorAll("#sections a")) {
     if (each.hash === `#${id}`) each.setAttribute("aria-current", "page");
     else each.removeAttribute("aria-current");
@@ -54,7 +64,7 @@ function wanted() {
   } catch {
     parts = [];
   }
-  return VIEWS.includes(parts[0]) ? parts : [FIRST[app.entry]];
+  return VIEWS.has(parts[0]) ? parts : [FIRST[app.entry]];
 }
 
 let queue = Promise.resolve();
@@ -87,10 +97,12 @@ export function end(id = "cards", ...parameters) {
 // -- The open wallet -----------------------------------------------------------------------------
 
 // A wallet was opened or begun: its texts come in the language of this page from now on.
-export async function opened(wallet, overview) {
+export async function opened(wallet) {
+  const overview = await wallet.overview();
   app.wallet = wallet;
   const locale = document.documentElement.lang;
   if (overview.locale !== locale) await call("POST", "/wallet/locale", { locale });
+  return overview;
 }
 
 export async function close() {
@@ -101,6 +113,18 @@ export async function close() {
 
 addEventListener("walletclosed", () => {
   app.wallet = undefined;
+  atHome(false);
+});
+
+addEventListener("walletread", ({ detail }) => {
+  const { length } = detail.notices;
+  $("notice-count").textContent = length;
+  $("notice-count").hidden = length === 0;
+});
+
+addEventListener("beforeinstallprompt", (event) => {
+  event.preventDefault();
+  app.install = event;
 });
 
 addEventListener("hashchange", route);

@@ -66,14 +66,38 @@ export function claimShown(claim) {
   return row;
 }
 
+// A day in the reader's language, of seconds since 1970.
+export function day(seconds) {
+  const style = { dateStyle: "long" };
+  return new Date(seconds * 1000).toLocaleDateString(document.documentElement.lang, style);
+}
+
+// A text for the reader to keep, as a file.
+export function save(name, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+// In the reader's language, or in the words of the wallet's API, which are English.
+function explain(id, known, raw) {
+  $(id).textContent = known ?? raw ?? "";
+  $(id).lang = known === undefined && raw ? "en" : document.documentElement.lang;
+}
+
 export function fail(error, again) {
   const refused = error instanceof Refused ? error : new Refused("page_error");
   if (!(error instanceof Refused)) console.error(error);
-  $("error-code").textContent = refused.code;
+  const { code } = refused;
+  $("error-code").textContent = code;
   $("error-support-id").textContent = refused.supportId ?? "";
-  const known = said("known-errors", refused.code);
-  $("error-detail").textContent = known ?? refused.detail ?? "";
-  $("error-next-step").textContent = known ? "" : (refused.nextStep ?? "");
+  $("error-support").hidden = !refused.supportId;
+  explain("error-detail", said("known-errors", code), refused.detail);
+  $("error-fault").textContent = said("faults", refused.whoseFault) ?? "";
+  explain("error-next-step", said("next-steps", code), refused.nextStep);
+  $("error-home").hidden = $("sections") === null;
   $("again").onclick = (refused.code === "unauthenticated" ? undefined : again) ?? retry;
   show("failure");
 }

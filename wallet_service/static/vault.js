@@ -160,18 +160,22 @@ export async function openRoot(key, wrap, { wallet, unlocker, purpose, kRead }) 
   return hpkeOpen(key, wrap, await wrapInfo(wallet, unlocker, purpose, kRead));
 }
 
-// What is sent of an unlocker: its public keys, and both roots sealed to them.
-export async function unlockerBody(keys, roots, wallet, unlocker) {
+export async function publicKeys(keys) {
   const [read, act] = await Promise.all(
     [keys.read, keys.act].map(async (each) => publicOf(await importPrivate(each))),
   );
+  return { read_key: encode(read), act_key: encode(act) };
+}
+
+// What is sent of an unlocker: its public keys, and both roots sealed to them.
+export async function unlockerBody(keys, roots, wallet, unlocker) {
+  const mine = await publicKeys(keys);
   const readInfo = await wrapInfo(wallet, unlocker, "read");
   const actInfo = await wrapInfo(wallet, unlocker, "act", roots.read);
   return {
-    read_key: encode(read),
-    act_key: encode(act),
-    read_wrap: encode(await hpkeSeal(read, roots.read, readInfo)),
-    act_wrap: encode(await hpkeSeal(act, roots.act, actInfo)),
+    ...mine,
+    read_wrap: encode(await hpkeSeal(decode(mine.read_key), roots.read, readInfo)),
+    act_wrap: encode(await hpkeSeal(decode(mine.act_key), roots.act, actInfo)),
   };
 }
 

@@ -11,6 +11,7 @@ export class Refused extends Error {
     this.code = code;
     this.detail = problem.detail;
     this.nextStep = problem.next_step;
+    this.whoseFault = problem.whose_fault;
     this.supportId = problem.support_id;
   }
 }
@@ -52,13 +53,19 @@ async function gesture(act) {
     if (credential === null) throw new Refused("passkey_refused");
     return credential;
   } catch (error) {
-    throw error instanceof Refused ? error : new Refused("passkey_refused");
+    if (error instanceof Refused) throw error;
+    throw new Refused(error.name === "InvalidStateError" ? "passkey_known" : "passkey_refused");
   }
 }
 
 function shown(credential, response, extensions) {
   const id = vault.encode(credential.rawId);
   return { id, rawId: id, type: credential.type, response, clientExtensionResults: extensions };
+}
+
+// Tell the device that it need not keep this passkey; not every browser can.
+function disown(rpId, credentialId) {
+  PublicKeyCredential.signalUnknownCredential?.({ rpId, credentialId })?.catch(() => {});
 }
 
 async function createPasskey(options) {
@@ -71,7 +78,10 @@ async function createPasskey(options) {
   };
   const made = await gesture(() => navigator.credentials.create({ publicKey }));
   const enabled = made.getClientExtensionResults().prf?.enabled === true;
-  if (!enabled) throw new Refused("prf_missing");
+  if (!enabled) {
+    disown(options.rp.id, vault.encode(made.rawId));
+    throw new Refused("prf_missing");
+  }
   const response = {
     clientDataJSON: vault.encode(made.response.clientDataJSON),
     attestationObject: vault.encode(made.response.attestationObject),
@@ -101,6 +111,28 @@ async function usePasskey(options) {
   };
   return { assertion: shown(used, response, {}), prf: outputs.map((each) => new Uint8Array(each)) };
 }
+
+// A passkey made and tried at once: many authenticators give PRF only when they are used.
+async function newPasskey(options) {
+  const creation = await createPasskey(options.creation);
+  const used = await usePasskey({
+    ...options.assertion,
+    allowCredentials: [{ type: "public-key", id: creation.id }],
+  });
+  if (used.prf.length !== 2) throw new Refused("prf_missing");
+  const { assertion, prf } = used;
+  return { creation, assertion, keys: await vault.keysOfPasskey(prf) };
+}
+
+async function ofCode(code, derive) {
+  try {
+    return await derive(code);
+  } catch {
+    throw new Refused("not_a_code");
+  }
+}
+
+export const lookupOf = (code) => ofCode(code, vault.lookupOf);
 
 // -- What this device remembers: marks of both roots, and the last state of the log -----------------
 
@@ -153,22 +185,16 @@ export class Wallet {
   // Two gestures of a new passkey; the codes are shown once and are sent nowhere.
   static async begin(locale) {
     const options = await post("/wallets/options");
-    const creation = await createPasskey(options.creation);
-    const used = await usePasskey({
-      ...options.assertion,
-      allowCredentials: [{ type: "public-key", id: creation.id }],
-    });
-    if (used.prf.length !== 2) throw new Refused("prf_missing");
+    const { creation, assertion, keys } = await newPasskey(options);
     const roots = { read: vault.random(32), act: vault.random(32) };
     const codes = { recovery: vault.makeCode(), revocation: vault.makeCode() };
     const { wallet } = options;
-    const passkey = await vault.keysOfPasskey(used.prf);
     const recovery = await vault.keysOfCode(codes.recovery);
     await post("/wallets", {
       registration: options.registration,
       creation,
-      assertion: used.assertion,
-      passkey: await vault.unlockerBody(passkey, roots, wallet, options.passkey_unlocker),
+      assertion,
+      passkey: await vault.unlockerBody(keys, roots, wallet, options.passkey_unlocker),
       recovery: await vault.unlockerBody(recovery, roots, wallet, options.recovery_unlocker),
       recovery_lookup: await vault.lookupOf(codes.recovery),
       revocation_lookup: await vault.lookupOf(codes.revocation),
@@ -193,17 +219,13 @@ export class Wallet {
       if (entries[known.version - 1].entry_hash !== known.head) throw new Refused("deceived");
     }
     remember(this.id, { version, head });
+    dispatchEvent(new CustomEvent("walletread", { detail: found }));
     return found;
   }
 
   // The recovery code, typed back, opens the same root: it would work when needed.
   async proveRecovery(code) {
-    let keys;
-    try {
-      keys = await vault.keysOfCode(code);
-    } catch {
-      throw new Refused("not_a_code");
-    }
+    const keys = await ofCode(code, vault.keysOfCode);
     const found = await post("/recovery/proof/begin", { lookup: await vault.lookupOf(code) });
     const kRead = await vault.openRoot(keys.read, vault.decode(found.read_wrap), {
       wallet: this.id,
@@ -213,8 +235,48 @@ export class Wallet {
     await post("/recovery/proof", { k_read: vault.encode(kRead) });
   }
 
-  // One gesture for one approval; `expected` says whether the payload is what was shown.
-  async approve(approval, expected) {
+  // A further passkey, made and tried; it counts once `approvePasskey` was approved with another.
+  async preparePasskey() {
+    const options = await post("/unlockers/options");
+    const { creation, assertion, keys } = await newPasskey(options);
+    const { registration, passkey_unlocker: unlocker } = options;
+    return { registration, creation, assertion, keys, unlocker };
+  }
+
+  async approvePasskey({ registration, creation, assertion, keys, unlocker }) {
+    const mine = await vault.publicKeys(keys);
+    const body = { registration, creation, assertion, ...mine };
+    const { approval } = await post("/unlockers", body);
+    const expected = ({ type, unlocker: added }) =>
+      type === "add_unlocker" && added.read_key === mine.read_key && added.act_key === mine.act_key;
+    await this.approve(approval, expected, async (act) => {
+      const roots = { read: this.kRead, act };
+      const sealed = await vault.unlockerBody(keys, roots, this.id, unlocker);
+      return { read: sealed.read_wrap, act: sealed.act_wrap };
+    });
+  }
+
+  // A lost passkey: it opens nothing any more.
+  async strikeOff(unlocker) {
+    const { approval } = await post(`/unlockers/${unlocker}/removal`);
+    await this.approve(
+      approval,
+      (payload) => payload.type === "remove_unlocker" && payload.unlocker.id === unlocker,
+    );
+  }
+
+  // The end; the answer is the citizen's receipt.
+  async leave() {
+    const { approval } = await post("/wallet/deletion");
+    const receipt = await this.approve(approval, ({ type }) => type === "delete_wallet");
+    localStorage.removeItem(`wallet/${this.id}`);
+    dispatchEvent(new Event("walletclosed"));
+    return receipt;
+  }
+
+  // One gesture for one approval; `expected` says whether the payload is what was shown. `seal`
+  // makes the wraps that go along from the root to act, which is forgotten afterwards.
+  async approve(approval, expected, seal) {
     const found = await call("GET", `/approvals/${approval}`);
     const { payload, options } = found;
     if (payload.wallet !== this.id || !expected(payload)) throw new Refused("deceived");
@@ -232,6 +294,47 @@ export class Wallet {
     await recognise(this.id, "act", kAct);
     const keys = {};
     for (const { copy } of payload.items ?? []) keys[copy] = await vault.copyKey(kAct, copy);
-    return post(`/approvals/${approval}/approve`, { assertion, copy_keys: keys });
+    const wraps = await seal?.(kAct);
+    return post(`/approvals/${approval}/approve`, { assertion, copy_keys: keys, wraps });
   }
+}
+
+// -- A new device: the recovery code ---------------------------------------------------------------
+
+// Begin (or find begun) the waiting period of a recovery code; when it ends.
+export async function beginRecovery(code) {
+  const { not_before: notBefore } = await post("/recovery", { lookup: await lookupOf(code) });
+  return new Date(notBefore * 1000);
+}
+
+// After it: what opens the wallet, and options for the passkey that `finish` makes and tries.
+export async function openRecovery(code) {
+  const lookup = await lookupOf(code);
+  const options = await post("/recovery/options", { lookup });
+  return { code, lookup, options };
+}
+
+export async function finishRecovery({ code, lookup, options }) {
+  const { wallet, unlocker } = options;
+  const own = await vault.keysOfCode(code);
+  const [readWrap, actWrap] = [options.read_wrap, options.act_wrap].map(vault.decode);
+  const read = await vault.openRoot(own.read, readWrap, { wallet, unlocker, purpose: "read" });
+  const act = await vault.openRoot(own.act, actWrap, {
+    wallet,
+    unlocker,
+    purpose: "act",
+    kRead: read,
+  });
+  await recognise(wallet, "read", read);
+  await recognise(wallet, "act", act);
+  const { creation, assertion, keys } = await newPasskey(options);
+  await post("/recovery/passkey", {
+    lookup,
+    registration: options.registration,
+    creation,
+    assertion,
+    passkey: await vault.unlockerBody(keys, { read, act }, wallet, options.passkey_unlocker),
+    k_read: vault.encode(read),
+  });
+  return new Wallet(wallet, read);
 }
