@@ -99,6 +99,11 @@ class Phone:
         self.taps += 1
         self.page.keyboard.press(key)
 
+    def enter(self) -> None:
+        """Press Enter where one is: in a field, to send its form."""
+        self.taps += 1
+        self.page.keyboard.press("Enter")
+
     def type(self, element: str, text: str) -> None:
         """Tab to a field and type into it."""
         self.focus(element)
@@ -133,8 +138,7 @@ class Phone:
         self.press("open")
         self.until("tx-code")
         self.type("typed-tx-code", offered["tx_code"])
-        self.page.keyboard.press("Enter")
-        self.taps += 1
+        self.enter()
         self.until("preview")
         self.press("accept")
         self.until("review")

@@ -144,6 +144,21 @@ def _trust() -> DemoTrust:
     return demo_trust(now=utc_now())
 
 
+@lru_cache(maxsize=1)
+def _adults() -> tuple[str, ...]:
+    """References of people of whom the register knows everything; they may drive, too."""
+    return tuple(
+        each["reference"]
+        for each in generate(seed=7, count=1_000)
+        if not each["marks"]
+        and each["given_name"]
+        and each["street_address"]
+        and each["licence_number"]
+        and each["licence_expires"] > f"{utc_now():%Y-%m-%d}"
+        and each["birth_date"] < "2000"
+    )
+
+
 @dataclass
 class AppWorld:
     """Wallet, issuer, verifier and an agency's portal, with the agencies' own programs."""
@@ -315,21 +330,6 @@ class AppWorld:
         self.seen_by_wallet.held = _published(
             self.issuer, self.verifier, self.trust, "production", purposes=purposes
         )
-
-
-@lru_cache(maxsize=1)
-def _adults() -> tuple[str, ...]:
-    """References of people of whom the register knows everything; they may drive, too."""
-    return tuple(
-        each["reference"]
-        for each in generate(seed=7, count=1_000)
-        if not each["marks"]
-        and each["given_name"]
-        and each["street_address"]
-        and each["licence_number"]
-        and each["licence_expires"] > f"{utc_now():%Y-%m-%d}"
-        and each["birth_date"] < "2000"
-    )
 
 
 class Portal:

@@ -1,0 +1,263 @@
+"""DESIGN 2, journeys 1 to 4, as a citizen goes them: a phone's browser, a passkey, the keyboard.
+
+Wallet, issuer, verifier and an agency's website are the real services over TLS. Every state that
+is reached is looked at: axe finds nothing, nothing is wider than 320 px; at the end no error stands
+in the console and nobody else was asked for anything.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.app_phone import Phone
+from tests.support.app_world import AppWorld
+
+MOST_TAPS = 6
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppWorld]:
+    with AppWorld.start(tmp_path_factory.mktemp("journeys")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser(world: AppWorld) -> Iterator[Any]:
+    with world.chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def phone(world: AppWorld, browser: Any) -> Iterator[Phone]:
+    """A citizen's phone that was never here."""
+    made = world.phone(browser)
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def citizen(world: AppWorld, browser: Any) -> Iterator[tuple[Phone, Any]]:
+    """A phone whose wallet holds an identity card and a driving licence, and whose offer it was."""
+    made = world.phone(browser)
+    made.begin()
+    offered = world.offer("pid_sd_jwt", "mdl")
+    made.receive(offered)
+    yield made, offered
+    made.end()
+
+
+def test_first_credential_with_the_code_of_a_letter(world: AppWorld, phone: Phone) -> None:
+    """Journey 1: from the scanned offer to the card, wallet and passkey made on the way."""
+    offered = world.offer("pid_sd_jwt")
+    phone.follow(offered["wallet_link"])
+    phone.until("sign-in")
+    phone.look("j1-offer")
+    phone.press("begin")
+    phone.until("codes")
+    phone.look("j1-codes")
+    code = phone.page.inner_text("#recovery-code")
+    phone.press("written")
+    phone.until("prove")
+    phone.look("j1-prove")
+    phone.type("typed-code", code.lower())
+    phone.press("prove-code")
+    phone.until("tx-code")
+    phone.look("j1-tx-code")
+    phone.type("typed-tx-code", offered["tx_code"])
+    phone.enter()
+    phone.until("preview")
+    phone.look("j1-preview")
+    phone.press("accept")
+    phone.until("review")
+    phone.look("j1-review")
+    phone.press("keep")
+    phone.until("ended")
+    phone.look("j1-ended")
+    assert phone.taps <= MOST_TAPS
+
+
+def test_first_credential_by_signing_in_at_the_agency(world: AppWorld, phone: Phone) -> None:
+    """Journey 1 with a log-in: there and back by the browser, bound to this wallet (W-12)."""
+    phone.begin()
+    phone.taps = 0
+    subject = world.citizen()
+    offered = world.offer("pid_sd_jwt", subject=subject, grant="authorization_code")
+    phone.follow(offered["wallet_link"])
+    phone.until("sign-in")
+    phone.press("open")
+    phone.until("agency-sign-in")
+    phone.look("j1-agency-sign-in")
+    phone.press("authorize")
+    page = phone.page
+    page.wait_for_selector("#login-submit")
+    phone.type("code", world.registry.desk_code(subject))
+    phone.press("login-submit")
+    page.wait_for_selector("#consent-accept")
+    phone.press("consent-accept")
+    phone.until("preview")
+    phone.press("accept")
+    phone.until("review")
+    phone.press("keep")
+    phone.until("ended")
+    assert phone.taps <= MOST_TAPS
+
+
+def test_at_the_counter(world: AppWorld, citizen: tuple[Phone, Any]) -> None:
+    """Journey 2: who, why and what; a gesture; the clerk sees the one fact, the citizen where next.
+
+    A code on another screen is said to be one (WALLET_SECURITY A7), and of two documents that
+    answer one is shown.
+    """
+    phone, _ = citizen
+    page, asked = phone.page, world.ask("over_18")
+    phone.follow(asked["link"])
+    phone.until("sign-in")
+    phone.look("j2-sign-in")
+    phone.press("open")
+    phone.until("consent")
+    phone.look("j2-consent")
+    assert page.inner_text("#verifier") == "Service Counters of Avelonia"
+    assert page.is_visible("#vouched")
+    assert page.locator("#warnings [data-value=other_device]").count() == 1
+    assert page.is_visible("#deadline-time")
+    # One of two documents; of the other nothing is in sight until it is chosen.
+    shown = page.locator("#documents .way:has(.use:checked) .claim:visible").all_inner_texts()
+    assert [each.partition("\n")[0] for each in shown][0] == "18 or older"
+    assert page.locator("#documents .way:not(:has(.use:checked)) .claim:visible").count() == 0
+    phone.press("share")
+    phone.until("done")
+    phone.look("j2-done")
+    assert page.inner_text("#outcome") == "Shared"
+    assert "other screen" in page.inner_text("#where-next")
+    assert page.is_visible("#agency-page")
+    result = world.result(asked)
+    assert (result["verdict"]["accepted"], result["claims"]) == (
+        True,
+        {"pid": {"age_equal_or_over": {"18": True}}},
+    )
+    phone.press("to-wallet")
+    phone.until("wallet")
+
+
+def test_refusing_takes_as_many_keys_as_sharing(
+    world: AppWorld, citizen: tuple[Phone, Any]
+) -> None:
+    """PAIN_POINTS 9: one press, side by side with the other; the counter learns nothing else."""
+    phone, _ = citizen
+    asked = world.ask("identity")
+    phone.follow(asked["link"])
+    phone.consent()
+    share, refuse = (phone.page.locator(f"#{each}").bounding_box() for each in ("share", "refuse"))
+    assert (share["width"], share["height"]) == (refuse["width"], refuse["height"])
+    taps = phone.taps
+    phone.press("refuse")
+    phone.until("done")
+    assert phone.taps == taps + 1
+    phone.look("j2-refused")
+    assert phone.page.inner_text("#outcome") == "Nothing was shared"
+    result = world.result(asked)
+    assert (result["state"], result.get("claims")) == ("refused", None)
+
+
+def test_online_on_the_same_phone(
+    world: AppWorld, browser: Any, citizen: tuple[Phone, Any]
+) -> None:
+    """Journey 3: a website sends the browser and gets it back; the website is named to compare.
+
+    The same link elsewhere is another device, and what came of it is released to nobody (V-50).
+    """
+    phone, _ = citizen
+    page, wallet = phone.page, world.urls["wallet"]
+    phone.follow(world.portal.start("identity", wallet=wallet))
+    phone.press("go")
+    phone.consent()
+    phone.look("j3-consent")
+    assert page.inner_text("#website-name") == world.urls["portal"].removeprefix("https://")
+    assert page.locator("#warnings [data-value=other_device]").count() == 0
+    phone.press("share")
+    page.wait_for_url(f"{world.urls['portal']}/back?*")
+    assert page.inner_text("h1") == "Back at the agency"
+    assert world.portal.released["session_bound"] is True
+    assert set(world.portal.released["claims"]["pid"]) >= {"family_name", "given_name"}
+    # Somebody else got the link sent.
+    world.portal.start("identity", wallet=wallet)
+    phone.follow(world.portal.started["link"])
+    phone.consent()
+    assert not page.is_visible("#website")
+    assert page.locator("#warnings [data-value=other_device]").count() == 1
+    phone.press("refuse")
+    phone.until("done")
+
+
+def test_loading_the_page_again_asks_the_agency_nothing(
+    world: AppWorld, citizen: tuple[Phone, Any]
+) -> None:
+    """CERTIFICATION 2.4.1: a request is not fetched again; the question is still there, unlost."""
+    phone, _ = citizen
+    asked = world.ask("over_18")
+    phone.follow(asked["link"])
+    phone.consent()
+    phone.page.reload()
+    phone.consent()
+    assert "request_uri" not in phone.page.url
+    phone.press("share")
+    phone.until("done")
+    assert world.result(asked)["verdict"]["accepted"]
+
+
+def test_what_an_agency_may_not_ask_is_marked_claim_by_claim(
+    world: AppWorld, citizen: tuple[Phone, Any]
+) -> None:
+    """PAIN_POINTS 9, DESIGN 4: requested minus registered; by policy there is only a no."""
+    phone, _ = citizen
+    world.narrow("proof_of_age")
+    asked = world.ask("identity")
+    phone.follow(asked["link"])
+    phone.consent()
+    world.narrow("proof_of_age", "identification", "proof_of_residence")
+    phone.look("over-asked")
+    page = phone.page
+    assert page.is_visible("#not-allowed")
+    assert not page.is_visible("#share")
+    assert page.locator("#documents .unentitled:visible").count() >= 4
+    phone.press("refuse")
+    phone.until("done")
+
+
+def test_too_late_is_said_before_anything_is_shared(
+    world: AppWorld, citizen: tuple[Phone, Any]
+) -> None:
+    """WCAG 2.2.1, PAIN_POINTS 5: the limit is the agency's; the error says what to do next."""
+    phone, _ = citizen
+    page, asked = phone.page, world.ask("over_18")
+    phone.follow(asked["link"])
+    phone.consent()
+    world.clock.advance(minutes=5)
+    phone.press("share")
+    page.wait_for_selector("#failure:not([hidden])")
+    phone.look("too-late")
+    assert page.inner_text("#error-code") == "request_expired"
+    phone.problems.clear()  # the browser reports the 4xx itself
+    assert world.result(asked)["state"] == "expired"
+
+
+def test_it_stopped_being_true(world: AppWorld, citizen: tuple[Phone, Any]) -> None:
+    """Journey 4: revoked: the next check says so, and the card says why and what to do."""
+    phone, offered = citizen
+    page = phone.page
+    phone.follow(world.urls["wallet"])
+    phone.until("sign-in")
+    phone.press("open")
+    phone.until("wallet")
+    world.revoke(offered["subject"])
+    # At the counter: said before the gesture, and refused after it.
+    asked = world.ask("over_18")
+    phone.follow(asked["link"])
+    phone.consent()
+    phone.press("share")
+    page.wait_for_selector("#failure:not([hidden])")
+    phone.look("j4-not-accepted")
+    assert page.inner_text("#error-code") == "verifier_refused"
+    phone.problems.clear()  # the browser reports the 4xx itself
+    assert world.result(asked)["verdict"]["reason"] == "revoked"
