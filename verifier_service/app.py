@@ -53,6 +53,8 @@ log = logs.get_log(__name__)
 
 SECRETS = ("api_tokens", "transactions", "idempotency", "records", "webhooks")
 """Symmetric keys that `migrate` makes."""
+COMPONENT = ("citizen-wallet-request.js", "qr-image.js", "vendor/qr/index.js")
+"""What a page of an agency loads from here: the web component, and what it imports."""
 _ERASE_SECONDS = 10
 _CHAIN_SECONDS = 30
 _SEND_SECONDS = 2
@@ -263,7 +265,7 @@ def create_app(
             counter.streams,
             codes.router,
         ],
-        pages=Pages(Path(__file__).parent),
+        pages=Pages(Path(__file__).parent, lent=COMPONENT),
         ready=ready,
         on_start=on_start,
         on_stop=on_stop,

@@ -10,7 +10,7 @@ without scripts unless they say that they have some. WCAG 2.2 AA; CERTIFICATION 
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
@@ -92,9 +92,11 @@ class Pages:
     Args:
         packages: directories with any of `templates`, `static` and `locale`; the frame's own come
             last, so that a service may replace a template.
+        lent: files that pages of any other origin may load as script modules, too.
     """
 
-    def __init__(self, *packages: Path) -> None:
+    def __init__(self, *packages: Path, lent: Collection[str] = ()) -> None:
+        self._lent = frozenset(lent)
         places = [*packages, HERE]
         self.languages = Languages(
             [each / "locale" for each in places if (each / "locale").is_dir()]
@@ -205,11 +207,14 @@ class Pages:
         A page of another version of the service (while it is being replaced) gets ours.
         """
         version, _, name = place.partition("/")
-        found = self._assets.get(name) or self._assets.get(place)
+        name = name if name in self._assets else place
+        found = self._assets.get(name)
         if found is None:
             raise NotFound("static: no such file")
         kept = f"public, max-age={_YEAR}, immutable" if version == self.version else "no-cache"
         headers = {"Cache-Control": kept}
+        if name in self._lent:  # C-52: the same for everybody, and no secret of anybody
+            headers["Access-Control-Allow-Origin"] = "*"
         return Response(found.content, 200, headers, found.media_type)
 
     def choose_language(self, tag: str, to: str) -> Response:

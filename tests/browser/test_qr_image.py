@@ -1,6 +1,5 @@
 """QR codes as pages draw them: read back from the pixels that Chromium shows."""
 
-import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from shared.runtime.clock import utc_now
 from shared.runtime.pages import HERE, Pages
 from tests.support.browsing import chromium
+from tests.support.qr_reading import read_code
 from tests.support.tls import TlsFiles
 
 SITE = "https://counter.example"
@@ -24,17 +24,6 @@ LINK = "openid4vp://?client_id=x509_hash%3A" + "A" * 43 + "&request_uri=https%3A
 DRAW = """async text => {
   const { drawQr } = await import("/static/qr-image.js");
   drawQr(document.getElementById("code"), text);
-}"""
-READ = """async picture => {
-  const { decodeQR } = await import("/static/vendor/qr/decode.js");
-  const image = new Image();
-  image.src = picture;
-  await image.decode();
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [image.width, image.height];
-  const drawing = canvas.getContext("2d");
-  drawing.drawImage(image, 0, 0);
-  return decodeQR(drawing.getImageData(0, 0, image.width, image.height));
 }"""
 
 
@@ -69,8 +58,7 @@ def test_what_is_drawn_is_read(page: Any, text: str) -> None:
     """Also in dark mode, with nothing but the strictest policy, and after another code."""
     page.evaluate(DRAW, text)
     code = page.locator("#code")
-    picture = base64.b64encode(code.screenshot(type="png")).decode()
-    assert page.evaluate(READ, f"data:image/png;base64,{picture}") == text
+    assert read_code(page.context.browser, code.screenshot(type="png")) == text
     assert code.locator("svg").count() == 1
     assert code.inner_text().strip() == ""
     assert page.faults == []

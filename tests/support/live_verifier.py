@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -162,7 +162,7 @@ class LiveVerifier:
     tokens: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, folder: Path) -> Self:
+    def start(cls, folder: Path, *, origins: Sequence[str] = (PORTAL,)) -> Self:
         now = utc_now()
         tls = TlsFiles.make(folder, now=now)
         trust = _trust(folder)
@@ -201,7 +201,7 @@ class LiveVerifier:
         environment = _environment(folder, url, files.port, tls)
         keys = KeyDirectory(folder / "keys", PASSWORD.encode())
         (folder / "root.json").write_bytes(publisher.initial_root)
-        _write_files(folder, trust)
+        _write_files(folder, trust, origins)
         database_url = environment["VERIFIER_DATABASE_URL"]
         migrate(database_url, package="verifier_service")
         keys.ensure_secrets(SECRETS)
@@ -310,14 +310,14 @@ def _trust(folder: Path) -> DemoTrust:
     )
 
 
-def _write_files(folder: Path, trust: DemoTrust) -> None:
+def _write_files(folder: Path, trust: DemoTrust, origins: Sequence[str]) -> None:
     for name in ("tenants", "queries"):
         (folder / name).mkdir()
     for each in QUERIES:
         (folder / "queries" / f"{each['id']}.json").write_text(json.dumps(each))
     keys = KeyDirectory(folder / "keys", PASSWORD.encode())
     for name, members in TENANTS.items():
-        content = {"queries": [each["id"] for each in QUERIES], "return_origins": [PORTAL]}
+        content = {"queries": [each["id"] for each in QUERIES], "return_origins": [*origins]}
         (folder / "tenants" / f"{name}.json").write_text(json.dumps(content | members))
         signer = trust.counter.signer(Role.ACCESS, now=utc_now(), dns=["localhost"])
         file = folder / "keys" / name / "access.pem"
