@@ -26,8 +26,9 @@ def parse_x5chain(value: object) -> tuple[bytes, ...]:
     chain = tuple(value) if isinstance(value, list) else (value,)
     if not 1 <= len(chain) <= MAX_CERTIFICATES:
         raise InvalidInput("x5chain: not one to five certificates")
-    if any(not isinstance(each, bytes) or len(each) > _MAX_BYTES for each in chain):
-        raise InvalidInput("x5chain: a member is no byte string, or too long")
+    for each in chain:
+        if type(each) is not bytes or len(each) > _MAX_BYTES:
+            raise InvalidInput("x5chain: a member is no byte string, or too long")
     _check_readable(chain)
     return chain
 

@@ -13,12 +13,13 @@ from typing import ClassVar, Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from ..encoding import JsonValue, b64url_decode, b64url_encode
 from ..errors import BadSignature, InvalidInput
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_ES256 = ec.ECDSA(hashes.SHA256())
+_ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib costs less than OpenSSL's own way
 
 
 @lru_cache(maxsize=1024)
@@ -94,7 +95,9 @@ class PublicKey:
         if len(signature) != 64:
             raise BadSignature("signature: not 64 bytes")
         try:
-            _on_curve(self.x, self.y).verify(signature_to_der(signature), data, _ES256)
+            _on_curve(self.x, self.y).verify(
+                signature_to_der(signature), hashlib.sha256(data).digest(), _ES256
+            )
         except InvalidSignature as error:
             raise BadSignature("signature: does not verify") from error
 
@@ -112,11 +115,20 @@ def _from_text(x: str, y: str) -> PublicKey:
     return PublicKey.from_coordinates(b64url_decode(x), b64url_decode(y))
 
 
+# Of two integers without leading zeros, by the highest bit of the first and of the second.
+_DER = (
+    (b"0D\x02 %b\x02 %b", b"0E\x02 %b\x02!\0%b"),
+    (b"0E\x02!\0%b\x02 %b", b"0F\x02!\0%b\x02!\0%b"),
+)
+
+
 def signature_to_der(signature: bytes) -> bytes:
     """`r||s`, 64 bytes, as the DER that OpenSSL reads (RFC 3279, section 2.2.3).
 
     By hand, as the way back: two integers of 32 bytes are short work, and this is every signature.
     """
+    if signature[0] and signature[32]:  # as 65 in 66 are: no zeros to take away
+        return _DER[signature[0] >> 7][signature[32] >> 7] % (signature[:32], signature[32:])
     r = signature[:32].lstrip(b"\0") or b"\0"
     s = signature[32:].lstrip(b"\0") or b"\0"
     if r[0] & 0x80:

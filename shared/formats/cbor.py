@@ -72,7 +72,7 @@ _decode = partial(
     allow_indefinite=False,
     allow_duplicate_keys=False,
 )
-_EMBEDDED = (5, 4, 3, 7)  # bytes before the content: two of the tag, and the head
+_EMBEDDED = b"\xd8\x18"
 
 
 def loads(data: bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
@@ -86,7 +86,7 @@ def loads(data: bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
     if len(data) > max_bytes:
         raise InvalidInput("CBOR: too large")
     try:
-        value, mark = _decode(b"\x82%b%b" % (data, _END))
+        value, mark = _decode(b"\x82" + data + _END)
     except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise InvalidInput("CBOR: not parseable") from error
     if mark != _MARK:
@@ -96,10 +96,11 @@ def loads(data: bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
 
 def loads_all(items: Sequence[bytes]) -> list[Any]:
     """Each of *items* as by `loads`, in one pass: each is followed by the mark."""
-    if sum(map(len, items)) > _MAX_BYTES:
+    whole = _END.join((*items, b""))
+    if len(whole) > _MAX_BYTES + len(items) * len(_END):
         raise InvalidInput("CBOR: too large")
     try:
-        values = _decode(head(4, 2 * len(items)) + b"".join([each + _END for each in items]))
+        values = _decode(head(4, 2 * len(items)) + whole)
     except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise InvalidInput("CBOR: not parseable") from error
     if values[1::2] != [_MARK] * len(items):
@@ -122,7 +123,10 @@ def dumps(value: object, *, sort: bool = False) -> bytes:
 
 def embed(data: bytes) -> bytes:
     """`#6.24(bstr)` around *data*, which is CBOR itself: what mdocs hash and sign."""
-    return b"\xd8\x18" + head(2, len(data)) + data
+    length = len(data)
+    if length < 0x100:
+        return _SHORT_EMBEDDED[length] + data
+    return _EMBEDDED + head(2, length) + data
 
 
 _SHORT = tuple(
@@ -132,6 +136,7 @@ _SHORT = tuple(
     )
     for major in range(8)
 )
+_SHORT_EMBEDDED = tuple(_EMBEDDED + each for each in _SHORT[2])
 
 
 def head(major: int, number: int) -> bytes:
@@ -158,13 +163,9 @@ def embedded(value: object) -> bytes:
     Raises:
         InvalidInput: *value* is something else.
     """
-    if (
-        not isinstance(value, CBORTag)
-        or value.tag != EMBEDDED
-        or not isinstance(value.value, bytes)
-    ):
-        raise InvalidInput("CBOR: not an embedded item")
-    return value.value
+    if type(value) is CBORTag and value.tag == EMBEDDED and type(found := value.value) is bytes:
+        return found
+    raise InvalidInput("CBOR: not an embedded item")
 
 
 def unembed(data: bytes) -> bytes:
@@ -173,8 +174,9 @@ def unembed(data: bytes) -> bytes:
     Raises:
         InvalidInput: *data* is something else.
     """
-    for start in _EMBEDDED:
-        content = data[start:]
-        if data[:start] == b"\xd8\x18" + head(2, len(content)):
-            return content
-    raise InvalidInput("CBOR: not an embedded item")
+    length = len(data)
+    start = 3 if length < 27 else 4 if length < 0x104 else 5 if length < 0x10005 else 7
+    content = data[start:]  # behind the tag, two bytes, and the head
+    if not data.startswith(_EMBEDDED + head(2, len(content))):
+        raise InvalidInput("CBOR: not an embedded item")
+    return content

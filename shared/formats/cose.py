@@ -6,8 +6,9 @@ Specification: RFC 9052, sections 3, 4 and 7; RFC 9053, section 2.1; RFC 9360; P
 F-MD-05, ST-20.
 """
 
-from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 from ..crypto.document_signer import parse_x5chain
 from ..crypto.keys import PublicKey, Signer
@@ -23,6 +24,11 @@ _ES256_ALONE: Mapping[Any, Any] = {_ALG: ES256}
 _PROTECTED = cbor.dumps(_ES256_ALONE)
 _SIGNATURE1 = b"\x84\x6aSignature1"
 _EMPTY = b"\x40"
+_USUAL = _SIGNATURE1 + b"\x43" + _PROTECTED + _EMPTY
+
+
+Belief: TypeAlias = Callable[[], None]
+"""Verifies one signature; raises BadSignature if it does not verify."""
 
 
 class Sign1(NamedTuple):
@@ -49,19 +55,15 @@ class Sign1(NamedTuple):
 
         Specification: RFC 9360, section 2; PROFILE F-MD-03, S-21.
         """
-        places = [
-            each[_X5CHAIN]
-            for each in (self.unverified_header, self.unprotected)
-            if _X5CHAIN in each
-        ]
-        if len(places) != 1:
+        protected, unprotected = self.unverified_header, self.unprotected
+        if (_X5CHAIN in protected) == (_X5CHAIN in unprotected):
             raise InvalidInput("COSE: not one x5chain")
-        return parse_x5chain(places[0])
+        return parse_x5chain((unprotected if _X5CHAIN in unprotected else protected)[_X5CHAIN])
 
-    def verify(
+    def belief(
         self, key: PublicKey, *, algorithms: Collection[str], detached: bytes | None = None
-    ) -> None:
-        """Believe the signature.
+    ) -> Belief:
+        """The signature over all this, still to be verified with *key*.
 
         Args:
             key: of the signer.
@@ -69,20 +71,28 @@ class Sign1(NamedTuple):
             detached: the payload, if it is not carried.
 
         Raises:
-            BadSignature: it does not verify, or is by another algorithm.
+            BadSignature: it is by another algorithm.
             InvalidInput: the payload is carried though it must not be, or is missing.
 
         Specification: RFC 9052, section 4.4.
         """
-        if (self.payload is None) == (detached is None):
+        payload = self.payload
+        if (payload is None) == (detached is None):
             raise InvalidInput("COSE: the payload is not where it must be")
         number = self.unverified_header.get(_ALG)
-        if type(number) is not int or not any(
-            number in ALGORITHMS.get(each, ()) for each in algorithms
-        ):
+        for each in algorithms:
+            if type(number) is int and number in ALGORITHMS.get(each, ()):
+                break
+        else:
             raise BadSignature("COSE: alg is not accepted")
-        payload = self.payload if detached is None else detached
-        key.verify(self.signature, _to_be_signed(self.protected, payload or b""))
+        data = _to_be_signed(self.protected, payload or detached or b"")
+        return partial(key.verify, self.signature, data)
+
+    def verify(
+        self, key: PublicKey, *, algorithms: Collection[str], detached: bytes | None = None
+    ) -> None:
+        """Believe the signature now; arguments and errors as of `belief`, and of what it gives."""
+        self.belief(key, algorithms=algorithms, detached=detached)()
 
 
 def parse(value: object) -> Sign1:
@@ -99,22 +109,24 @@ def parse(value: object) -> Sign1:
         raise InvalidInput("COSE: not a COSE_Sign1")
     protected, unprotected, payload, signature = value
     if (
-        not isinstance(protected, bytes)
+        type(protected) is not bytes
         or not isinstance(unprotected, (dict, Mapping))  # the first is the quick answer
-        or not (payload is None or isinstance(payload, bytes))
-        or not isinstance(signature, bytes)
+        or not (payload is None or type(payload) is bytes)
+        or type(signature) is not bytes
     ):
         raise InvalidInput("COSE: not a COSE_Sign1")
-    header = _ES256_ALONE if protected == _PROTECTED else _header(protected)
-    if _CRIT in header or not header.keys().isdisjoint(unprotected) or _ALG in unprotected:
+    header = _ES256_ALONE if protected == _PROTECTED else _header(protected, unprotected)
+    if _ALG in unprotected:
         raise InvalidInput("COSE: a header parameter where it must not be")
-    return Sign1(protected, header, dict(unprotected), payload, signature)
+    return Sign1(protected, header, unprotected, payload, signature)
 
 
-def _header(protected: bytes) -> Mapping[Any, Any]:
+def _header(protected: bytes, unprotected: Mapping[Any, Any]) -> Mapping[Any, Any]:
     header = cbor.loads(protected) if protected else {}
     if not isinstance(header, dict):
         raise InvalidInput("COSE: the protected header is not a map")
+    if _CRIT in header or not header.keys().isdisjoint(unprotected):
+        raise InvalidInput("COSE: a header parameter where it must not be")
     return header
 
 
@@ -160,16 +172,10 @@ def _unprotected(certificates: tuple[bytes, ...]) -> bytes:
 
 def _to_be_signed(protected: bytes, payload: bytes) -> bytes:
     """`Sig_structure` (RFC 9052, section 4.4)."""
-    return b"".join(
-        (
-            _SIGNATURE1,
-            cbor.head(2, len(protected)),
-            protected,
-            _EMPTY,
-            cbor.head(2, len(payload)),
-            payload,
-        )
-    )
+    first = _USUAL
+    if protected != _PROTECTED:
+        first = b"".join((_SIGNATURE1, cbor.head(2, len(protected)), protected, _EMPTY))
+    return first + cbor.head(2, len(payload)) + payload
 
 
 def encode_key(key: PublicKey) -> bytes:
@@ -185,9 +191,9 @@ def key_from_map(value: object) -> PublicKey:
 
     Specification: RFC 9053, section 7.1; PROFILE C-07, F-MD-05.
     """
-    if not isinstance(value, dict) or (value.get(1), value.get(-1)) != (2, 1) or -4 in value:
+    if type(value) is not dict or value.get(1) != 2 or value.get(-1) != 1 or -4 in value:
         raise InvalidInput("COSE_Key: not a public P-256 key")
     x, y = value.get(-2), value.get(-3)
-    if not isinstance(x, bytes) or not isinstance(y, bytes):
+    if type(x) is not bytes or type(y) is not bytes:
         raise InvalidInput("COSE_Key: coordinates missing")
     return PublicKey.from_coordinates(x, y)

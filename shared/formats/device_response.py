@@ -8,6 +8,7 @@ PROFILE HB-20 to HB-26, F-MD-08, F-MD-09.
 
 import hashlib
 from collections.abc import Collection
+from functools import partial
 from typing import NamedTuple
 
 from ..crypto.keys import Signer
@@ -40,18 +41,13 @@ def session_transcript(session: Session) -> bytes:
     if thumbprint is not None and len(thumbprint) != _THUMBPRINT:
         raise InvalidInput("session: the thumbprint is not one of SHA-256")
     key = b"\xf6" if thumbprint is None else b"\x58\x20" + thumbprint
-    nonce = text(session.nonce)
-    if session.audience.startswith(_ORIGIN):
+    nonce, audience = text(session.nonce), session.audience
+    if audience.startswith(_ORIGIN):
         kind = b"\x76OpenID4VPDCAPIHandover"
-        info = b"\x83%b%b%b" % (text(session.audience.removeprefix(_ORIGIN)), nonce, key)
+        info = b"\x83" + text(audience.removeprefix(_ORIGIN)) + nonce + key
     elif session.response_uri is not None:
         kind = b"\x71OpenID4VPHandover"
-        info = b"\x84%b%b%b%b" % (
-            text(session.audience),
-            nonce,
-            key,
-            text(session.response_uri),
-        )
+        info = b"\x84" + text(audience) + nonce + key + text(session.response_uri)
     else:
         raise InvalidInput("session: no response_uri for an mdoc")
     return b"\x83\xf6\xf6\x82%b\x58\x20%b" % (kind, hashlib.sha256(info).digest())
@@ -60,14 +56,10 @@ def session_transcript(session: Session) -> bytes:
 def _device_authentication(doctype: str, session: Session) -> bytes:
     """`DeviceAuthenticationBytes` without elements of the device (HB-20)."""
     return cbor.embed(
-        b"".join(
-            (
-                b"\x84\x74DeviceAuthentication",
-                session_transcript(session),
-                text(doctype),
-                _NO_NAMESPACES_BYTES,
-            )
-        )
+        b"\x84\x74DeviceAuthentication"
+        + session_transcript(session)
+        + text(doctype)
+        + _NO_NAMESPACES_BYTES
     )
 
 
@@ -144,53 +136,64 @@ def parse(presentation: str) -> Document:
     """
     response = cbor.loads(b64url_decode(presentation))
     if (
-        not isinstance(response, dict)
+        type(response) is not dict
         or response.get("version") != _VERSION
         or response.get("status") != 0
         or "documentErrors" in response
     ):
         raise InvalidInput("mdoc: not a DeviceResponse of version 1.0 with status 0")
     documents = response.get("documents")
-    if not isinstance(documents, list) or len(documents) != 1 or not isinstance(documents[0], dict):
+    if type(documents) is not list or len(documents) != 1 or type(documents[0]) is not dict:
         raise InvalidInput("mdoc: not exactly one document")
     document = documents[0]
     doctype, signed = document.get("docType"), document.get("deviceSigned")
-    if not isinstance(doctype, str) or not isinstance(signed, dict) or document.get("errors"):
+    if type(doctype) is not str or type(signed) is not dict or document.get("errors"):
         raise InvalidInput("mdoc: the document is not complete")
     if cbor.embedded(signed.get("nameSpaces")) != _NO_NAMESPACES:
         raise InvalidInput("mdoc: the device adds elements of its own")
     auth = signed.get("deviceAuth")
-    if not isinstance(auth, dict) or auth.keys() != {"deviceSignature"}:
+    if type(auth) is not dict or len(auth) != 1 or "deviceSignature" not in auth:
         raise InvalidInput("mdoc: not signed by the device")
     return Document(
         doctype, mdoc.parse(document.get("issuerSigned")), cose.parse(auth["deviceSignature"])
     )
 
 
-def verify_device(
+def belief(
     document: Document, found: VerifiedMdoc, *, session: Session, algorithms: Collection[str]
-) -> None:
-    """Believe that the holder of *found* shows it in our *session*.
+) -> cose.Belief:
+    """What believes that the holder of *found* shows it in our *session*.
 
     Args:
         document: from `parse`.
-        found: the same document, verified.
+        found: the same document, read.
         session: of our own request, never of the answer.
         algorithms: what is accepted, by the names of JOSE.
 
+    Returns:
+        Raises WrongHolder: another key, or another session.
+
     Raises:
         WrongType: the document says another type than what was signed.
-        WrongHolder: another key, another session, or no proof.
+        WrongHolder: no proof that could be one.
 
     Specification: ISO/IEC 18013-5, section 9.1.3; PROFILE HB-20, HB-26.
     """
     if document.doctype != found.doctype:
         raise WrongType("mdoc: docType is not the one that was signed")
     try:
-        document.device_signature.verify(
+        believe = document.device_signature.belief(
             found.holder,
             algorithms=algorithms,
             detached=_device_authentication(found.doctype, session),
         )
     except (BadSignature, InvalidInput) as error:
+        raise WrongHolder(f"mdoc: {error}") from error
+    return partial(_by_holder, believe)
+
+
+def _by_holder(believe: cose.Belief) -> None:
+    try:
+        believe()
+    except BadSignature as error:
         raise WrongHolder(f"mdoc: {error}") from error

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from ..crypto import x509
@@ -22,7 +23,7 @@ from ..errors import InvalidInput, Untrusted, WrongDigest
 from . import cbor, cose, elements
 from .elements import Element
 from .status_list import MAX_URI, StatusReference, status_reference
-from .values import IdentifierReference, Validity
+from .values import IdentifierReference, Trusted, Validity
 
 FORMAT = "mso_mdoc"
 _HASHES = {"SHA-256": hashlib.sha256, "SHA-384": hashlib.sha384, "SHA-512": hashlib.sha512}
@@ -152,8 +153,10 @@ def _named(element: str) -> bytes:
 class IssuerSigned(NamedTuple):
     """As received; nothing of it is verified."""
 
-    items: tuple[tuple[str, bytes], ...]
-    """Namespace, and what stands inside `IssuerSignedItemBytes`."""
+    namespaces: tuple[tuple[str, int], ...]
+    """Each with the number of its items."""
+    items: tuple[bytes, ...]
+    """What stands inside each `IssuerSignedItemBytes`, in the order of *namespaces*."""
     auth: cose.Sign1
 
 
@@ -165,19 +168,21 @@ def parse(value: object) -> IssuerSigned:
 
     Specification: ISO/IEC 18013-5, sections 8.3.2.1.2.2 and 9.1.2; PROFILE F-MD-08, S-21.
     """
-    if not isinstance(value, dict):
+    if type(value) is not dict:
         raise InvalidInput("mdoc: IssuerSigned is not a map")
     namespaces = value.get("nameSpaces", {})
-    if not isinstance(namespaces, dict):
+    if type(namespaces) is not dict:
         raise InvalidInput("mdoc: nameSpaces is not a map")
-    items: list[tuple[str, bytes]] = []
+    counts: list[tuple[str, int]] = []
+    items: list[bytes] = []
     for namespace, contents in namespaces.items():
-        if not isinstance(namespace, str) or not isinstance(contents, list) or not contents:
+        if type(namespace) is not str or type(contents) is not list or not contents:
             raise InvalidInput("mdoc: a namespace is not a name with items")
-        items += [(namespace, cbor.embedded(each)) for each in contents]
+        counts.append((namespace, len(contents)))
+        items += map(cbor.embedded, contents)
     if len(items) > _MAX_ELEMENTS:
         raise InvalidInput("mdoc: too many elements")
-    return IssuerSigned(tuple(items), cose.parse(value.get("issuerAuth")))
+    return IssuerSigned(tuple(counts), tuple(items), cose.parse(value.get("issuerAuth")))
 
 
 class VerifiedMdoc(NamedTuple):
@@ -195,23 +200,15 @@ class VerifiedMdoc(NamedTuple):
 
 
 def verify(
-    signed: IssuerSigned,
-    *,
-    anchors: Collection[bytes],
-    now: datetime,
-    algorithms: Collection[str],
-    revoked: Collection[str] = frozenset(),
-    pinned: Collection[bytes] = frozenset(),
+    signed: IssuerSigned, *, trusted: Trusted, now: datetime, algorithms: Collection[str]
 ) -> VerifiedMdoc:
     """Believe an mdoc for what its Issuer says; who shows it is `device_response`'s.
 
     Args:
         signed: from `parse`.
-        anchors: of the role credential, best narrowed to the issuers of the expected type.
+        trusted: of the role credential, best narrowed to the issuers of the expected type.
         now: aware.
         algorithms: what is accepted, by the names of JOSE.
-        revoked: thumbprints of certificates no longer believed.
-        pinned: document signers believed without a path (tests and pilots).
 
     Raises:
         Untrusted, WrongDigest, Expired, NotYetValid, BadSignature: what the name says.
@@ -219,29 +216,41 @@ def verify(
 
     Specification: ISO/IEC 18013-5, section 9.3.1; PROFILE F-MD-01, F-MD-03 to F-MD-07.
     """
+    chain, believe = signer(signed, trusted=trusted, now=now, algorithms=algorithms)
+    believe()
+    return read(signed, chain=chain, now=now)
+
+
+def signer(
+    signed: IssuerSigned, *, trusted: Trusted, now: datetime, algorithms: Collection[str]
+) -> tuple[VerifiedChain, cose.Belief]:
+    """Steps 1 and 2 of `verify`: whose it is, and what believes the signature."""
     # 1. The certificate in x5chain, by a path to an anchor of the role.
     chain = x509.verify_chain(
         signed.auth.unverified_chain(),
-        anchors=anchors,
+        anchors=trusted.anchors,
         profile=Profile.MDOC_SIGNER,
         now=now,
-        revoked=revoked,
-        pinned=pinned,
+        revoked=trusted.revoked,
+        pinned=trusted.pinned,
     )
     # 2. The signature over the Mobile Security Object.
-    signed.auth.verify(chain.public, algorithms=algorithms)
-    security, *contents = cbor.loads_all(
-        [cbor.unembed(signed.auth.payload or b""), *[content for _, content in signed.items]]
-    )
-    if not isinstance(security, dict) or security.get("version") != _VERSION:
+    return chain, signed.auth.belief(chain.public, algorithms=algorithms)
+
+
+def read(signed: IssuerSigned, *, chain: VerifiedChain, now: datetime) -> VerifiedMdoc:
+    """Steps 3 to 6 of `verify`: what counts if the signature verifies."""
+    contents = cbor.loads_all((cbor.unembed(signed.auth.payload or b""), *signed.items))
+    security = contents.pop(0)
+    if type(security) is not dict or security.get("version") != _VERSION:
         raise InvalidInput("mdoc: not a Mobile Security Object of version 1.0")
     # 3. Each element against its digest.
     algorithm = security.get("digestAlgorithm")
     digests = security.get("valueDigests")
-    claims, items = _elements(signed.items, contents, algorithm, digests)
+    claims, items = _elements(signed, contents, algorithm, digests)
     # 4. The type (whether it is the expected one is the caller's), the key, the status.
     doctype = security.get("docType")
-    if not isinstance(doctype, str) or not 1 <= len(doctype) <= _MAX_NAME:
+    if type(doctype) is not str or not 1 <= len(doctype) <= _MAX_NAME:
         raise InvalidInput("mdoc: docType is missing or no text")
     holder = _device_key(security.get("deviceKeyInfo"))
     status = _status(security)
@@ -262,40 +271,49 @@ def verify(
 
 
 def _elements(
-    received: tuple[tuple[str, bytes], ...],
-    contents: list[Any],
-    algorithm: object,
-    digests: object,
+    signed: IssuerSigned, contents: list[Any], algorithm: object, digests: object
 ) -> tuple[dict[str, JsonValue], tuple[Item, ...]]:
-    if not isinstance(algorithm, str) or algorithm not in _HASHES or not isinstance(digests, dict):
+    if type(algorithm) is not str or algorithm not in _HASHES or type(digests) is not dict:
         raise InvalidInput("mdoc: no digests, or by an algorithm not known here")
     make = _HASHES[algorithm]
-    claims: dict[str, dict[str, JsonValue]] = {}
+    claims: dict[str, JsonValue] = {}
     items: list[Item] = []
-    for (namespace, content), item in zip(received, contents, strict=True):
-        if not isinstance(item, dict):
-            raise InvalidInput("mdoc: an element is not a map")
-        number, name = item.get("digestID"), item.get("elementIdentifier")
-        if (
-            type(number) is not int
-            or number < 0  # others number beyond 2^31, which the standard forbids them
-            or type(name) is not str
-            or type(item.get("random")) is not bytes
-            or "elementValue" not in item
-        ):
-            raise InvalidInput("mdoc: an element is not complete")
-        whole, known = cbor.embed(content), digests.get(namespace)
-        if not isinstance(known, dict) or known.get(number) != make(whole).digest():
-            raise WrongDigest("mdoc: an element is not the one that was signed")
-        found = claims.get(namespace)
-        if found is None:
-            found = claims[namespace] = {}
-        if name in found:
-            raise WrongDigest("mdoc: an element occurs twice")
+    pairs = zip(signed.items, contents, strict=True)
+    for namespace, count in signed.namespaces:
+        known = digests.get(namespace)
+        if type(known) is not dict:
+            raise WrongDigest("mdoc: a namespace is not one that was signed")
+        found: dict[str, JsonValue] = {}
+        claims[namespace] = found
+        for content, item in islice(pairs, count):
+            number, name, value = _element(item)
+            whole = cbor.embed(content)
+            if known.get(number) != make(whole).digest():
+                raise WrongDigest("mdoc: an element is not the one that was signed")
+            if name in found:
+                raise WrongDigest("mdoc: an element occurs twice")
+            found[name] = value if type(value) is str else elements.to_json(value)
+            items.append((namespace, name, whole))
+    return claims, tuple(items)
+
+
+def _element(item: object) -> tuple[int, str, Any]:
+    """Its number, its name and its value."""
+    if type(item) is not dict:
+        raise InvalidInput("mdoc: an element is not a map")
+    try:
+        number, name, random = item["digestID"], item["elementIdentifier"], item["random"]
         value = item["elementValue"]
-        found[name] = value if type(value) is str else elements.to_json(value)
-        items.append((namespace, name, whole))
-    return dict(claims), tuple(items)
+    except KeyError as error:
+        raise InvalidInput("mdoc: an element is not complete") from error
+    if (
+        type(number) is not int
+        or number < 0  # others number beyond 2^31, which the standard forbids them
+        or type(name) is not str
+        or type(random) is not bytes
+    ):
+        raise InvalidInput("mdoc: an element is not complete")
+    return number, name, value
 
 
 def _device_key(info: object) -> PublicKey:
@@ -330,25 +348,25 @@ class _Times(Validity):
 def _validity(info: object) -> _Times:
     if not isinstance(info, dict):
         raise InvalidInput("mdoc: no validityInfo")
-    signed, begins, ends = (
-        _moment(info.get(each)) for each in ("signed", "validFrom", "validUntil")
+    return _times_of(
+        _tdate(info.get("signed")), _tdate(info.get("validFrom")), _tdate(info.get("validUntil"))
     )
+
+
+def _tdate(value: object) -> str:
+    if type(value) is cbor.Tag and value.tag == cbor.TDATE and type(text := value.value) is str:
+        return text
+    raise InvalidInput("mdoc: a time is not a tdate")
+
+
+@lru_cache(maxsize=1024)
+def _times_of(*texts: str) -> _Times:
+    signed, begins, ends = map(_read_tdate, texts)
     if begins < signed or ends <= begins:
         raise InvalidInput("mdoc: its times are not in order")
     return _Times(signed, begins, ends)
 
 
-def _moment(value: object) -> datetime:
-    if (
-        not isinstance(value, cbor.Tag)
-        or value.tag != cbor.TDATE
-        or not isinstance(value.value, str)
-    ):
-        raise InvalidInput("mdoc: a time is not a tdate")
-    return _read_tdate(value.value)
-
-
-@lru_cache(maxsize=1024)
 def _read_tdate(text: str) -> datetime:
     try:
         if not elements.TDATE.fullmatch(text):

@@ -10,8 +10,8 @@ from datetime import datetime
 from ..crypto.keys import PublicKey, Signer
 from ..crypto.x509 import Profile
 from ..encoding import JsonValue, RandomBytes, b64url_decode, b64url_encode
-from ..errors import InvalidInput
-from . import cbor, device_response, mdoc
+from ..errors import ExpectedError, InvalidInput
+from . import cbor, cose, device_response, mdoc
 from .claims_path import ClaimPath, ConcretePath, select
 from .format import Words
 from .status_list import StatusReference
@@ -72,14 +72,7 @@ class _Mdoc:
         # What is shown later must be these bytes (C-34): so they are in the one shortest form.
         if cbor.dumps(value) != raw:
             raise InvalidInput("mdoc: not in deterministic encoding")
-        found = mdoc.verify(
-            mdoc.parse(value),
-            anchors=trusted.anchors,
-            now=now,
-            algorithms=algorithms,
-            revoked=trusted.revoked,
-            pinned=trusted.pinned,
-        )
+        found = mdoc.verify(mdoc.parse(value), trusted=trusted, now=now, algorithms=algorithms)
         held = Held(
             format=mdoc.FORMAT,
             type=found.doctype,
@@ -128,28 +121,41 @@ class _Mdoc:
         now: datetime,
         algorithms: Collection[str],
     ) -> Presented:
-        document = device_response.parse(text)
-        found = mdoc.verify(
-            document.issuer_signed,
-            anchors=trusted.anchors,
-            now=now,
-            algorithms=algorithms,
-            revoked=trusted.revoked,
-            pinned=trusted.pinned,
+        presented, believe = _read(
+            text, session=session, trusted=trusted, now=now, algorithms=algorithms
         )
-        device_response.verify_device(document, found, session=session, algorithms=algorithms)
-        return Presented(
-            format=mdoc.FORMAT,
-            type=found.doctype,
-            claims=found.claims,
-            in_place=found.claims,
-            disclosed=tuple([((namespace, name), "") for namespace, name, _ in found.items]),
-            chain=found.chain,
-            holder_bound=True,
-            status=found.status,
-            validity=found.validity,
-            key_binding=None,
-        )
+        # Both signatures come last: between them, each bit of Python would find its caches empty.
+        for each in believe:
+            each()
+        return presented
+
+
+def _read(
+    text: str, *, session: Session, trusted: Trusted, now: datetime, algorithms: Collection[str]
+) -> tuple[Presented, tuple[cose.Belief, ...]]:
+    """What is presented if both signatures verify."""
+    document = device_response.parse(text)
+    issued = document.issuer_signed
+    chain, by_issuer = mdoc.signer(issued, trusted=trusted, now=now, algorithms=algorithms)
+    try:
+        found = mdoc.read(issued, chain=chain, now=now)
+        by_holder = device_response.belief(document, found, session=session, algorithms=algorithms)
+    except ExpectedError:
+        by_issuer()  # what its Issuer has not signed is refused for that alone
+        raise
+    presented = Presented(
+        format=mdoc.FORMAT,
+        type=found.doctype,
+        claims=found.claims,
+        in_place=found.claims,
+        disclosed=tuple([((namespace, name), "") for namespace, name, _ in found.items]),
+        chain=chain,
+        holder_bound=True,
+        status=found.status,
+        validity=found.validity,
+        key_binding=None,
+    )
+    return presented, (by_issuer, by_holder)
 
 
 def _places(held: Held, path: ClaimPath) -> list[ConcretePath]:

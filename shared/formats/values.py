@@ -95,6 +95,9 @@ class Validity(NamedTuple):
 
         Specification: RFC 7519, sections 4.1.4 to 4.1.6; PROFILE C-40.
         """
+        issued_at, begins, ends = self
+        if issued_at and begins and ends and issued_at <= now and begins <= now < ends:
+            return
         if self.expires_at is not None and now >= self.expires_at + _LEEWAY:
             raise Expired("credential: has expired")
         if self.not_before is not None and now < self.not_before - _LEEWAY:

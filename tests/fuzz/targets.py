@@ -66,8 +66,8 @@ from tests.support.clock import NOW, CountingBytes
 from tests.support.credentials import SESSION
 from tests.support.mdocs import (
     CLAIMS,
-    IACA,
     LICENCE,
+    TRUSTED_MDOC,
     issued,
     opened,
     presented,
@@ -128,7 +128,7 @@ _X5C = _json([base64.b64encode(_LEAF).decode()])
 
 _MDOC = issued()
 _MDOC_SECURITY = security_object(opened(_MDOC))
-_MDOC_TRUST: dict[str, Any] = {"anchors": IACA.anchors, "now": NOW, "algorithms": {"ES256"}}
+_MDOC_TRUST: dict[str, Any] = {"trusted": TRUSTED_MDOC, "now": NOW, "algorithms": {"ES256"}}
 _CWT: dict[str, Any] = {
     "uri": "https://host.example/1",
     "now": NOW,
@@ -140,7 +140,7 @@ _CWT: dict[str, Any] = {
 def _security_signed(data: bytes) -> object:
     """Noise as Mobile Security Object under a signature that fits."""
     auth = cose.parse(cbor.loads(cose.sign(cbor.embed(data), signer=DOCUMENT_SIGNER)))
-    return mdoc.verify(mdoc.IssuerSigned((), auth), **_MDOC_TRUST)
+    return mdoc.verify(mdoc.IssuerSigned((), (), auth), **_MDOC_TRUST)
 
 
 def _item_signed(data: bytes) -> object:
@@ -148,7 +148,7 @@ def _item_signed(data: bytes) -> object:
     digests = {"n": dict.fromkeys(range(16), hashlib.sha256(cbor.embed(data)).digest())}
     security = cbor.dumps({**_MDOC_SECURITY, "valueDigests": digests})
     auth = cose.parse(cbor.loads(cose.sign(cbor.embed(security), signer=DOCUMENT_SIGNER)))
-    return mdoc.verify(mdoc.IssuerSigned((("n", data),), auth), **_MDOC_TRUST)
+    return mdoc.verify(mdoc.IssuerSigned((("n", 1),), (data,), auth), **_MDOC_TRUST)
 
 
 def _cwt_signed(data: bytes) -> object:

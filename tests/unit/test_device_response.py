@@ -12,6 +12,7 @@ from shared.crypto.keys import PublicKey
 from shared.crypto.software import SoftwareKey
 from shared.encoding import b64url_decode, b64url_encode
 from shared.errors import (
+    BadSignature,
     ClaimsMissing,
     Expired,
     InvalidInput,
@@ -252,6 +253,38 @@ def test_an_element_of_another_copy_is_no_element_of_this() -> None:
 
     with pytest.raises(WrongDigest):
         verified(altered(presented("given_name"), mix))
+
+
+def test_what_the_issuer_did_not_sign_is_refused_for_that_alone() -> None:
+    """F-MD-03, V-63: neither its content nor its holder counts under a signature of nobody."""
+
+    def forge(shown: Any) -> None:
+        *rest, signature = shown["issuerSigned"]["issuerAuth"]
+        forged = signature[:-1] + bytes([signature[-1] ^ 1])
+        shown["issuerSigned"]["issuerAuth"] = [*rest, forged]
+
+    def forge_with_other_elements(shown: Any) -> None:
+        forge(shown)
+        shown["issuerSigned"]["nameSpaces"] = {NAMESPACE: [cbor.Tag(24, b"\xa0")]}
+
+    def forge_garbage(shown: Any) -> None:
+        forge(shown)
+        shown["issuerSigned"]["issuerAuth"][2] = b"\xff"
+
+    stolen = presented("family_name", proof=SessionProof(SoftwareKey.generate()))
+    text = presented("family_name")
+    for forged in (
+        altered(text, forge),
+        altered(stolen, forge),
+        altered(text, forge_with_other_elements),
+        altered(text, forge_garbage),
+    ):
+        with pytest.raises(BadSignature):
+            verified(forged)
+    with pytest.raises(BadSignature):
+        verified(altered(text, forge), now=NOW + timedelta(days=301))
+    with pytest.raises(WrongHolder):
+        verified(stolen)
 
 
 def test_a_new_security_object_needs_a_new_signature_of_the_device() -> None:

@@ -253,8 +253,7 @@ def test_the_issuer_auth_of_the_status_list_specification_is_understood() -> Non
         mdoc.parse({"issuerAuth": auth}),
         now=NOW.replace(year=2024, month=12),
         algorithms={"ES256"},
-        anchors=frozenset(),
-        pinned=frozenset({leaf}),
+        trusted=Trusted(frozenset(), pinned=frozenset({leaf})),
     )
     assert found.doctype == DOCTYPE
     assert found.status == StatusReference(412, "https://example.com/statuslists/1")

@@ -8,6 +8,7 @@ import pytest
 from shared.encoding import b64url_encode
 from shared.errors import BadSignature, Expired, InvalidInput, Untrusted, WrongDigest
 from shared.formats import cbor, device_response, mdoc
+from shared.formats.credential import Trusted
 from shared.formats.mdoc import VerifiedMdoc
 from tests.support.credentials import ES256
 
@@ -99,7 +100,8 @@ def document(*, items: tuple[str, ...] = ITEMS, signature: str = SIGNATURE) -> A
 
 
 def verify(value: Any, **changes: Any) -> VerifiedMdoc:
-    options = {"anchors": frozenset(), "pinned": {LEAF}, "now": THEN, "algorithms": ES256}
+    trusted = Trusted(frozenset(), pinned=frozenset({LEAF}))
+    options = {"trusted": trusted, "now": THEN, "algorithms": ES256}
     return mdoc.verify(mdoc.parse(value), **{**options, **changes})
 
 
@@ -142,7 +144,7 @@ def test_its_smallest_change_is_not() -> None:
     with pytest.raises((Expired, Untrusted)):
         verify(document(), now=THEN + timedelta(days=365))
     with pytest.raises(Untrusted):
-        verify(document(), pinned=frozenset())
+        verify(document(), trusted=Trusted(frozenset()))
 
 
 def test_its_proof_of_the_device_is_of_the_kind_that_is_not_offered() -> None:
