@@ -1,13 +1,61 @@
-// The first screen of an open wallet.
+// The first screen of an open wallet: documents, what is under way, what needs doing.
+// Just opened, it shows what the wallet knows; then it looks at the status lists and renews, and shows
+// what changed.
 
 import { app, close, views } from "./app.js";
-import { $, fill, onClick, show } from "./page.js";
+import { clear, documents, face, label, state } from "./faces.js";
+import { $, fill, onClick, said, show } from "./page.js";
+import { call } from "./wallet.js";
+
+const looked = new WeakSet(); // the wallets whose state was looked up since they were opened
+const URGENT = new Set(["recovery_begun", "wallet_frozen", "unlocker_added", "recovered"]);
+
+function row({ card, formats }, test) {
+  const item = fill("card", card);
+  const link = item.querySelector("a");
+  link.href = `#card/${formats[0].id}`;
+  link.setAttribute("aria-label", label(card, test));
+  link.append(face(card), state(card, test));
+  return item;
+}
+
+function flowRow(flow) {
+  const what = [flow.documents?.join(", "), flow.party].filter(Boolean).join(" – ");
+  const waits = flow.step === "accepted" ? "preview" : flow.step;
+  const step = said("flow-steps", flow.renews && waits === "preview" ? "renewal" : waits);
+  const item = fill("flow", { id: flow.id, what, step });
+  const view = flow.kind === "issuance" ? "receive" : "consent";
+  item.querySelector("a").href = `#${view}/${flow.id}`;
+  return item;
+}
+
+function draw(overview) {
+  const { notices, test, under_way: flows } = overview;
+  const focused = document.activeElement?.closest?.("#cards li")?.dataset.value;
+  clear("cards", ...documents(overview).map((each) => row(each, test)));
+  clear("under-way-list", ...flows.map(flowRow));
+  $("under-way").hidden = flows.length === 0;
+  $("no-cards").hidden = overview.cards.length > 0;
+  $("test-wallet").hidden = !test;
+  const first = notices.find((each) => URGENT.has(each.code)) ?? notices[0];
+  $("to-notices").hidden = first === undefined;
+  $("to-notices").className = URGENT.has(first?.code) ? "alert" : "note";
+  $("to-notices").textContent = first ? said("notice-words", first.code) : "";
+  if (focused) $("cards").querySelector(`[data-value="${CSS.escape(focused)}"] a`)?.focus();
+}
+
+async function look(wallet) {
+  looked.add(wallet);
+  await call("POST", "/wallet/refresh");
+  if (app.wallet === wallet && !$("wallet").hidden) draw(await wallet.overview());
+}
 
 async function enter() {
-  const { cards } = await app.wallet.overview();
-  $("cards").replaceChildren(...cards.map((each) => fill("card", each)));
-  $("no-cards").hidden = cards.length > 0;
+  const wallet = app.wallet;
+  draw(await wallet.overview());
   show("wallet");
+  // What cannot be looked up now stays as it was; the state says that it was not checked.
+  if (!looked.has(wallet)) look(wallet).catch(() => looked.delete(wallet));
 }
 
 onClick("close", close);

@@ -45,17 +45,10 @@ export function said(templateId, code) {
   return $(templateId)?.content.querySelector(`[data-code="${CSS.escape(code)}"]`)?.textContent;
 }
 
-function shownValue(value) {
-  if (typeof value === "string" || typeof value === "number") return String(value);
-  const word = value === null || typeof value === "boolean" ? said("words", String(value)) : undefined;
-  if (word !== undefined) return word;
-  return Object.values(value).map(shownValue).join(", ");
-}
-
 // A claim under its label; a portrait is a picture.
 export function claimShown(claim) {
   if (claim.kind !== "image") {
-    return fill("claim", { label: claim.label, value: shownValue(claim.value) });
+    return fill("claim", { label: claim.label, value: claim.text });
   }
   const row = fill("claim", { label: claim.label });
   const image = document.createElement("img");
