@@ -262,8 +262,8 @@ class CitizenWalletRequest extends HTMLElement {
     const texts = TEXTS[language];
     const open = this.#drawn !== "" && this.#request !== null;
     const only = this.getAttribute("only");
-    this.#button(this.#here, texts.here, direct(), view, only === "cross_device");
-    this.#button(this.#other, open ? texts.again : texts.other, !direct(), view, only === "same_device");
+    this.#button(this.#here, texts.here, direct() && !open, view, only === "cross_device");
+    this.#button(this.#other, open ? texts.again : texts.other, !direct() && !open, view, only === "same_device");
     const all = this.shadowRoot.getElementById("all");
     all.lang = language;
     all.dir = language === "ar" ? "rtl" : "ltr";
