@@ -5,7 +5,7 @@ in a row part of their own, since most screens need the card and not its labels.
 label shows its own name. Specification: SD-JWT VC, section 9; PROFILE F-TM-02, F-TM-06, F-TM-09.
 """
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -27,6 +27,7 @@ Labels: TypeAlias = Sequence[Mapping[str, Any]]
 the value is the base64url of some."""
 
 _MAX_ITEMS = 50
+_DATA = ("data:image/jpeg;base64,", "data:image/png;base64,")
 _IMAGES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
@@ -81,13 +82,13 @@ def labelled_value(
 ) -> dict[str, JsonValue]:
     """Label and value of the claim at *path*, and `text`: the value as the citizen reads it.
 
-    Without a label of the type it has its own name. Bytes that are a JPEG or PNG get the `kind`
-    "image", and are a `data:` URL: whoever shows them need not know of formats; their `text` is the
-    label, since nobody knows what is to be seen.
+    Without a label of the type it has its own name. A JPEG or PNG, as bytes or as the `data:` URL
+    that the PID Rulebook wants, gets the `kind` "image" and is a `data:` URL: whoever shows it need
+    not know of formats; its `text` is the label, since nobody knows what is to be seen.
     """
     entry = _entry(labels, path)
     label = label_of(labels, path, locale=locale)
-    image = _image(value) if entry.get("bytes") else None
+    image = _image(value) if entry.get("bytes") else _data_url(value)
     if image is not None:
         return {"label": label, "value": image, "kind": "image", "text": label}
     return {"label": label, "value": value, "text": saying.said(value, path, locale=locale)}
@@ -109,6 +110,20 @@ def _image(value: JsonValue) -> str | None:
         data = b64url_decode(value) if isinstance(value, str) else b""
     except InvalidInput:  # not the bytes the type says
         return None
+    return _known_image(data)
+
+
+def _data_url(value: JsonValue) -> str | None:
+    """EUDI PID Rulebook, chapter 4: a portrait in an SD-JWT VC; made anew from what it holds."""
+    if not isinstance(value, str) or not value.startswith(_DATA):
+        return None
+    try:
+        return _known_image(b64decode(value.partition(",")[2], validate=True))
+    except ValueError:
+        return None
+
+
+def _known_image(data: bytes) -> str | None:
     for start, media_type in _IMAGES.items():
         if data.startswith(start):
             return f"data:{media_type};base64,{b64encode(data).decode()}"

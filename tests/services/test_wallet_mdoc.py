@@ -93,6 +93,9 @@ def test_a_portrait_is_shown_as_a_picture(data: bytes, type_: str | None) -> Non
     }
     assert claims_shown(claims, labels, locale="en") == [picture if type_ else plain]
     other: Labels = [{"path": path, "texts": texts}]
+    url = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    said = claims_shown({"ns": {"portrait": url}}, other, locale="en")
+    assert said == [picture if type_ else {**plain, "value": url, "text": url}]
     assert claims_shown(claims, other, locale="en") == [plain]
     assert claims_shown({"ns": {"portrait": "no bytes="}}, labels, locale="en") == [
         {**plain, "value": "no bytes=", "text": "no bytes="}
