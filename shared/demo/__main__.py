@@ -1,4 +1,4 @@
-"""`wallet-demo`: everything on this machine, the story, and then three sites to try."""
+"""`wallet-demo`: everything on this machine, the story, and then links to try it by hand."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ..errors import ExpectedError
 from .agencies import Refused
+from .door import Door, qr
 from .openid import DemoProvider
 from .processes import free_port
 from .story import CITIZEN, Story, StoryFailed
@@ -84,28 +85,54 @@ def _run(console: Console, folder: Path, *, login: Login, check: bool) -> None:
             provider.start(system.processes, redirect_uri=f"{system.issuer}/login-return")
         with httpx2.Client(timeout=30) as http:
             _write_state(system, http)
-            Story(system, console, http, provider).tell()
-        if check:
-            console.print("[green]The story held.[/green]")
-            return
-        _invite(console, system)
-        while (ended := system.processes.ended()) is None:
-            time.sleep(0.5)
+            story = Story(system, console, http, provider)
+            story.tell()
+            with _door(console, story) as door:
+                _invite(console, system, door)
+                if check:
+                    story.try_by_hand(door)
+                    console.print("[green]The story held.[/green]")
+                    return
+                while (ended := system.processes.ended()) is None:
+                    time.sleep(0.5)
         console.print(f"[red]{ended} ended[/red]; so everything ends. See {folder / 'logs'}.")
         raise typer.Exit(1)
     finally:
         system.__exit__(None, None, None)
 
 
-def _invite(console: Console, system: System) -> None:
-    console.print("\nEverything is up until Ctrl-C:")
+def _door(console: Console, story: Story) -> Door:
+    return Door(
+        url=f"http://localhost:{free_port(8600)}",
+        wallet=story.system.urls["wallet_service"],
+        registry=story.registry,
+        counter=story.counter,
+        subject=CITIZEN,
+        say=lambda line: console.print(f"  {line}", markup=False),
+    )
+
+
+def _invite(console: Console, system: System, door: Door) -> None:
+    console.print("\n[bold]Now you.[/bold] Open these in a browser of this machine:")
+    for link, what in (
+        (f"{system.urls['wallet_service']}/", "your wallet: begin it with a passkey"),
+        (door.offer_link, "documents are offered to you; the code of the letter is said here"),
+        (door.counter_link, "a counter asks whether you are over 18; what it sees is said here"),
+    ):
+        console.print(f"  [bold]{link}[/bold]  {what}")
+    console.print(
+        "The offer, for a camera (of a phone only if its port "
+        f"{door.url.rpartition(':')[2]} and the wallet's lead here, as `adb reverse` does):"
+    )
+    console.out(qr(door.offer_link), highlight=False)
+    console.print("Everything is up until Ctrl-C. For programs:")
     for name, what in (
         ("issuer_service", "the registry's API, as OpenAPI"),
         ("wallet_service", "the wallet's API, as OpenAPI"),
         ("verifier_service", "the counter's API, as OpenAPI"),
     ):
         console.print(f"  {system.urls[name]}/api/v1/openapi.json  {what}")
-    console.print(f"  {system.folder / 'state.json'}  URLs, API clients, anchors: for programs")
+    console.print(f"  {system.folder / 'state.json'}  URLs, API clients, anchors")
 
 
 def _write_state(system: System, http: httpx2.Client) -> None:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from . import phone
 from .agencies import Agency
+from .door import Door
 from .openid import DemoProvider
 from .phone import Phone
 from .system import COUNTER, REGISTRY, System
@@ -68,6 +69,28 @@ class Story:
         self._refuse_more()
         self._search(cards)
         self._revoke()
+
+    def try_by_hand(self, door: Door) -> None:
+        """The links for people lead where they say: another citizen follows them."""
+        with self._step("Somebody follows the links") as say:
+            visitor = Visitor(over_http(self.http), (self.system.urls["wallet_service"], door.url))
+            codes: list[str] = []
+            door.say = codes.append
+            pages = [visitor.open(each) for each in (door.wallet, door.offer_link)]
+            newcomer = Phone(httpx2.Client(base_url=door.wallet, timeout=30), origin=door.wallet)
+            newcomer.create_wallet()
+            newcomer.prove_recovery()
+            newcomer.receive(pages[-1].url, codes.pop().rpartition(" ")[2])
+            pages.append(visitor.open(door.counter_link))
+            if any(page.status != 200 for page in pages):
+                raise StoryFailed("a link for people does not work")
+            newcomer.approve(newcomer.resolve(pages[-1].url, cross_device=True))
+            end = time.monotonic() + _REVOCATION_SECONDS
+            while not (seen := [each for each in codes if "sees" in each]):
+                if time.monotonic() > end:
+                    raise StoryFailed("the counter saw nothing")
+                time.sleep(0.1)
+            say(seen[0])
 
     @contextmanager
     def _step(self, title: str) -> Iterator[Callable[[str], None]]:
