@@ -23,9 +23,8 @@ DEEP = 100_000
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerifierWorld]:
-    folder = tmp_path_factory.mktemp("hostile")
-    with VerifierWorld.make(folder, f"sqlite:///{folder}/verifier.db") as made:
+def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerifierWorld]:
+    with VerifierWorld.make(tmp_path_factory.mktemp("hostile"), database_url) as made:
         assert presented(made)[0] == 200  # keys are made and modules loaded before anything counts
         yield made
 

@@ -67,9 +67,8 @@ class Quiet(VerifierWorld):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerifierWorld]:
-    folder = tmp_path_factory.mktemp("endings")
-    with Quiet.make(folder, f"sqlite:///{folder}/verifier.db") as made:
+def world(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerifierWorld]:
+    with Quiet.make(tmp_path_factory.mktemp("endings"), database_url) as made:
         yield made
 
 
@@ -151,4 +150,25 @@ def test_it_ends_or_stays_open_whatever_is_encrypted(world: VerifierWorld, conte
     state = world.result(started)["state"]
     assert state in {"rejected", "requested"}
     if state == "requested":
+        assert wallet.answer(asked).status == 200
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(error=TEXT, description=TEXT, state=st.none() | TEXT)
+def test_it_ends_or_stays_open_whatever_error_is_sent(
+    world: VerifierWorld, error: str, description: str, state: str | None
+) -> None:
+    """V-40, V-41: an error with our state ends it, whatever it says; any other consumes nothing."""
+    started = world.start("over_18")
+    wallet = HolderWallet(world)
+    asked = wallet.open(started["link"])
+    said = asked.request.state if state is None else state
+    form = {"error": error, "error_description": description, "state": str(said)}
+    answer = world.client.post(asked.response_path, form=form)
+    result = world.result(started)
+    if state is None and answer.status == 200:
+        assert result["state"] in {"refused", "rejected"}
+        assert result["verdict"]["wallet_error"]
+    else:
+        assert (answer.status, result["state"]) == (400, "requested")
         assert wallet.answer(asked).status == 200
