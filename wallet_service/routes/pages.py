@@ -1,5 +1,7 @@
 """Pages that a browser opens: the two endpoints other parties know, the way back, the first page.
 
+The first four are one document, so that what is open stays open; its views are chosen in the page.
+
 A cookie of the wallet is never sent when another site brings the browser here (SameSite=Strict), so
 none of these pages asks who it is: scripts of ours open the wallet by its passkey and use
 `/api/v1` like every app. A request at `/authorize` is fetched and verified before that, and a bad
@@ -11,11 +13,15 @@ Specification: OpenID4VP 1.0, section 5; OpenID4VCI 1.0, section 12.1; CERTIFICA
 
 from urllib.parse import urlsplit
 
+import orjson
+from starlette.responses import Response
+
 from shared.oid4vci.offer import parse_offer_parameters
 from shared.runtime.calls import Answer, Call
+from shared.runtime.pages import Pages
 from shared.runtime.routes import PageRouter, page_router
 
-from .. import presenting
+from .. import installing, presenting, seeing
 from ..context import Wallet
 
 router: PageRouter[Wallet] = page_router()
@@ -62,9 +68,49 @@ def lost(call: Call, _wallet: Wallet) -> Answer:
     return call.page("lost.html", scripts=True)
 
 
+@router.get("/seen")
+def seen(call: Call, _wallet: Wallet) -> Answer:
+    """What the operator can see of a wallet, from the tables themselves."""
+    return call.page("seen.html", seen=seeing.seen())
+
+
+@router.get("/offline")
+def offline(call: Call, _wallet: Wallet) -> Answer:
+    """What the service worker shows when nothing answers."""
+    return call.page("offline.html")
+
+
+@router.get("/manifest.webmanifest")
+def manifest(call: Call, _wallet: Wallet) -> Answer:
+    """What the app is called on a home screen; browsers ask for it without cookies."""
+    pages: Pages = call.scope["pages"]
+    asked = call.query.get("language", "")
+    language = asked if asked in pages.languages.tags else pages.language(call.scope)
+    content = orjson.dumps(installing.manifest(pages, language))
+    headers = {"Cache-Control": "no-cache", "Vary": "Accept-Language"}
+    return Response(content, 200, headers, "application/manifest+json")
+
+
+@router.get("/service-worker.js")
+def service_worker(call: Call, _wallet: Wallet) -> Answer:
+    """At the root, so that it may keep the first page; asked for anew by browsers themselves."""
+    pages: Pages = call.scope["pages"]
+    answer = pages.asset("service-worker.js")
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; connect-src 'self'"
+    return answer
+
+
 def _app(call: Call, entry: str, *, ticket: str = "") -> Answer:
     """The one document of the wallet; *entry* is what led to it."""
-    return call.page("app.html", scripts=True, entry=entry, ticket=ticket)
+    pages: Pages = call.scope["pages"]
+    return call.page(
+        "app.html",
+        scripts=True,
+        installable=True,
+        entry=entry,
+        ticket=ticket,
+        version=pages.version,
+    )
 
 
 def _from_elsewhere(call: Call) -> bool:

@@ -134,4 +134,7 @@ $("skip-link").addEventListener("click", (event) => {
 });
 retryBy(route);
 show("working");
-route();
+route().then(async () => {
+  const { keepShell } = await import("./shell.js");
+  await keepShell($("app").dataset.version, document.documentElement.lang);
+});
