@@ -99,7 +99,7 @@ def test_every_end_of_a_transaction_has_words() -> None:
     assert yes == {"verified", "accepted_by_hand"}
 
 
-@pytest.mark.parametrize("status", [*UNKNOWN, Status.OUTSIDE_LIST])
+@pytest.mark.parametrize("status", [*sorted(UNKNOWN), Status.OUTSIDE_LIST])
 def test_every_way_of_knowing_nothing_about_a_status_is_said_apart(status: Status) -> None:
     """ST-54, PAIN_POINTS 2.4: expired, unreachable, unreadable: never merged, never "revoked"."""
     answer = rejected("status_unavailable", credentials=(card("status_unavailable", status),))
