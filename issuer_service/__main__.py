@@ -22,13 +22,14 @@ from shared.runtime.staff_cli import staff_commands
 from shared.runtime.staff_pages import StaffEntrance
 
 from . import sample_register, tables
-from .app import SECRETS, STAFF_ROLES, make_entrance, make_tenant
+from .app import SECRETS, make_entrance, make_tenant
 from .catalogue import BUILT_IN, Configuration, read_catalogue
 from .context import Secrets
 from .doctoring import as_counterpart
 from .preview import Preview, preview
 from .register_file import open_register
 from .routes.agency import ROLES
+from .routes.staff import ROLES as STAFF_ROLES
 from .settings import IssuerSettings
 from .tenants import read_tenants
 

@@ -33,15 +33,26 @@ from .indexes import Indexes
 from .metadata import documents
 from .register_file import open_register
 from .request_keys import RequestKeys
-from .routes import agency, authorization, credential, login, metadata, protocol, status
+from .routes import (
+    agency,
+    authorization,
+    credential,
+    deciding,
+    handing_out,
+    login,
+    metadata,
+    people,
+    protocol,
+    status,
+    trail,
+)
+from .routes.staff import ROLES as STAFF_ROLES
 from .settings import IssuerSettings
 from .status_tokens import ListBuilder, PublishedLists
 from .tenants import TenantFile, read_tenants
 
 SECRETS = ("api_tokens", "issuer")
 """Symmetric keys that `migrate` makes."""
-STAFF_ROLES = (*agency.ROLES, "auditor")
-"""What staff may do: as the agency's software, and read the audit trail."""
 PURPOSES = ("credential", "status", "metadata")
 """Keys that each tenant has, with certificates; without the last one metadata is not signed."""
 
@@ -253,6 +264,10 @@ def create_app(
         requests_per_second=issuer.settings.requests_per_second,
         routers=[
             staff_pages.router,
+            people.router,
+            handing_out.router,
+            deciding.router,
+            trail.router,
             metadata.router,
             authorization.router,
             login.router,

@@ -85,3 +85,5 @@ chain = _TRAIL.chain
 check_chain = _TRAIL.check
 unchained = _TRAIL.unchained
 count = _TRAIL.count
+latest = _TRAIL.latest
+waiting = _TRAIL.waiting

@@ -52,6 +52,7 @@ class Secrets:
         self.desk = hkdf(secret, "issuer", "desk codes")
         self.logins = hkdf(secret, "issuer", "logins")
         self.staff = hkdf(secret, "issuer", "staff")
+        self.handles = hkdf(secret, "issuer", "handles of people")
         self.indexes = hkdf(secret, "issuer", "status indexes")
         self._people = hkdf(secret, "issuer", "people")
         self.deferrals = hkdf(secret, "issuer", "deferred requests")

@@ -266,9 +266,23 @@ def get(issuer: Issuer, tenant: Tenant, offer_id: str, *, with_tx_code: bool = F
     return view(issuer, tenant, row, content, issuer.clock(), with_tx_code=with_tx_code)
 
 
-def page(issuer: Issuer, tenant: Tenant, *, limit: int, after: str | None) -> OfferPage:
-    """At most *limit* offers, newest first, from the cursor *after* on."""
+def with_subject(issuer: Issuer, tenant: Tenant, offer_id: str) -> tuple[OfferView, str | None]:
+    """As `get`, and the reference of whom it is about while the offer still holds it."""
+    with issuer.database.reading() as connection:
+        row = read_row(connection, tenant, offer_id)
+    content = content_of(issuer, tenant, row)
+    shown = view(issuer, tenant, row, content, issuer.clock())
+    return shown, content.subject if content is not None else None
+
+
+def page(
+    issuer: Issuer, tenant: Tenant, *, limit: int, after: str | None, subject: str | None = None
+) -> OfferPage:
+    """At most *limit* offers, of one person or of all, newest first, from *after* on."""
     statement = SELECT.where(offers.c.tenant == tenant.name)
+    if subject is not None:
+        person = issuer.secrets.person(tenant.name, subject)
+        statement = statement.where(offers.c.subject == person)
     if after is not None:
         statement = statement.where(before(offers, "created_at", after))
     statement = statement.order_by(offers.c.created_at.desc(), offers.c.id.desc())

@@ -272,9 +272,7 @@ audit = Table(
     Column("tenant", _TENANT, primary_key=True),
     Column("id", _ID, primary_key=True),  # aud_…
     Column("at", UtcDateTime, nullable=False),
-    Column(
-        "actor", String(64), nullable=False
-    ),  # an API client, staff (stf_…), "wallet" …
+    Column("actor", String(64), nullable=False),  # an API client, staff (stf_…), "wallet" …
     Column("act", _CODE, nullable=False),
     Column("object", _ID, nullable=False),
     Column("reason", _CODE),

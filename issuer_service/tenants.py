@@ -83,6 +83,8 @@ class TenantFile(_Part):
         register: where claims come from; without one every caller gives them.
         login: how citizens sign in when their wallet sends them here.
         staff: how the agency's own people sign in to its desk.
+        find_by: register field -> what it is called, by language: all of them together lead a clerk
+            to one entry of the register, where its reference is not at hand.
         wallets_without_attestation: accept wallets that prove nothing about themselves. Outside
             HAIP
             (4.4.1), so it is off by default and warned of at start.
@@ -102,6 +104,7 @@ class TenantFile(_Part):
     register_: RegisterFile | None = Field(default=None, alias="register")
     login: LoginFile = LoginFile()
     staff: StaffFile = StaffFile()
+    find_by: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
     wallets_without_attestation: bool = False
     encryption_required: bool = False
     dpop_nonce: bool = False

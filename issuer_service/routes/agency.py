@@ -104,7 +104,12 @@ def _svg(link: str) -> bytes:
 def offer_qr(call: Call, issuer: Issuer) -> Response:
     """The offer's link as a QR code."""
     tenant, _ = _caller(call, issuer, "read")
-    offer = offers.get(issuer, tenant, call.path["offer_id"])
+    return offer_svg(issuer, tenant, call.path["offer_id"])
+
+
+def offer_svg(issuer: Issuer, tenant: Tenant, offer_id: str) -> Response:
+    """The picture of an open offer; raises NotFound."""
+    offer = offers.get(issuer, tenant, offer_id)
     if offer.link is None:
         raise NotFound("offer: no longer open")
     headers = {"Cache-Control": "no-store"}

@@ -142,6 +142,26 @@ class AuditTrail:
         for row in connection.execute(statement):
             yield self._content(row.sequence, row) | {"hash": row.hash.hex()}
 
+    def latest(
+        self, connection: Connection, *, tenant: str, before: int | None, limit: int
+    ) -> Iterator[dict[str, JsonValue]]:
+        """Chained rows of *tenant* below the sequence *before* (None: all), newest first."""
+        rows = self._rows
+        statement = select(rows).where(rows.c.tenant == tenant, rows.c.sequence.is_not(None))
+        if before is not None:
+            statement = statement.where(rows.c.sequence < before)
+        for row in connection.execute(statement.order_by(rows.c.sequence.desc()).limit(limit)):
+            yield self._content(row.sequence, row)
+
+    def waiting(self, connection: Connection, *, tenant: str) -> int:
+        """How many rows of *tenant* the job has still to chain."""
+        rows = self._rows
+        return connection.execute(
+            select(func.count())
+            .select_from(rows)
+            .where(rows.c.tenant == tenant, rows.c.sequence.is_(None))
+        ).scalar_one()
+
     def newest_head(self, connection: Connection, *, tenant: str) -> str | None:
         """The newest signed head of *tenant*, a JWT."""
         heads = self._heads
