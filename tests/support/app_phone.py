@@ -72,7 +72,7 @@ class Phone:
     def end(self) -> None:
         """Close it; nothing may have gone wrong unseen, and nobody else was asked anything."""
         self.page.context.close()
-        assert self.problems == []
+        assert self.problems == [], self.problems
 
     # -- By keyboard -----------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class Phone:
             ".then((r) => r.violations.map((v) => [v.id, v.nodes.map((n) => n.html)]))",
             RULES,
         )
-        assert found == [], name
+        assert found == [], (name, found)
 
 
 def _foreign(url: str) -> bool:

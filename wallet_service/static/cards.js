@@ -3,7 +3,7 @@
 // what changed.
 
 import { app, close, views } from "./app.js";
-import { clear, documents, face, label, state } from "./faces.js";
+import { clear, documents, face, state } from "./faces.js";
 import { $, fill, onClick, said, show } from "./page.js";
 import { call } from "./wallet.js";
 
@@ -14,7 +14,6 @@ function row({ card, formats }, test) {
   const item = fill("card", card);
   const link = item.querySelector("a");
   link.href = `#card/${formats[0].id}`;
-  link.setAttribute("aria-label", label(card, test));
   link.append(face(card), state(card, test));
   return item;
 }

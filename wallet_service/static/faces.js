@@ -1,6 +1,6 @@
 // A document as it is seen: its face, its state in words, until when; and whom to ask about it.
 
-import { $, day, fill, said } from "./page.js";
+import { $, day, fill } from "./page.js";
 
 const WORST_FIRST = ["revoked", "expired", "suspended", "not_yet_valid", "not_checked", "valid"];
 const KINDS = { valid: "good", not_checked: "", not_yet_valid: "note", suspended: "note" };
@@ -52,13 +52,8 @@ export function face(card) {
 export function state(card, test) {
   const row = fill("state", { badge_text: card.badge_text, until: until(card) });
   row.querySelector(".badge").classList.add(...[KINDS[card.badge] ?? "wrong"].filter(Boolean));
-  row.querySelector(".test").hidden = !test;
+  if (!test) row.querySelector(".test").remove();
   return row;
-}
-
-// Name, issuer and state, as a screen reader says them.
-export function label(card, test) {
-  return [card.label, until(card), test ? said("card-words", "test") : ""].filter(Boolean).join(", ");
 }
 
 // -- Whom to ask -----------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ async function look() {
   await go(call("GET", `/issuances/${flow.id}`));
 }
 
-for (const id of ["to-wallet", "wait-elsewhere", "show-it"]) {
+for (const id of ["to-documents", "wait-elsewhere", "show-it"]) {
   $(id).addEventListener("click", (event) => {
     event.preventDefault(); // what led here is over
     end(...event.currentTarget.hash.slice(1).split("/"));
