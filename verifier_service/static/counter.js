@@ -51,8 +51,11 @@ async function call(path, content, options = {}) {
   return answer.json();
 }
 
-function open(part) {
+// Shows one part, from its top; the focus goes to what is done there next.
+function open(part, focused) {
   for (const each of PARTS) $(each).hidden = each !== part;
+  $(part).scrollIntoView({ block: "nearest" });
+  focused?.focus({ preventScroll: true });
 }
 
 function stop() {
@@ -81,19 +84,16 @@ function wipe() {
   for (const id of ["code", "answer-question", "answer-headline", "answer-text", "answer-next"]) {
     $(id).textContent = "";
   }
-  for (const id of ["answer-note", "held-back"]) put(id, "");
+  for (const id of ["answer-issuer", "answer-note", "held-back"]) put(id, "");
   for (const id of ["portrait", "accept", "accepted-because", "answer-test"]) $(id).hidden = true;
-  $("portrait").removeAttribute("src");
-  $("portrait").alt = "";
+  $("portrait-picture").removeAttribute("src");
   $("checks").open = false;
   $("answer").removeAttribute("data-tone");
 }
 
 function showChoice() {
   wipe();
-  open("choose");
-  const again = last === null ? null : $(`question-${last}`);
-  (again ?? $("choose-title")).focus();
+  open("choose", $(`question-${last}`) ?? $("choose-title"));
 }
 
 function showAsking(state) {
@@ -103,8 +103,7 @@ function showAsking(state) {
   drawQr($("qr"), state.link);
   $("code").textContent = state.code;
   showPhase(state.phase);
-  open("asking");
-  $("cancel").focus();
+  open("asking", $("cancel"));
   countDown(state.seconds_left, (left) => {
     $("left").textContent = clock(left);
     if (left === 0) refresh();
@@ -132,8 +131,7 @@ function showAnswer({ question, answer }) {
   const facts = showFacts(answer.facts);
   showChecks(answer.cards ?? []);
   showReasons(answer.may_accept ?? []);
-  open("answer");
-  $("next").focus();
+  open("answer", $("next"));
   const test = answer.test ? $("answer-test").textContent : "";
   say([test, `${question.title}. ${answer.headline}.`, ...facts, answer.text, answer.next_step].join(" "));
   blankIn(Number(blankAfter));
@@ -143,10 +141,9 @@ function showFacts(facts) {
   const said = [];
   for (const { label, value, kind } of facts) {
     if (kind === "image") {
-      $("portrait").src = value;
-      $("portrait").alt = words("portrait");
+      $("portrait-picture").src = value;
       $("portrait").hidden = false;
-      said.push(`${words("portrait")}`);
+      said.push($("portrait-words").textContent);
     } else {
       $("facts").append(made("dt", label), made("dd", value));
       said.push(`${label}: ${value}.`);
@@ -156,9 +153,11 @@ function showFacts(facts) {
 }
 
 function showChecks(cards) {
+  const issuers = new Set(cards.map(({ issuer }) => issuer).filter(Boolean));
+  put("answer-issuer", issuers.size ? `${words("issuer")}: ${[...issuers].join(", ")}` : "");
   $("checks").hidden = cards.length === 0;
   for (const { issuer, checks } of cards) {
-    if (issuer) $("cards").append(made("p", `${words("issuer")}: ${issuer}`));
+    if (cards.length > 1) $("cards").append(made("p", issuer));
     const list = document.createElement("ul");
     for (const each of checks) {
       const line = document.createElement("li");
@@ -288,12 +287,15 @@ async function next(why = "free") {
   await act("clear", { visit });
 }
 
+// Whoever leaves an answer, or loads the page again, does not find it again: the server is told,
+// and this tab remembers it, as the next page may be faster.
 function leave() {
   if (shown.phase !== "answered") return;
   stop();
   wipe();
   open("choose");
   const { visit } = shown;
+  sessionStorage.setItem(place, visit);
   shown = { visit, phase: "free" };
   call("clear", { visit }, { keepalive: true }).catch(() => {});
 }
@@ -322,4 +324,8 @@ addEventListener("pagehide", leave);
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
-refresh();
+
+const left = sessionStorage.getItem(place);
+sessionStorage.removeItem(place);
+if (left === null) refresh();
+else act("clear", { visit: Number(left) });

@@ -1,0 +1,84 @@
+"""A clerk's tablet in Chromium: the counter of an `AppWorld`, used by keyboard alone.
+
+tablet = Tablet.at_work(world, browser, language="de")  # invited, enrolled by passkey, at a desk
+tablet.ask("over_18")
+picture = tablet.photograph()                           # for the phone's scanner
+tablet.headline(), tablet.facts(), tablet.said
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from shared.runtime.staff_pages import StaffEntrance
+
+from .app_phone import Phone
+from .app_world import COUNTER, AppWorld
+from .staff import invite
+
+PARTS = ("choose", "asking", "answer")
+
+
+@dataclass
+class Tablet(Phone):
+    """One page of a clerk, with the passkey of the tablet."""
+
+    @classmethod
+    def at_work(
+        cls,
+        world: AppWorld,
+        browser: Any,
+        *,
+        desk: str = "1",
+        roles: tuple[str, ...] = ("verifier",),
+        width: int = 820,
+        **how: Any,
+    ) -> Self:
+        """Somebody new: the invitation's link, a passkey, a desk."""
+        tablet = cls.make(browser, world.urls["verifier"], width=width, **how)
+        tablet.join(world.verifier.staff, COUNTER, roles)
+        tablet.press(f"desk-{desk}")
+        tablet.page.wait_for_selector("#choose:not([hidden])")
+        return tablet
+
+    def join(self, entrance: StaffEntrance, tenant: str, roles: tuple[str, ...]) -> None:
+        """Follow an invitation and make a passkey."""
+        self.follow(self.url + invite(entrance, tenant, "Maria Jensen", roles))
+        self.press("join-continue")
+        self.press("join-create")
+        self.page.wait_for_url(f"**/staff/{tenant}")
+
+    def part(self, *parts: str) -> str:
+        """Wait until the counter shows one of these parts; which one."""
+        shown = ", ".join(f"#{each}:not([hidden])" for each in parts)
+        found: str = self.page.wait_for_selector(shown).get_attribute("id")
+        return found
+
+    def ask(self, query: str) -> None:
+        """Choose a question."""
+        self.press(f"question-{query}")
+        self.part("asking")
+
+    def photograph(self) -> dict[str, Any]:
+        """What a phone's camera sees of the code."""
+        picture = self.page.locator("#qr").screenshot()
+        return {"name": "code.png", "mimeType": "image/png", "buffer": picture}
+
+    def headline(self) -> str:
+        """Wait for the answer; what it says."""
+        self.part("answer")
+        said: str = self.page.inner_text("#answer-headline")
+        return said
+
+    def facts(self) -> dict[str, str]:
+        """The facts as they stand on the screen."""
+        found: dict[str, str] = self.page.evaluate(
+            "Object.fromEntries([...document.querySelectorAll('#facts dt')]"
+            ".map((each) => [each.textContent, each.nextElementSibling.textContent]))"
+        )
+        return found
+
+    @property
+    def said(self) -> str:
+        """What a screen reader was told last."""
+        text: str = self.page.text_content("#said")
+        return text
