@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from babel.dates import format_datetime
+from babel.dates import format_date
 
 from shared.runtime.languages import mark
 
@@ -96,7 +96,7 @@ ACTS: Mapping[str, str] = {
 
 def moment(at: datetime, language: str) -> str:
     """*at* as people write it, in UTC."""
-    return f"{format_datetime(at, 'medium', locale=language)} UTC"
+    return f"{format_date(at, 'medium', locale=language)}, {at:%H:%M} UTC"
 
 
 def standing(found: IssuanceView, now: datetime) -> str:

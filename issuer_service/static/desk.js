@@ -28,7 +28,7 @@ function show(found) {
   state.dataset.state = found.state;
   state.textContent = found.text;
   state.className = `badge ${found.look}`;
-  document.getElementById("offer-open").hidden = true;
+  for (const id of ["offer-open", "offer-changes"]) document.getElementById(id)?.setAttribute("hidden", "");
   document.getElementById("offer-over").hidden = false;
 }
 

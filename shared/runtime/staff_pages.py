@@ -263,7 +263,7 @@ def sign_out(call: Call, service: HasStaff) -> Response:
     staff = known.signed_in(call)
     known.form(call, staff)
     known.sign_out(staff)
-    gone = {"Set-Cookie": forget_cookie(staff.tenant), "Clear-Site-Data": '"cache"'}
+    gone = {"Set-Cookie": forget_cookie(staff.tenant)}
     return redirect(sign_in_place(staff.tenant), headers=gone)
 
 
