@@ -136,7 +136,7 @@ def test_at_the_counter(world: AppWorld, citizen: tuple[Phone, Any]) -> None:
         True,
         {"pid": {"age_equal_or_over": {"18": True}}},
     )
-    phone.press("to-wallet")
+    phone.press("done-to-wallet")
     phone.until("wallet")
 
 
@@ -243,15 +243,14 @@ def test_too_late_is_said_before_anything_is_shared(
 
 
 def test_it_stopped_being_true(world: AppWorld, citizen: tuple[Phone, Any]) -> None:
-    """Journey 4: revoked: the next check says so, and the card says why and what to do."""
+    """Journey 4: revoked: the next check says so; the card is grey and says why and what to do.
+
+    Who opens the wallet is told, and warned before it is shown once more.
+    """
     phone, offered = citizen
     page = phone.page
-    phone.follow(world.urls["wallet"])
-    phone.until("sign-in")
-    phone.press("open")
-    phone.until("wallet")
     world.revoke(offered["subject"])
-    # At the counter: said before the gesture, and refused after it.
+    # The next check, though nobody has told the citizen yet.
     asked = world.ask("over_18")
     phone.follow(asked["link"])
     phone.consent()
@@ -261,3 +260,25 @@ def test_it_stopped_being_true(world: AppWorld, citizen: tuple[Phone, Any]) -> N
     assert page.inner_text("#error-code") == "verifier_refused"
     phone.problems.clear()  # the browser reports the 4xx itself
     assert world.result(asked)["verdict"]["reason"] == "revoked"
+    # The wallet, opened: grey, in words.
+    phone.follow(world.urls["wallet"])
+    phone.until("sign-in")
+    phone.press("open")
+    phone.until("wallet")
+    page.wait_for_selector("#cards >> text=Revoked by the agency")
+    phone.look("j4-wallet")
+    for _ in range(30):
+        phone.page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('#cards a')"):
+            break
+    phone.enter()
+    phone.until("one-card")
+    phone.look("j4-card")
+    assert "no longer accepted" in page.inner_text("#card-next")
+    # And said before the gesture.
+    phone.follow(world.ask("over_18")["link"])
+    phone.consent()
+    phone.look("j4-consent")
+    assert page.locator("#documents [data-value=card_not_valid]:visible").count() == 1
+    phone.press("refuse")
+    phone.until("done")

@@ -19,6 +19,8 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 SHOTS = Path(os.environ["SHOTS"]) if os.environ.get("SHOTS") else None
 WIDTH, HEIGHT = 320, 640
 _TABS = 60
+_TWICE = """[...document.querySelectorAll("[id]")].map((each) => each.id)
+  .filter((id, at, ids) => ids.indexOf(id) !== at)"""
 
 
 @dataclass
@@ -154,8 +156,12 @@ class Phone:
     # -- What may never be wrong -----------------------------------------------------------
 
     def look(self, name: str) -> None:
-        """No fault that axe finds, nothing wider than the phone; and a picture with SHOTS."""
+        """No fault that axe finds, ids for one thing each, nothing wider than the phone.
+
+        With SHOTS in the environment a picture, too.
+        """
         page = self.page
+        assert page.evaluate(_TWICE) == [], name
         width = page.viewport_size["width"]
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         if SHOTS is not None:

@@ -21,4 +21,4 @@ export function showDone(answer) {
   show("done");
 }
 
-onClick("to-wallet", async () => end());
+onClick("done-to-wallet", async () => end());
