@@ -250,11 +250,14 @@ def _header(scope: Scope, name: bytes) -> str:
     return bytes(next(found, b"")).decode("latin-1")
 
 
+_NO_MATTER = re.compile(r"/\*.*?\*/\s*|\s*([{};,])\s*|(:)\s+|\n\s*", re.DOTALL)
+
+
 def _style(assets: Mapping[str, Asset]) -> str:
-    """What the style sheets say, the frame's first; without comments, as every page carries it."""
+    """What the style sheets say, the frame's first, as short as it can be said: pages carry it."""
     names = sorted((each for each in assets if each.endswith(".css")), key=_frame_first)
     text = "".join(assets[each].content.decode() for each in names)
-    return re.sub(r"/\*.*?\*/|\n\s*", "", text, flags=re.DOTALL)
+    return _NO_MATTER.sub(r"\1\2", text).replace(";}", "}")
 
 
 def _frame_first(name: str) -> tuple[bool, str]:

@@ -4,7 +4,7 @@
 // the first view; one that needs the open wallet waits behind the view `open`.
 
 import { $, busy, retryBy, show } from "./page.js";
-import { call } from "./wallet.js";
+import { Refused, call } from "./wallet.js";
 
 const VIEWS = new Set(
   "open begin recover cards card scan receive consent notices history unlockers settings".split(" "),
@@ -39,14 +39,19 @@ function atHome(home) {
   document.body.classList.toggle("opened", home);
 }
 
-async function enter(id, parameters) {
-  if (!known.has(id)) await import(`./${id}.js`);
-  let view = known.get(id);
-  const closed = app.wallet === undefined;
-  if (closed && !view.closed) {
-    await import("./open.js");
-    view = known.get("open");
+async function load(id) {
+  try {
+    if (!known.has(id)) await import(`./${id}.js`);
+  } catch (error) {
+    throw navigator.onLine ? error : new Refused("no_answer");
   }
+  return known.get(id);
+}
+
+async function enter(id, parameters) {
+  const closed = app.wallet === undefined;
+  let view = await load(id);
+  if (closed && !view.closed) view = await load("open");
   current?.leave?.();
   current = view;
   atHome(!closed && !TASKS.has(id));

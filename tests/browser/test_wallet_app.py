@@ -1,0 +1,429 @@
+"""The wallet's app around its documents: begin, open, recover, settings, goodbye; the shell.
+
+Chromium at phone size by keyboard alone, in each language, in light and dark; axe looks at every
+page. What the browser keeps, loads and refuses is looked up in the browser itself.
+
+Specification: DESIGN 2.1, 2.6, 2.8 and 8; WALLET_SECURITY 2, 4 and 6; PAIN_POINTS 1; WCAG 2.2 AA;
+W3C Web Application Manifest; Trusted Types.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.app_phone import Phone
+from tests.support.app_world import AppWorld
+
+LANGUAGES = ["en", "de", "ar"]
+FIRST_WINDOW = 10 * 1_440
+"""What a server sends before it must wait for the client (RFC 6928)."""
+MOST = 150_000
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppWorld]:
+    with AppWorld.start(tmp_path_factory.mktemp("app")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser(world: AppWorld) -> Iterator[Any]:
+    with world.chromium() as started:
+        yield started
+
+
+def authenticator(phone: Phone, *, transport: str = "internal") -> str:
+    """One more of them; its id."""
+    options = {
+        "protocol": "ctap2",
+        "ctap2Version": "ctap2_1",
+        "transport": transport,
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "hasPrf": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+    made = phone.authenticator.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    return str(made["authenticatorId"])
+
+
+def answers(phone: Phone, authenticator_id: str, *, does: bool) -> None:
+    """Whether somebody touches this authenticator when it is asked."""
+    told = {"authenticatorId": authenticator_id, "enabled": does}
+    phone.authenticator.send("WebAuthn.setAutomaticPresenceSimulation", told)
+
+
+def view(phone: Phone, name: str) -> None:
+    """Go to a section of the open wallet, or to a view behind one."""
+    phone.page.evaluate("name => { location.hash = name }", name)
+
+
+# -- Every page, in every language ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_wallet_begins_lives_and_ends_in_every_language(
+    world: AppWorld, browser: Any, language: str
+) -> None:
+    """DESIGN 2.1 and 2.8, WCAG 2.2 AA: each page by keyboard at 320 px; a receipt at the end."""
+    phone = world.phone(browser, language=language, dark=language == "ar")
+    page = phone.page
+    phone.follow(phone.url)
+    phone.until("sign-in")
+    assert page.locator("html").get_attribute("lang") == language
+    direction = "rtl" if language == "ar" else "ltr"
+    assert page.evaluate("getComputedStyle(document.body).direction") == direction
+    assert not page.is_visible("#unable")
+    phone.look("start")
+    phone.press("begin")
+    phone.until("codes")
+    phone.look("codes")
+    shown = page.inner_text("#recovery-code"), page.inner_text("#revocation-code")
+    with page.expect_download() as download:
+        phone.press("save-codes")
+    kept = download.value.path().read_text(encoding="utf-8")
+    assert all(each in kept for each in shown)
+    phone.press("written")
+    phone.until("prove")
+    phone.look("prove")
+    phone.type("typed-code", shown[1])  # the other code is not this one
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#failure:not([hidden])")
+    assert page.inner_text("#error-code") == "not_found"
+    phone.look("failure")
+    phone.press("again")
+    phone.until("prove")
+    page.fill("#typed-code", shown[0].replace("-", " ").lower())
+    page.keyboard.press("Enter")
+    phone.until("wallet")
+    assert shown[0] not in page.content()
+    for name in ("settings", "unlockers"):
+        view(phone, name)
+        phone.until(name)
+        phone.look(name)
+    view(phone, "settings")
+    phone.until("settings")
+    phone.press("leave")
+    phone.until("leaving")
+    phone.look("leaving")
+    phone.press("leave-now")
+    phone.until("left")
+    phone.look("left")
+    assert page.evaluate("localStorage.length") == 0
+    with page.expect_download() as download:
+        phone.press("save-receipt")
+    assert page.inner_text("#left-head") in download.value.path().read_text(encoding="utf-8")
+    for place, part in (("/lost", "lost"), ("/#recover", "recover")):
+        phone.follow(phone.url + place)
+        phone.until(part)
+        phone.look(part)
+    for place in ("seen", "offline"):
+        phone.follow(f"{phone.url}/{place}")
+        phone.look(place)
+    phone.problems[:] = [each for each in phone.problems if "404" not in each]  # the wrong code
+    phone.end()
+
+
+def test_texts_twice_as_large_stay_on_the_screen(world: AppWorld, browser: Any) -> None:
+    """WCAG 1.4.4 and 1.4.10, in the language of the longest words."""
+    phone = world.phone(browser, language="de", width=640)
+    phone.begin()
+    for name in ("cards", "settings", "unlockers", "scan", "history"):
+        view(phone, name)
+        phone.page.evaluate("document.documentElement.style.fontSize = '200%'")
+        phone.page.wait_for_function("document.querySelector('#working').hidden")
+        assert phone.page.evaluate("document.documentElement.scrollWidth") <= 640, name
+    phone.end()
+
+
+# -- Ways in -----------------------------------------------------------------------------------
+
+
+def test_a_second_passkey_is_tried_and_approved_and_a_lost_one_struck_off(
+    world: AppWorld, browser: Any
+) -> None:
+    """WALLET_SECURITY 6, ADR 0018: three gestures, each on the device that it is for."""
+    phone = world.phone(browser)
+    phone.authenticator.send("WebAuthn.disable")
+    phone.authenticator.send("WebAuthn.enable", {"enableUI": False})
+    first = authenticator(phone)
+    phone.begin()
+    view(phone, "unlockers")
+    phone.until("unlockers")
+    assert phone.page.is_visible("#only-one")
+    key = authenticator(phone, transport="usb")
+    answers(phone, first, does=False)
+    phone.press("add-passkey")
+    phone.until("approve-passkey")
+    phone.look("approve-passkey")
+    answers(phone, key, does=False)
+    answers(phone, first, does=True)
+    phone.press("approve-new")
+    phone.until("unlockers")
+    assert not phone.page.is_visible("#only-one")
+    rows = phone.page.locator("#unlocker-list .danger")
+    assert rows.count() == 2
+    # The phone is lost: the key opens the wallet, and strikes the phone's passkey off.
+    view(phone, "settings")
+    phone.until("settings")
+    phone.press("close-here")
+    phone.until("sign-in")
+    answers(phone, first, does=False)
+    answers(phone, key, does=True)
+    phone.press("open")
+    phone.until("wallet")
+    view(phone, "unlockers")
+    phone.until("unlockers")
+    own = phone.page.locator("#unlocker-list li", has_text="just now")
+    assert own.count() == 1
+    rows.nth(0).press("Enter")
+    phone.until("strike-off")
+    phone.look("strike-off")
+    phone.press("strike")
+    phone.until("unlockers")
+    phone.look("one-left")
+    assert rows.count() == 0
+    view(phone, "settings")
+    phone.until("settings")
+    phone.press("close-here")
+    phone.until("sign-in")
+    answers(phone, first, does=True)
+    answers(phone, key, does=False)
+    phone.press("open")
+    phone.page.wait_for_selector("#failure:not([hidden])")
+    phone.problems.clear()  # the browser reports the refusal itself
+    phone.end()
+
+
+def test_a_new_phone_opens_the_wallet_with_the_recovery_code_after_the_wait(
+    world: AppWorld, browser: Any
+) -> None:
+    """DESIGN 2.6, WALLET_SECURITY 6: told when to come back, then a passkey on the new device."""
+    lost, new = world.phone(browser), world.phone(browser, language="de")
+    lost.begin()
+    for code, error in (("nonsense", "not_a_code"), (lost.revocation_code, "unknown_code")):
+        new.follow(f"{new.url}/#recover")
+        new.until("recover")
+        new.type("recover-code", code)
+        new.page.keyboard.press("Enter")
+        new.page.wait_for_selector("#failure:not([hidden])")
+        assert new.page.inner_text("#error-code") == error
+        new.press("again")
+        new.until("recover")
+    new.type("recover-code", lost.recovery_code)
+    new.page.keyboard.press("Enter")
+    new.until("recover-waiting")
+    assert new.page.inner_text("#recover-when")
+    new.look("recover-waiting")
+    world.clock.advance(hours=24)
+    new.follow(f"{new.url}/?again#recover")
+    new.until("recover")
+    new.type("recover-code", lost.recovery_code)
+    new.page.keyboard.press("Enter")
+    new.until("recover-passkey")
+    new.look("recover-passkey")
+    new.press("recover-finish")
+    new.until("recovered")
+    new.look("recovered")
+    new.page.click("#recovered a[href='#cards']")
+    new.until("wallet")
+    new.follow(new.url)
+    new.until("sign-in")
+    new.press("open")
+    new.until("wallet")
+    new.problems.clear()  # the browser reports 404 and 409 itself
+    for phone in (lost, new):
+        phone.end()
+
+
+def test_a_browser_that_cannot_protect_a_wallet_says_so_at_once(
+    world: AppWorld, browser: Any
+) -> None:
+    """WALLET_SECURITY 2, PAIN_POINTS 12: before a button is pressed, before anything is kept."""
+    phone = world.phone(browser)
+    phone.page.add_init_script(
+        "PublicKeyCredential.getClientCapabilities = async () => ({'extension:prf': false})"
+    )
+    phone.follow(phone.url)
+    phone.until("sign-in")
+    assert phone.page.is_visible("#unable")
+    phone.look("unable")
+    phone.end()
+    other = world.phone(browser, prf=False)
+    sent: list[str] = []
+    other.page.on("request", lambda each: sent.append(each.url) if each.method == "POST" else None)
+    other.follow(other.url)
+    other.until("sign-in")
+    other.press("begin")
+    other.page.wait_for_selector("#failure:not([hidden])")
+    assert other.page.inner_text("#error-code") == "prf_missing"
+    assert other.page.inner_text("#error-next-step")
+    assert sent == [f"{other.url}/api/v1/wallets/options"]
+    other.end()
+
+
+def test_a_failure_says_whose_it_is_what_to_do_and_what_to_tell_support(
+    world: AppWorld, browser: Any
+) -> None:
+    """DESIGN 7, PAIN_POINTS 5: stable code, fault, next step, reference; no connection likewise."""
+    phone = world.phone(browser, language="de")
+    phone.follow(f"{phone.url}/offer?credential_offer_uri=https%3A%2F%2Flocalhost%2Fnothing")
+    phone.until("sign-in")
+    phone.press("begin")
+    phone.until("codes")
+    code = phone.page.inner_text("#recovery-code")
+    phone.press("written")
+    phone.until("prove")
+    phone.type("typed-code", code)
+    phone.page.keyboard.press("Enter")
+    phone.page.wait_for_selector("#failure:not([hidden])")
+    assert phone.page.inner_text("#error-code")
+    assert phone.page.inner_text("#error-support-id")
+    assert phone.page.inner_text("#error-next-step")
+    assert phone.page.inner_text("#error-fault") == "Die ausstellende Behörde muss das beheben."
+    phone.look("failure-of-an-offer")
+    phone.page.context.set_offline(True)
+    phone.press("error-home")
+    phone.page.wait_for_selector("#error-code:text('no_answer')")
+    phone.page.context.set_offline(False)
+    phone.press("again")
+    phone.page.wait_for_selector("#wallet:not([hidden])")
+    phone.problems.clear()  # the browser reports what failed itself
+    phone.end()
+
+
+# -- What the browser loads, keeps and refuses ---------------------------------------------------
+
+
+def test_the_first_page_is_light_and_painted_by_its_first_bytes(
+    world: AppWorld, browser: Any
+) -> None:
+    """Issue 8: at most 150 kB in all, the first paint in one round trip, nobody else is asked."""
+    for language in LANGUAGES:
+        phone = world.phone(browser, language=language)
+        page, sizes = phone.page, dict[str, int]()
+        page.on("response", lambda each: sizes.update({each.url: len(each.body())}))  # noqa: B023
+        phone.follow(phone.url)
+        phone.until("sign-in")
+        page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")
+        assert sum(sizes.values()) <= MOST, sizes
+        first = page.evaluate("fetch('/').then((answer) => answer.text())")[:FIRST_WINDOW]
+        assert "</style>" in first
+        assert 'id="working"' in first
+        phone.end()
+    # Nothing but the document comes: it is styled and painted all the same.
+    phone = world.phone(browser, service_workers="block")
+    phone.page.route("**/*", lambda r: r.abort() if "/static/" in r.request.url else r.continue_())
+    phone.page.goto(phone.url)
+    phone.page.wait_for_function(
+        "performance.getEntriesByName('first-contentful-paint').length === 1"
+    )
+    assert phone.page.evaluate("getComputedStyle(document.body).margin") == "0px"
+    phone.page.context.close()
+
+
+def test_the_wallet_can_be_installed(world: AppWorld, browser: Any) -> None:
+    """Issue 8, item 5: the browser finds nothing missing; manifest and icons in each language."""
+    for language, direction in zip(LANGUAGES, ("ltr", "ltr", "rtl"), strict=True):
+        phone = world.phone(browser, language=language)
+        phone.follow(phone.url)
+        phone.until("sign-in")
+        devtools = phone.page.context.new_cdp_session(phone.page)
+        found = devtools.send("Page.getAppManifest")
+        assert found["errors"] == []
+        manifest = json.loads(found["data"])
+        assert (manifest["lang"], manifest["dir"]) == (language, direction)
+        assert manifest["display"] == "standalone"
+        assert devtools.send("Page.getInstallabilityErrors")["installabilityErrors"] in (
+            [],
+            [{"errorId": "in-incognito", "errorArguments": []}],  # as every context of a test is
+        )
+        for icon in manifest["icons"]:
+            kind = phone.page.evaluate(
+                "src => fetch(src).then((answer) => answer.headers.get('content-type'))",
+                icon["src"],
+            )
+            assert kind == icon["type"]
+        phone.end()
+
+
+def test_the_service_worker_keeps_the_shell_and_never_data(world: AppWorld, browser: Any) -> None:
+    """DESIGN 8, WALLET_SECURITY 2: after use no answer of the API is kept; offline says so."""
+    phone = world.phone(browser, language="de")
+    phone.begin()
+    phone.receive(world.offer("pid_sd_jwt"))
+    phone.follow(world.ask("over_18")["link"])
+    phone.consent()
+    assert phone.page.locator("#warnings [data-value=other_device]").count() == 1
+    phone.press("share")
+    phone.until("done")
+    kept = phone.page.evaluate(
+        """async () => {
+            const names = await caches.keys();
+            const found = await Promise.all(names.map(async (name) => {
+                const requests = await (await caches.open(name)).keys();
+                return requests.map((each) => new URL(each.url).pathname);
+            }));
+            return [names, found.flat()];
+        }"""
+    )
+    names, paths = kept
+    assert len(names) == 1
+    assert names[0].endswith("-de")
+    version = names[0].split("-")[1]
+    assert "/offline" in paths
+    assert [
+        each for each in paths if each != "/offline" and not each.startswith(f"/static/{version}/")
+    ] == []
+    assert len(paths) > 5
+    stored = phone.page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+    assert "AV-0" not in stored
+    phone.page.context.set_offline(True)
+    phone.follow(phone.url)
+    assert phone.page.locator("html").get_attribute("lang") == "de"
+    assert phone.page.is_visible("#try-again")
+    phone.look("no-connection")
+    phone.page.context.set_offline(False)
+    phone.press("try-again")
+    phone.until("sign-in")
+    phone.problems.clear()  # the browser reports that it was offline
+    phone.end()
+
+
+def test_no_text_becomes_markup_or_a_script(world: AppWorld, browser: Any) -> None:
+    """Trusted Types: every sink of the page refuses text; one policy, for one address."""
+    phone = world.phone(browser)
+    phone.follow(phone.url)
+    phone.until("sign-in")
+    phone.page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")
+    refused = phone.page.evaluate(
+        """async () => {
+            const tries = [
+                () => { document.body.innerHTML = '<b>x</b>'; },
+                () => { document.createElement('script').src = '/x.js'; },
+                () => { document.createElement('script').textContent = 'x'; },
+                () => document.write('<b>x</b>'),
+                () => new Worker('/x.js'),
+                () => navigator.serviceWorker.register('/x.js'),
+                () => trustedTypes.createPolicy('another', {}),
+                () => trustedTypes.createPolicy('service-worker', {}),
+            ];
+            const outcomes = [];
+            for (const each of tries) {
+                try {
+                    await each();
+                    outcomes.push('done');
+                } catch (error) {
+                    outcomes.push(error.name);
+                }
+            }
+            return outcomes;
+        }"""
+    )
+    assert refused == ["TypeError"] * 8
+    assert any("TrustedHTML" in each or "Trusted Type" in each for each in phone.problems)
+    phone.problems.clear()
+    phone.end()
