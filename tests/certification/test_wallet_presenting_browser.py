@@ -270,11 +270,12 @@ def test_no_claims_in_dcql_query(suite: Suite, kind: str) -> None:
     assert disclosed(presented) == set()
 
 
-def test_optional_credential_set(suite: Suite) -> None:
+@both_formats
+def test_optional_credential_set(suite: Suite, kind: str) -> None:
     """`optional-credential-set`: what is not there is not needed (Q-20)."""
     absent = {"id": "other", "format": SD_JWT, "meta": {"vct_values": ["urn:nobody:has:this"]}}
     asked = {
-        "credentials": [*IDENTITY["credentials"], absent],
+        "credentials": [*identity(kind)["credentials"], absent],
         "credential_sets": [{"options": [["pid"]]}, {"options": [["other"]], "required": False}],
     }
     case = Case(asked)
@@ -368,11 +369,12 @@ def test_base_plan(suite: Suite, name: str, kind: str) -> None:
     suite.refused(refused)
 
 
-def test_negative_response_uri_not_client_id(suite: Suite) -> None:
+@both_formats
+def test_negative_response_uri_not_client_id(suite: Suite, kind: str) -> None:
     """`negative-test-response-uri-not-client-id`, prefix redirect_uri only (W-54)."""
     elsewhere = _put(response_uri=f"{suite.plain.url}/response/c0")
     for name in ("url_query", "request_uri_unsigned"):
-        suite.refused(Case(IDENTITY, change=elsewhere, **BASE[name]), plain=True)
+        suite.refused(Case(identity(kind), change=elsewhere, **BASE[name]), plain=True)
 
 
 # -- What is ours beside the modules ---------------------------------------------------------
@@ -444,6 +446,38 @@ def test_a_lost_wallet_is_blocked_from_any_device(suite: Suite) -> None:
     state = page.evaluate("fetch('/api/v1/wallet').then((r) => r.json()).then((w) => w.state)")
     assert state == "frozen"
     page.close()
+
+
+@both_formats
+def test_of_several_cards_the_citizen_picks(suite: Suite, kind: str) -> None:
+    """Q-22: checkboxes where a query takes several, radio buttons where it takes one."""
+    issuer = suite.world.issuer
+    issuer.claims = {**issuer.claims, kind: _of_another_person(issuer.claims[kind])}
+    suite.receive(kind)
+    case = Case(query("given_name", kind=kind, multiple=True))
+    suite.consent(case)
+    boxes = suite.page.locator("#documents input.chosen[type=checkbox]")
+    assert [boxes.nth(at).is_checked() for at in range(boxes.count())] == [True, False]
+    boxes.nth(1).check()
+    suite.share(case)
+    shown = suite.verifier.shown(case)["pid"]
+    assert len({str(each.claims) for each in shown}) == 2
+    one = Case(query("given_name", kind=kind))
+    suite.consent(one)
+    buttons = suite.page.locator("#documents input.chosen[type=radio]")
+    buttons.nth(1).check()
+    assert not buttons.nth(0).is_checked()
+    suite.share(one)
+    [presented] = suite.verifier.shown(one)["pid"]
+    assert "Max" in str(presented.claims)
+
+
+def _of_another_person(claims: dict[str, Any]) -> dict[str, Any]:
+    """The same document of somebody else."""
+    return {
+        name: _of_another_person(each) if isinstance(each, dict) else each
+        for name, each in claims.items()
+    } | ({"given_name": "Max"} if "given_name" in claims else {})
 
 
 def test_pages_are_accessible(suite: Suite) -> None:
