@@ -55,6 +55,14 @@ class OtherBrowser(Forbidden):
     next_step = "Go back to the service that asked, and start again there."
 
 
+class ForeignOrigin(Forbidden):
+    """C-52, V-71."""
+
+    code = "origin_not_allowed"
+    public = "Pages of this origin may not ask here."
+    next_step = "Name the origin under return_origins in the tenant's file."
+
+
 class ReturnRejected(Forbidden):
     """V-50: rejected, not merely hidden."""
 
@@ -123,14 +131,7 @@ def open_page(
     fresh, crossing = None, row.flow == "cross_device"
     if row.browser_hash is None and state is State.CREATED and not crossing:
         fresh = cookie or b64url_encode(verifier.random_bytes(_COOKIE_BYTES))
-        values = {
-            "tenant_": tenant_id,
-            "id_": transaction_id,
-            "now_": now,
-            "browser_hash_": _hash(fresh),
-        }
-        if not BIND_BROWSER.changed(verifier.database, values):
-            raise OtherBrowser("page: another browser was first")
+        _bind(verifier, tenant_id, transaction_id, fresh)
     elif state in OPEN and not crossing and not _is_bound(row, cookie):
         raise OtherBrowser("page: another browser")
     link = _link(verifier, tenant, row) if state in OPEN else ""
@@ -157,10 +158,50 @@ def look(verifier: Verifier, tenant_id: str, transaction_id: str) -> Seen:
     return Seen(state, row.expires_at, link)
 
 
+def ask_embedded(
+    verifier: Verifier, tenant_id: str, transaction_id: str, ticket: str, *, origin: str
+) -> dict[str, JsonValue]:
+    """As `ask_browser`, for the web component in a page of the agency.
+
+    No cookie of ours comes from there. The *ticket*, a random value that the component keeps in its
+    memory, stands for it, and binds the transaction as the first browser does; *origin* is checked.
+
+    Raises:
+        NotFound, AlreadyEnded: as `ask_browser`.
+        OtherBrowser: another browser was first, or it is no flow of one device.
+
+    Specification: OpenID4VP 1.0, appendix A.2; PROFILE V-50, V-70, V-71.
+    """
+    row = _find(verifier, tenant_id, transaction_id)
+    if row.flow == "cross_device":
+        raise OtherBrowser("page: of a flow that binds no browser")
+    if row.browser_hash is None and state_now(row, verifier.clock()) is State.CREATED:
+        _bind(verifier, tenant_id, transaction_id, ticket)
+    return ask_browser(verifier, tenant_id, transaction_id, ticket, origin=origin)
+
+
+def check_origin(verifier: Verifier, tenant_id: str, origin: str) -> None:
+    """Whether pages of *origin* may embed requests of this tenant; raises ForeignOrigin."""
+    if origin not in verifier.tenant(tenant_id).return_origins:
+        raise ForeignOrigin("page: of an origin that the tenant does not name")
+
+
 def ask_browser(
-    verifier: Verifier, tenant_id: str, transaction_id: str, cookie: str | None
+    verifier: Verifier,
+    tenant_id: str,
+    transaction_id: str,
+    cookie: str | None,
+    *,
+    origin: str | None = None,
 ) -> dict[str, JsonValue]:
     """A request over the Digital Credentials API, with a key and a nonce of its own.
+
+    Args:
+        verifier: this service.
+        tenant_id: of the page.
+        transaction_id: of the page.
+        cookie: the start cookie.
+        origin: of the page that asks, one of those configured; None for our own.
 
     Returns:
         The value of `digital` for `navigator.credentials.get`: signed first, unsigned beside it.
@@ -172,7 +213,7 @@ def ask_browser(
 
     Specification: OpenID4VP 1.0, appendices A.1 to A.3; HAIP 1.0, section 5.2; PROFILE V-70.
     """
-    now = verifier.clock()
+    now, origin = verifier.clock(), origin or verifier.origin
     tenant = verifier.tenant(tenant_id)
     row = _open_row(verifier, tenant_id, transaction_id, cookie)
     first = RequestKeys.open(
@@ -183,7 +224,7 @@ def ask_browser(
         mode="dc_api.jwt",
         kid=row.request_id[:16],
         result_key=first.result_key,
-        audience=f"origin:{verifier.origin}",
+        audience=f"origin:{origin}",
         response_uri=None,
         transaction_data=first.transaction_data,
     )
@@ -191,7 +232,7 @@ def ask_browser(
     entity = tenant.entitled(query, verifier.trust.current(), flow=row.flow, now=now)
     requests: list[JsonValue] = []
     if tenant.signs:
-        claims = parameters(keys, query, entity, origins=[verifier.origin])
+        claims = parameters(keys, query, entity, origins=[origin])
         signed = request.sign(
             {"client_id": tenant.client_id, **claims},
             signer=tenant.signer,
@@ -221,7 +262,7 @@ def answer_browser(
         verifier: this service.
         tenant_id: of the page.
         transaction_id: of the page.
-        cookie: the start cookie.
+        cookie: the start cookie, or the ticket of the web component.
         token: the JWE in `data.response`.
 
     Returns:
@@ -314,6 +355,17 @@ def _open_row(
     if state_now(row, verifier.clock()) not in OPEN:
         raise AlreadyEnded("page: answered or expired")
     return row
+
+
+def _bind(verifier: Verifier, tenant_id: str, transaction_id: str, cookie: str) -> None:
+    values = {
+        "tenant_": tenant_id,
+        "id_": transaction_id,
+        "now_": verifier.clock(),
+        "browser_hash_": _hash(cookie),
+    }
+    if not BIND_BROWSER.changed(verifier.database, values):
+        raise OtherBrowser("page: another browser was first")
 
 
 def _is_bound(row: Any, cookie: str | None) -> bool:

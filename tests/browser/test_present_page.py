@@ -18,6 +18,7 @@ from shared.trust import Role
 from tests.support.browsing import chromium
 from tests.support.components import missing
 from tests.support.live_verifier import PORTAL, LiveVerifier
+from tests.support.qr_reading import read_code
 from tests.support.suite_wallet import Asked, Suite
 from tests.support.tls import TlsFiles
 
@@ -164,6 +165,24 @@ def test_without_a_wallet_in_the_browser_the_link_is_there(
     if scripts:
         look(page, f"present-{language}")
         assert page.faults == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_across_devices_the_page_shows_the_code(
+    live: LiveVerifier, browser: Any, language: str
+) -> None:
+    """V-51: what a phone reads of the screen is the citizen's link; dark as well as light."""
+    started = live.start_presentation("pid_sd_jwt", wallet_endpoint=None)
+    page = opened(browser, language=language)
+    page.emulate_media(color_scheme="dark" if language == "de" else "light")
+    page.goto(started["page"])
+    page.wait_for_selector("#present-code svg")
+    picture = page.locator("#present-code").screenshot(type="png")
+    assert read_code(browser, picture) == started["link"]
+    assert page.get_by_role("img").count() == 1
+    assert page.faults == []
+    look(page, f"present-code-{language}")
     page.context.close()
 
 

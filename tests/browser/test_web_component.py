@@ -5,11 +5,12 @@ says. The citizen's wallet is the certification suite's, and where a browser goe
 device, the wallet's address is answered by the test.
 """
 
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,16 @@ PHONE = {"width": 320, "height": 640}
 HELD = "window.ended = []; addEventListener('citizen-wallet-result', e => ended.push(e.detail))"
 
 
+WALLET = """
+window.DigitalCredential = class {};
+navigator.credentials.get = async (options) => {
+  const answer = await window.wallet(JSON.stringify(options));
+  if (answer === null) throw new DOMException("refused", "NotAllowedError");
+  return JSON.parse(answer);
+};
+"""
+
+
 @dataclass
 class World:
     live: LiveVerifier
@@ -43,8 +54,11 @@ class World:
     portal: str
     log: Path
 
-    def open(self, **options: Any) -> Any:
-        """A page of the portal, with what went wrong in `faults` and what it sent in `sent`."""
+    def open(self, *, wallet: Any = None, **options: Any) -> Any:
+        """A page of the portal, with what went wrong in `faults` and what it sent in `sent`.
+
+        Chromium has no wallet of its own; *wallet* stands where its dialogue would be.
+        """
         context = self.browser.new_context(viewport=PHONE, **{"locale": "en", **options})
         page = context.new_page()
         page.set_default_timeout(15_000)
@@ -53,7 +67,9 @@ class World:
         page.on("console", lambda said: said.type == "error" and page.faults.append(said.text))
         page.on("request", lambda sent: page.sent.append(sent))  # noqa: PLW0108  # marks it
         page.add_init_script(HELD)
-        page.add_init_script("delete window.DigitalCredential")  # no wallet in this browser
+        page.add_init_script("delete window.DigitalCredential" if wallet is None else WALLET)
+        if wallet is not None:
+            page.expose_function("wallet", wallet)
         page.goto(self.portal)
         page.wait_for_selector("#other")
         return page
@@ -208,6 +224,52 @@ def test_the_wallet_on_this_device_answers(world: World) -> None:
     page.wait_for_url(f"{world.portal}/reserve")
     assert len(seen) == 1
     assert page.inner_text("h1") == "The hall is yours."
+    page.context.close()
+
+
+def of_browser(world: World, origin: str) -> Callable[[str], str]:
+    """A wallet that the browser knows, and that takes *origin* for the asker's."""
+
+    def wallet(options: str) -> str:
+        [_, chosen] = json.loads(options)["digital"]["requests"]
+        request = Asked(f"origin:{origin}", chosen["data"])
+        shown = {"pid": [world.suite.present_sd_jwt(request)]}
+        token = world.suite.encrypt(request, {"vp_token": shown})
+        return json.dumps({"protocol": chosen["protocol"], "data": {"response": token}})
+
+    return wallet
+
+
+def test_the_wallet_of_the_browser_answers_in_the_page(world: World) -> None:
+    """V-70, V-71: the Digital Credentials API where it is, for the portal's own origin."""
+    page = world.open(wallet=of_browser(world, world.portal))
+    assert page.locator("#here").get_attribute("part") == "button main"
+    page.click("#here")
+    page.wait_for_url(f"{world.portal}/reserve")
+    assert page.inner_text("h1") == "The hall is yours."
+    assert not any(
+        "/counter/present/" in each.url for each in page.sent if each.is_navigation_request()
+    )
+    page.context.close()
+
+
+def test_who_declines_there_may_open_another_wallet(world: World) -> None:
+    """The refused twins: nothing counts, and the second time the page with every wallet opens."""
+    page = world.open(wallet=lambda _options: None)
+    page.click("#here")
+    page.wait_for_function(STATUS, arg="gave no answer")
+    page.click("#here")
+    page.wait_for_url(f"{world.live.url}/counter/present/**")
+    assert page.is_visible("#open-wallet")
+    page.context.close()
+
+
+def test_an_answer_that_does_not_verify_is_said_so(world: World) -> None:
+    """V-42: the reason is the server's alone."""
+    page = world.open(wallet=of_browser(world, "https://other.example"))
+    page.click("#here")
+    page.wait_for_function(STATUS, arg="could not be accepted")
+    assert page.evaluate("window.ended") == [{"state": "rejected"}]
     page.context.close()
 
 

@@ -497,3 +497,82 @@ def test_where_the_browser_comes_back_has_to_be_said(world: VerifierWorld) -> No
     """The refused twin of every flow of one device."""
     for flow in ("dc_api", "same_device"):
         assert world.start("over_18", flow=flow, expect=400)["code"]
+
+
+PORTAL = "https://portal.example"
+TICKET = "A" * 43
+
+
+def embedded(
+    world: VerifierWorld,
+    started: dict[str, Any],
+    place: str,
+    origin: str | None = PORTAL,
+    **fields: str,
+) -> Answer:
+    """What the web component sends from a page of *origin*."""
+    return world.client.post(
+        f"{urlsplit(started['page']).path}/embedded/{place}",
+        form={"ticket": TICKET} | fields,
+        headers={"Origin": origin} if origin else {},
+    )
+
+
+def test_a_page_of_the_agency_asks_the_browsers_wallet_itself(world: VerifierWorld) -> None:
+    """V-50, V-70, V-71: its own origin is expected and is the audience; the ticket comes twice."""
+    started, _ = same_device(world)
+    asked = embedded(world, started, "request")
+    assert asked.headers["access-control-allow-origin"] == PORTAL
+    signed, unsigned = asked.json()["requests"]
+    assert claims_of(signed)["expected_origins"] == [PORTAL]
+    token = encrypted(world, unsigned, audience=f"origin:{PORTAL}")
+    answer = embedded(world, started, "answer", response=token)
+    assert answer.status == 200, answer.text
+    assert world.result(started)["state"] == "responded"
+    back = answer.json()["redirect_uri"]
+    assert back.startswith(f"{RETURN_URL}?response_code=")
+    released = world.come_back(started, response_code(back))
+    assert (released.status, released.json()["state"]) == (200, "verified")
+
+
+def test_an_answer_for_another_origin_is_rejected(world: VerifierWorld) -> None:
+    """HB-03, V-71: our own origin is another one there."""
+    started, _ = same_device(world)
+    asked = embedded(world, started, "request").json()["requests"][1]
+    answer = embedded(world, started, "answer", response=encrypted(world, asked))
+    assert answer.status == 400
+    assert world.result(started)["verdict"]["reason"] == "audience"
+
+
+@pytest.mark.parametrize("origin", [None, "null", "https://evil.example", PUBLIC_URL])
+def test_pages_of_other_origins_ask_nobody(world: VerifierWorld, origin: str | None) -> None:
+    """C-52, V-71: the refused twin; nothing is bound or consumed."""
+    started, browser = same_device(world)
+    for place in ("request", "answer"):
+        refused = embedded(world, started, place, origin, response="a.b.c.d.e")
+        assert (refused.status, world.result(started)["state"]) == (403, "created")
+        assert "access-control-allow-origin" not in refused.headers
+    assert browser.open().status == 200
+
+
+def test_only_the_ticket_that_asked_may_answer(world: VerifierWorld) -> None:
+    """V-50: not another one, not a browser at the page, not a malformed one."""
+    started, browser = same_device(world)
+    asked = embedded(world, started, "request").json()["requests"][1]
+    token = encrypted(world, asked, audience=f"origin:{PORTAL}")
+    for ticket, status in (("B" * 43, 403), ("short", 400), ("", 400), (TICKET + "A", 400)):
+        other = embedded(world, started, "answer", ticket=ticket, response=token)
+        assert other.status == status, ticket
+    assert embedded(world, started, "request", ticket="B" * 43).status == 403
+    assert browser.open().status == 403
+    back = answered_by_link(world, started["link"])  # whoever has the link does not come back
+    assert browser.come_back(response_code(back)).status == 403
+    assert world.result(started)["state"] == "rejected"
+
+
+def test_across_devices_no_page_asks_the_browsers_wallet(world: VerifierWorld) -> None:
+    """V-51: and the code on the screen goes on working."""
+    started = world.start()
+    assert embedded(world, started, "request").status == 403
+    answered_by_link(world, started["link"])
+    assert world.result(started)["state"] == "verified"

@@ -173,6 +173,13 @@ def test_what_wallets_and_browsers_open_is_of_its_tenant_alone(world: VerifierWo
             json={"protocol": "openid4vp-v1-signed", "data": {"response": "a.b.c.d.e"}},
         )
         assert answer.status == 404, place
+    for place in ("request", "answer"):
+        answer = world.client.post(
+            f"/library/present/{row.id}/embedded/{place}",
+            form={"ticket": "A" * 43, "response": "a.b.c.d.e"},
+            headers={"Origin": "https://portal.example"},
+        )
+        assert answer.status in {403, 404}, place
     assert world.row(started) == row
 
 
@@ -202,6 +209,8 @@ def test_every_route_is_one_of_these() -> None:
         "/{tenant}/present/{transaction_id}/state",
         "/{tenant}/present/{transaction_id}/request",
         "/{tenant}/present/{transaction_id}/answer",
+        "/{tenant}/present/{transaction_id}/embedded/request",
+        "/{tenant}/present/{transaction_id}/embedded/answer",
     }
     assert others == {
         "/{tenant}/request/{request_id}",

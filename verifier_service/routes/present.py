@@ -1,5 +1,6 @@
 """The page of one transaction, for the browser that started it (V-50, V-70, V-71)."""
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -19,11 +20,22 @@ from shared.runtime.routes import (
     protocol_router,
 )
 
-from ..browsers import SIGNED, UNSIGNED, answer_browser, ask_browser, come_back, look, open_page
+from ..browsers import (
+    SIGNED,
+    UNSIGNED,
+    answer_browser,
+    ask_browser,
+    ask_embedded,
+    check_origin,
+    come_back,
+    look,
+    open_page,
+)
 from ..context import Verifier
 from ..transactions import OPEN, timestamp
 
 COOKIE = "__Host-present"
+_TICKET = re.compile(r"[A-Za-z0-9_-]{43}")
 pages: PageRouter[Verifier] = page_router()
 answers: ProtocolRouter[Verifier] = protocol_router(malformed=InvalidRequest)
 
@@ -75,6 +87,44 @@ def get_state(call: Call, verifier: Verifier) -> Response:
     }
     if seen.link is not None:
         content["link"] = seen.link
+    return _for_pages_of_the_tenant(call, verifier, content)
+
+
+@answers.post(_HERE + "/embedded/request")
+def post_embedded_request(call: Call, verifier: Verifier) -> Response:
+    """As `/request`, for the web component: what its page gives to `navigator.credentials.get`."""
+    place, ticket, origin = _embedded(call, verifier, call.form())
+    content = ask_embedded(verifier, *place, ticket, origin=origin)
+    return _for_pages_of_the_tenant(call, verifier, content)
+
+
+@answers.post(_HERE + "/embedded/answer", max_bytes=MAX_FORM_BYTES)
+def post_embedded_answer(call: Call, verifier: Verifier) -> Response:
+    """As `/answer`, for the web component: the JWE that its page was given."""
+    form = call.form()
+    place, ticket, _ = _embedded(call, verifier, form)
+    if "response" not in form:
+        raise InvalidInput("answer: not encrypted")
+    content = answer_browser(verifier, *place, ticket, form["response"])
+    return _for_pages_of_the_tenant(call, verifier, content)
+
+
+def _embedded(
+    call: Call, verifier: Verifier, form: Mapping[str, str]
+) -> tuple[tuple[str, str], str, str]:
+    """Which page, the ticket instead of a cookie, and the origin, which the tenant names."""
+    place, origin = _place(call)[:2], call.header("origin") or ""
+    check_origin(verifier, place[0], origin)
+    ticket = form.get("ticket", "")
+    if not _TICKET.fullmatch(ticket):
+        raise InvalidInput("ticket: not 32 random bytes in base64url")
+    return place, ticket, origin
+
+
+def _for_pages_of_the_tenant(
+    call: Call, verifier: Verifier, content: Mapping[str, JsonValue]
+) -> Response:
+    """An answer that scripts may read at the origins that the tenant names, and nowhere else."""
     answer = json_answer(content)
     answer.headers["Vary"] = "Origin"
     origin = call.header("origin")

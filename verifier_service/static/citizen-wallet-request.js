@@ -24,6 +24,7 @@ const TEXTS = {
     created: "Waiting for your phone.",
     requested: "Your wallet has the request. Decide there.",
     away: "Your wallet has not answered yet. You can begin again.",
+    unanswered: "Your wallet gave no answer. You can try again, or open another wallet.",
     offline: "There is no connection. It goes on by itself.",
     failed: "That did not work. Please try again.",
     verified: "Done: your wallet has answered, and the answer is valid.",
@@ -41,6 +42,7 @@ const TEXTS = {
     created: "Warten auf Ihr Telefon.",
     requested: "Ihre Brieftasche hat die Anfrage. Entscheiden Sie dort.",
     away: "Ihre Brieftasche hat noch nicht geantwortet. Sie können von vorn beginnen.",
+    unanswered: "Von Ihrer Brieftasche kam keine Antwort. Versuchen Sie es noch einmal, oder öffnen Sie eine andere.",
     offline: "Es besteht keine Verbindung. Es geht von selbst weiter.",
     failed: "Das hat nicht geklappt. Bitte versuchen Sie es noch einmal.",
     verified: "Fertig: Ihre Brieftasche hat geantwortet, und die Antwort ist gültig.",
@@ -58,6 +60,7 @@ const TEXTS = {
     created: "En attente de votre téléphone.",
     requested: "Votre portefeuille a reçu la demande. Décidez là-bas.",
     away: "Votre portefeuille n’a pas encore répondu. Vous pouvez recommencer.",
+    unanswered: "Votre portefeuille n’a pas répondu. Vous pouvez réessayer ou ouvrir un autre portefeuille.",
     offline: "Pas de connexion. La suite viendra d’elle-même.",
     failed: "Cela n’a pas fonctionné. Veuillez réessayer.",
     verified: "Terminé : votre portefeuille a répondu, et la réponse est valable.",
@@ -75,6 +78,7 @@ const TEXTS = {
     created: "في انتظار هاتفك.",
     requested: "وصل الطلب إلى محفظتك. قرّر هناك.",
     away: "لم تُجب محفظتك بعد. يمكنك البدء من جديد.",
+    unanswered: "لم تُجب محفظتك. يمكنك المحاولة مرة أخرى أو فتح محفظة أخرى.",
     offline: "لا يوجد اتصال. سيستمر الأمر تلقائيًا.",
     failed: "لم ينجح ذلك. يُرجى المحاولة مرة أخرى.",
     verified: "تم: أجابت محفظتك، والإجابة صالحة.",
@@ -119,6 +123,7 @@ p:empty { margin: 0; }
 
 const ENDS = new Set(["verified", "rejected", "refused", "expired"]);
 const PAUSE = 1500; // ms between two looks at an open request
+const WAIT = 10_000; // ms for one of them
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(STYLE);
@@ -138,9 +143,19 @@ function address(text) {
   return url.href;
 }
 
-// Whether the wallet is more likely here than elsewhere: a phone, or a browser that finds wallets.
+// Whether this browser finds wallets by itself (W3C Digital Credentials API).
+function finds() {
+  return "DigitalCredential" in window && Boolean(navigator.credentials);
+}
+
+// Whether the wallet is more likely here than elsewhere.
 function direct() {
-  return "DigitalCredential" in window || matchMedia("(pointer: coarse)").matches;
+  return finds() || matchMedia("(pointer: coarse)").matches;
+}
+
+function random() {
+  const bytes = String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32)));
+  return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
 class CitizenWalletRequest extends HTMLElement {
@@ -156,6 +171,8 @@ class CitizenWalletRequest extends HTMLElement {
   #drawn = ""; // the link in the QR code
   #timer = 0;
   #looking = null;
+  #asking = false; // the browser's wallet
+  #asked = false; // in vain: the page of the request knows other wallets, too
 
   constructor() {
     super();
@@ -202,8 +219,9 @@ class CitizenWalletRequest extends HTMLElement {
       if (!answer.ok) throw new TypeError(`start: ${answer.status}`);
       const page = address((await answer.json()).page);
       this.#remember({ page, flow, until: Date.now() + 600_000 });
-      if (flow === "same_device") location.assign(page);
-      else await this.#look();
+      if (flow === "cross_device") await this.#look();
+      else if (finds() && !this.#asked) await this.#ask(page);
+      else location.assign(page);
     } catch (error) {
       console.warn(`citizen-wallet-request: ${error.message}`);
       this.#forget();
@@ -211,19 +229,60 @@ class CitizenWalletRequest extends HTMLElement {
     }
   }
 
+  // The browser's own wallet. A ticket that never leaves this memory but for the verifier stands for
+  // the start cookie, which is not sent from another site: who asked is the one who answers.
+  async #ask(page) {
+    const ticket = random();
+    const post = async (path, fields) => {
+      const body = new URLSearchParams({ ticket, ...fields });
+      const answer = await fetch(`${page}/embedded/${path}`, { method: "POST", body, credentials: "omit" });
+      if (!answer.ok) throw new TypeError(`${path}: ${answer.status}`);
+      return answer.json();
+    };
+    const digital = await post("request", {});
+    let credential = null;
+    this.#asking = true;
+    try {
+      credential = await navigator.credentials.get({ mediation: "required", digital });
+    } catch (error) {
+      console.warn(`citizen-wallet-request: ${error.name}`);
+      this.#asked = true;
+      this.#forget();
+      this.#show("unanswered");
+      return;
+    } finally {
+      this.#asking = false;
+    }
+    const data = typeof credential.data === "string" ? JSON.parse(credential.data) : credential.data;
+    try {
+      const answer = await post("answer", { response: data.response });
+      location.assign(address(answer.redirect_uri));
+    } catch {
+      await this.#look(); // it was not accepted: the state says so
+    }
+  }
+
   // Asks the verifier how far the request is; again after a while, until it has ended.
   #look = async () => {
     clearTimeout(this.#timer);
     const request = this.#request;
-    if (request === null || document.hidden || this.#looking === request) return;
+    if (request === null || this.#asking || document.hidden || this.#looking === request) return;
     this.#looking = request;
     let seen = null;
     try {
-      const answer = await fetch(`${request.page}/state`, { credentials: "omit", cache: "no-store" });
+      const signal = AbortSignal.timeout(WAIT);
+      const answer = await fetch(`${request.page}/state`, { credentials: "omit", cache: "no-store", signal });
       if (answer.ok) seen = await answer.json();
-      if (seen?.link) await this.#draw(seen.link);
     } catch {
       seen = null; // offline, or nothing is known there any more
+    }
+    try {
+      if (seen?.link) await this.#draw(seen.link);
+    } catch (error) {
+      console.warn(`citizen-wallet-request: ${error.message}`); // the policy of the page, say
+      this.#forget();
+      this.#show("failed");
+      return;
     }
     this.#looking = null;
     if (this.#request !== request || !this.isConnected) return;
