@@ -9,15 +9,14 @@ const words = (code) => said("session-words", code);
 function row(each) {
   const since = new Date(each.started_at * 1000);
   const style = { dateStyle: "medium", timeStyle: "short" };
-  const made = fill("session", {
-    name: words(each.this_one ? "here" : "elsewhere"),
-    state: `${words("since")} ${since.toLocaleString(document.documentElement.lang, style)}`,
-  });
+  const name = words(each.this_one ? "here" : "elsewhere");
+  const state = `${words("since")} ${since.toLocaleString(document.documentElement.lang, style)}`;
+  const made = fill("session", { name, state });
   if (!each.this_one) {
     const act = made.querySelector(".act");
     act.append($("end-button").content.cloneNode(true));
     const button = act.querySelector("button");
-    button.setAttribute("aria-label", `${button.textContent}: ${made.innerText}`);
+    button.setAttribute("aria-label", `${button.textContent}: ${name}, ${state}`);
     button.addEventListener("click", () =>
       busy(async () => {
         await call("DELETE", `/sessions/${each.id}`);

@@ -25,20 +25,18 @@ function row(each, came, { proven, passkeys }) {
       each.this_one ? words("this_one") : "",
     ],
   }[each.kind];
-  const made = fill("unlocker", {
-    name: words(each.kind),
-    state: states.filter(Boolean).join(" · "),
-  });
+  const shown = states.filter(Boolean).join(" · ");
+  const made = fill("unlocker", { name: words(each.kind), state: shown });
   const act = made.querySelector(".act");
   if (each.kind === "recovery" && !proven) {
     act.append($("prove-link").content.cloneNode(true));
   } else if (each.kind === "passkey" && passkeys > 1) {
     act.append($("strike-button").content.cloneNode(true));
     const button = act.querySelector("button");
-    button.setAttribute("aria-label", `${button.textContent}: ${made.innerText}`);
+    button.setAttribute("aria-label", `${button.textContent}: ${words(each.kind)}, ${shown}`);
     button.addEventListener("click", () => {
       chosen = each.id;
-      $("struck-name").textContent = made.querySelector("div").innerText;
+      $("struck-name").textContent = `${words(each.kind)}, ${shown}`;
       show("strike-off");
     });
   }
@@ -52,7 +50,10 @@ async function enter() {
   const proven = !notices.some((each) => each.code === "second_unlocker_needed");
   $("only-one").hidden = passkeys > 1;
   $("unlocker-list").replaceChildren(
-    ...unlockers.map((each) => row(each, came, { proven, passkeys })),
+    ...unlockers
+      .sort((one, other) => (came.get(one.id) ?? 0) - (came.get(other.id) ?? 0))
+      .sort((one, other) => one.kind.localeCompare(other.kind)) // passkeys first, by age
+      .map((each) => row(each, came, { proven, passkeys })),
   );
   show("unlockers");
 }
