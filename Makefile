@@ -8,7 +8,7 @@ ROWS ?= 1000000
 # Run by CI after the others, one after the other, and by `make crashes`.
 LONG := tests/e2e/test_crashes.py tests/e2e/test_weather.py tests/e2e/test_memory.py
 
-.PHONY: help demo test bench lint format fuzz soak heist crashes requirements
+.PHONY: help demo test bench lint format fuzz soak heist crashes screenshots requirements
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -75,6 +75,11 @@ crashes: $(VENV)/.installed-dev ## services killed at every step boundary; datab
 
 soak: $(VENV)/.installed-dev ## FLOWS flows (default 20000) and whether memory stays flat
 	@$(BIN)/python -m bench.soak --flows $(or $(FLOWS),20000)
+
+screenshots: $(VENV)/.installed-dev $(VENV)/.interop $(VENV)/.components ## pictures of every page in every language, light and dark, into screenshots/
+	@rm -rf screenshots && mkdir screenshots
+	@SHOTS=$(CURDIR)/screenshots $(BIN)/python -m pytest tests/browser -q
+	@echo "$$(ls screenshots | wc -l) pictures in screenshots/: look at them."
 
 requirements: $(VENV)/.installed-dev ## pin anew, with hashes and without index addresses
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --quiet \

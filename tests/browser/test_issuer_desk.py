@@ -4,6 +4,7 @@ A clerk takes an invitation, makes a passkey, finds a person, hands out an offer
 and revokes it; an auditor reads. Every page is looked at by axe-core, at 320 pixels and wider.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 SIZES = {"tablet": (820, 1180), "phone": (320, 640)}
 HOME = f"{PUBLIC_URL}/staff/registry"
 PERSON = "AV-000001"
-SHOTS: Path | None = None  # a directory, to look at the pages
+SHOTS = Path(os.environ["SHOTS"]) if "SHOTS" in os.environ else None
 
 
 @pytest.fixture(scope="module")

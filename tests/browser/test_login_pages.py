@@ -4,6 +4,7 @@ Chromium before the service over TLS; axe-core looks at every page. What the bro
 (frames, scripts, forms to elsewhere) is its own doing: no test stands in for it.
 """
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ AXE = Path(__file__).parents[1] / "interop/node_modules/axe-core/axe.min.js"
 PHONE = {"width": 320, "height": 640}
 PERSON = "AV-000001"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-SHOTS: Path | None = None  # a directory, to look at the pages
+SHOTS = Path(os.environ["SHOTS"]) if "SHOTS" in os.environ else None
 
 
 @pytest.fixture(scope="module")
