@@ -2,29 +2,27 @@
 
 Forms all the way: a script puts a passkey's answer into a field, everything else works without one.
 Forms that come before a session are believed only from our own pages (`Sec-Fetch-Site`), later ones
-by their token. What the browser brings to an OpenID Provider and back lies sealed in a cookie of
-ten minutes, which is sent when it comes back from there (SameSite=Lax); the session's own cookie is
-not, so the page of that moment leads on by itself. The code of an invitation stands in the link
-behind "#", which no server sees. WCAG 2.2 AA; OpenID Connect Core 1.0, section 3.1; ADR 0020.
+by their token. The session's cookie is not sent when the browser comes from an OpenID Provider
+(SameSite=Strict), so the page of that moment leads on by itself. The code of an invitation stands
+in the link behind "#", which no server sees. WCAG 2.2 AA; OpenID Connect Core 1.0, section 3.1;
+ADR 0020.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, Protocol, Self
 
 from starlette.responses import Response
 
-from ..crypto.sealing import hkdf, open_sealed, seal
-from ..encoding import Clock, RandomBytes, b64url_decode, b64url_encode, dump_json
-from ..errors import ExpectedError, InvalidInput, NotFound, VerificationError
+from ..encoding import Clock, RandomBytes
+from ..errors import ExpectedError, NotFound
+from . import staff_visits
 from .calls import Call
 from .database import Database
 from .errors import refusal
 from .languages import choose, mark
-from .openid import NotSignedIn, ProviderVisit
-from .pages import Pages, cookie, redirect
+from .openid import NotSignedIn
+from .pages import Pages, redirect
 from .routes import PageRouter, page_router
 from .sign_in import (
     FormExpired,
@@ -37,30 +35,14 @@ from .sign_in import (
     set_cookie,
     sign_in_place,
 )
-from .staff_accounts import InvitationGone, NoRoles, StaffAccounts, TookTooLong
-from .staff_files import Door
-from .staff_passkeys import Gesture, WrongPasskey
+from .staff_accounts import InvitationGone, StaffAccounts
+from .staff_files import Door, NoRoles
+from .staff_passkeys import Gesture, TookTooLong, WrongPasskey
+from .staff_visits import NoSuchWay
 from .tables import StaffTables
 
-_VISIT = timedelta(minutes=10)
-_VISIT_COOKIE = "__Host-staff-visit-"
 _FORM = 64 * 1024
 _REFUSED = (WrongPasskey, TookTooLong, NoRoles, NotSignedIn)
-
-
-class NoSuchWay(InvalidInput):
-    """The staff of this tenant do not sign in this way."""
-
-    public = mark("The staff of this agency do not sign in this way.")
-
-
-class VisitLost(ExpectedError):
-    """The browser comes back from a provider to which it was not sent, or too late."""
-
-    status = 400
-    code = "visit_lost"
-    public = mark("This browser did not begin this sign-in, or it took too long.")
-    next_step = mark("Sign in again. Cookies must be allowed.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,56 +296,32 @@ def _sign_in(
 
 def _leave(call: Call, entrance: StaffEntrance) -> Response:
     tenant = call.path["tenant"]
-    provider = entrance.door(tenant).provider
-    if provider is None:
-        raise NoSuchWay("staff: no OpenID Provider here")
-    token = [b64url_encode(entrance.random_bytes(32)) for _ in range(3)]
-    visit = ProviderVisit(state=token[0], nonce=token[1], verifier=token[2])
-    now = entrance.clock()
-    url = provider.authorization_url(visit, locale=_language(call), now=now)
-    kept = dump_json(
-        {
-            "visit": token,
-            "to": own_place(tenant, call.query.get("to", "")),
-            "until": (now + _VISIT).isoformat(),
-        }
+    url, kept = staff_visits.leave(
+        entrance.door(tenant),
+        tenant=tenant,
+        to=own_place(tenant, call.query.get("to", "")),
+        locale=_language(call),
+        key=entrance.key,
+        now=entrance.clock(),
+        random_bytes=entrance.random_bytes,
     )
-    sealed = seal(_visits(entrance), kept, aad=tenant.encode(), random_bytes=entrance.random_bytes)
-    return redirect(
-        url, headers={"Set-Cookie": _visit(tenant, b64url_encode(sealed), _VISIT.seconds)}
-    )
+    return redirect(url, headers={"Set-Cookie": kept})
 
 
 def _come_back(call: Call, entrance: StaffEntrance) -> Response:
     tenant = call.path["tenant"]
     door, now = entrance.door(tenant), entrance.clock()
-    if door.provider is None or door.file.openid is None:
-        raise NoSuchWay("staff: no OpenID Provider here")
+    provider, openid = staff_visits.provider_of(door)
+    visit = staff_visits.Visit.of(call.scope, tenant, key=entrance.key, now=now)
     try:
-        sealed = b64url_decode(cookie(call.scope, _VISIT_COOKIE + tenant) or "")
-        kept = json.loads(open_sealed(_visits(entrance), sealed, aad=tenant.encode()))
-    except (InvalidInput, VerificationError) as error:
-        raise VisitLost("staff: no visit of this browser") from error
-    if datetime.fromisoformat(kept["until"]) <= now:
-        raise VisitLost("staff: the visit took too long")
-    try:
-        claims = door.provider.claims(ProviderVisit(*kept["visit"]), call.query, now=now)
-        token = entrance.accounts.by_provider(tenant, door.file.openid, claims)
+        claims = provider.claims(visit.at_provider, call.query, now=now)
+        token = entrance.accounts.by_provider(tenant, openid, claims)
     except _REFUSED as error:
-        return _sign_in(call, entrance, to=kept["to"], refused=error)
-    response = call.page("staff-on.html", agency=entrance.agency_name(call, tenant), to=kept["to"])
+        return _sign_in(call, entrance, to=visit.to, refused=error)
+    response = call.page("staff-on.html", agency=entrance.agency_name(call, tenant), to=visit.to)
     response.headers.append("Set-Cookie", set_cookie(tenant, token))
-    response.headers.append("Set-Cookie", _visit(tenant, "", 0))
+    response.headers.append("Set-Cookie", staff_visits.forget(tenant))
     return response
-
-
-def _visits(entrance: StaffEntrance) -> bytes:
-    return hkdf(entrance.key, "staff", "visits")
-
-
-def _visit(tenant: str, value: str, seconds: int) -> str:
-    name = _VISIT_COOKIE + tenant
-    return f"{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax"
 
 
 def _join(
@@ -387,6 +345,8 @@ def _join(
 def _use_invitation(call: Call, entrance: StaffEntrance) -> Response:
     tenant = call.path["tenant"]
     form = _own_form(call)
+    if not entrance.door(tenant).file.passkeys:
+        raise NoSuchWay("staff: no passkeys here")
     code = form.get("code", "").strip()
     agency = entrance.agency_name(call, tenant)
     refused: ExpectedError | None = None
