@@ -4,6 +4,7 @@
 // the first view; one that needs the open wallet waits behind the view `open`.
 
 import { $, busy, retryBy, show } from "./page.js";
+import { untold } from "./told.js";
 import { Refused, call } from "./wallet.js";
 
 const VIEWS = new Set(
@@ -122,7 +123,7 @@ addEventListener("walletclosed", () => {
 });
 
 addEventListener("walletread", ({ detail }) => {
-  const { length } = detail.notices;
+  const { length } = untold(detail);
   $("notice-count").textContent = length;
   $("notice-count").hidden = length === 0;
 });

@@ -1,7 +1,7 @@
 // One document: what it says, who answers for it, where it was shown; renewed or deleted from here.
 
 import { app, end, go, views } from "./app.js";
-import { clear, documents, face, moment, state, ways } from "./faces.js";
+import { clear, documents, face, listed, moment, state, ways } from "./faces.js";
 import { $, claimShown, day, fill, onClick, said, show } from "./page.js";
 import { Refused, call } from "./wallet.js";
 
@@ -72,7 +72,7 @@ onClick("renew", async () => {
 });
 
 onClick("delete-card", async () => {
-  $("deleted-name").textContent = `${shown.card.name}, ${shown.card.issuer}`;
+  $("deleted-name").textContent = listed(shown.card.name, shown.card.issuer);
   $("deleted-formats").hidden = shown.formats.length === 1;
   show("delete-it");
 });

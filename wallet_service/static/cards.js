@@ -5,9 +5,10 @@
 import { app, close, views } from "./app.js";
 import { clear, documents, face, state } from "./faces.js";
 import { $, fill, onClick, said, show } from "./page.js";
+import { untold } from "./told.js";
 import { call } from "./wallet.js";
 
-const looked = new WeakSet(); // the wallets whose state was looked up since they were opened
+const looked = new WeakMap(); // for each open wallet, the cards whose state was looked up meanwhile
 const URGENT = new Set(["recovery_begun", "wallet_frozen", "unlocker_added", "recovered"]);
 
 function row({ card, formats }, test) {
@@ -29,7 +30,8 @@ function flowRow(flow) {
 }
 
 function draw(overview) {
-  const { notices, test, under_way: flows } = overview;
+  const { test, under_way: flows } = overview;
+  const notices = untold(overview);
   const focused = document.activeElement?.closest?.("#cards li")?.dataset.value;
   clear("cards", ...documents(overview).map((each) => row(each, test)));
   clear("under-way-list", ...flows.map(flowRow));
@@ -44,17 +46,21 @@ function draw(overview) {
 }
 
 async function look(wallet) {
-  looked.add(wallet);
   await call("POST", "/wallet/refresh");
   if (app.wallet === wallet && !$("wallet").hidden) draw(await wallet.overview());
 }
 
 async function enter() {
   const wallet = app.wallet;
-  draw(await wallet.overview());
+  const overview = await wallet.overview();
+  draw(overview);
   show("wallet");
+  const known = looked.get(wallet);
+  const fresh = ({ id, badge }) => badge === "not_checked" && !known.has(id);
+  if (known && !overview.cards.some(fresh)) return;
+  looked.set(wallet, new Set(overview.cards.map((each) => each.id)));
   // What cannot be looked up now stays as it was; the state says that it was not checked.
-  if (!looked.has(wallet)) look(wallet).catch(() => looked.delete(wallet));
+  look(wallet).catch(() => looked.delete(wallet));
 }
 
 onClick("close", close);

@@ -3,6 +3,7 @@
 import { $, day, fill } from "./page.js";
 
 const WORST_FIRST = ["revoked", "expired", "suspended", "not_yet_valid", "not_checked", "valid"];
+const USABLE = new Set(["valid", "not_checked"]);
 const KINDS = { valid: "good", not_checked: "", not_yet_valid: "note", suspended: "note" };
 
 // Documents as people count them: formats of one document are one, and its worst state is its state.
@@ -17,7 +18,7 @@ export function documents({ cards, documents: groups }) {
 }
 
 function until(card) {
-  if (card.expires_at === null) return "";
+  if (card.expires_at === null || card.badge === "revoked") return "";
   const row = fill(card.badge === "expired" ? "ended-on" : "ends-on", { day: day(card.expires_at) });
   return row.textContent;
 }
@@ -34,6 +35,7 @@ function image(url, className) {
 
 export function face(card) {
   const found = fill("face", card);
+  found.classList.toggle("is-over", !USABLE.has(card.badge));
   if (card.colors) {
     found.style.backgroundColor = card.colors.background;
     found.style.color = card.colors.text;
@@ -105,5 +107,9 @@ export const moment = (seconds) =>
     dateStyle: "medium",
     timeStyle: "short",
   });
+
+// Several texts as one, with the comma of the reader's language.
+export const listed = (...parts) =>
+  new Intl.ListFormat(document.documentElement.lang, { type: "unit" }).format(parts.filter(Boolean));
 
 export const clear = (id, ...rows) => $(id).replaceChildren(...rows);

@@ -1,7 +1,7 @@
 // Who has seen my data: the log in words, what can be done about an entry, the file to keep.
 
 import { app, end, views } from "./app.js";
-import { clear, moment, ways } from "./faces.js";
+import { clear, listed, moment, ways } from "./faces.js";
 import { $, announce, busy, fill, onClick, said, save, show } from "./page.js";
 import { call } from "./wallet.js";
 
@@ -18,10 +18,18 @@ const isShown = (each) => each.type === "presentation";
 
 // -- The list --------------------------------------------------------------------------------------
 
+const FEW = 3; // claims that a row of the list names
+
 function row(each) {
-  const names = each.documents.map(({ name }) => name).join(", ");
-  const about = { title: title(each), party: each.party?.name ?? names, time: moment(each.time) };
-  const item = fill("entry", about);
+  const what = each.documents.map(({ name, claims }) =>
+    listed(name, ...claims.slice(0, FEW), claims.length > FEW ? "…" : ""),
+  );
+  const item = fill("entry", {
+    title: title(each),
+    party: each.party?.name ?? "",
+    what: what.join("; "),
+    time: moment(each.time),
+  });
   item.querySelector("a").href = `#history/${each.seq}`;
   return item;
 }
@@ -91,7 +99,7 @@ async function showEntry(seq) {
   $("entry-purpose").textContent = entry.purpose ?? "";
   for (const each of document.querySelectorAll(".entry-purpose")) each.hidden = !entry.purpose;
   clear("entry-documents", ...entry.documents.map(documentRow));
-  clear("entry-warnings", ...entry.warnings.map(item));
+  clear("entry-warning-list", ...entry.warnings.map(item));
   $("entry-warnings").hidden = entry.warnings.length === 0;
   $("entry-forgotten").hidden = !entry.forgotten;
   const asked = entry.asked.map(
@@ -152,7 +160,7 @@ $("letter-back").addEventListener("click", (event) => {
 // -- Forgetting ------------------------------------------------------------------------------------
 
 onClick("forget-entry", async () => {
-  $("forgotten-name").textContent = [title(entry), entry.party?.name].filter(Boolean).join(", ");
+  $("forgotten-name").textContent = listed(title(entry), entry.party?.name);
   show("forget-it");
 });
 

@@ -2,8 +2,9 @@
 // wallet. What was seen on this device and was oneself is not shown here again.
 
 import { app, go, views } from "./app.js";
-import { clear, moment, ways } from "./faces.js";
+import { clear, listed, moment, ways } from "./faces.js";
 import { $, busy, day, fill, said, show } from "./page.js";
+import { remember, untold } from "./told.js";
 import { call } from "./wallet.js";
 
 const ACTS = {
@@ -15,20 +16,9 @@ const ACTS = {
 };
 const OF_A_CARD = ["renew", "card"];
 
-// -- What this device was told ---------------------------------------------------------------------
-
-const key = () => `notices/${app.wallet.id}`;
-const known = () => new Set(JSON.parse(localStorage.getItem(key()) ?? "[]"));
-
-function remember(seq) {
-  localStorage.setItem(key(), JSON.stringify([...known(), seq].slice(-50)));
-}
-
-// -- One notice ------------------------------------------------------------------------------------
-
 const DO = {
   stop: () => call("DELETE", "/recovery"),
-  known: ({ seq }) => remember(seq),
+  known: ({ seq }) => remember(app.wallet.id, seq),
   renew: async ({ card }) => {
     const flow = await call("POST", `/credentials/${card}/renewal`);
     if (flow.step !== "stored") go("receive", flow.id);
@@ -58,7 +48,7 @@ function text(notice) {
 }
 
 async function section(notice) {
-  const about = [notice.name, notice.issuer, notice.text].filter(Boolean).join(", ");
+  const about = listed(notice.name, notice.issuer, notice.text);
   const found = fill("notice", {
     title: said("notice-words", notice.code) ?? notice.code,
     about,
@@ -76,11 +66,9 @@ async function section(notice) {
 }
 
 async function enter() {
-  const seen = known();
-  const { notices } = await app.wallet.overview();
-  const told = notices.filter((each) => each.seq === undefined || !seen.has(each.seq));
-  clear("notice-list", ...(await Promise.all(told.map(section))));
-  $("no-notices").hidden = told.length > 0;
+  const notices = untold(await app.wallet.overview());
+  clear("notice-list", ...(await Promise.all(notices.map(section))));
+  $("no-notices").hidden = notices.length > 0;
   show("notices");
 }
 

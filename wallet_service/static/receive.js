@@ -41,6 +41,7 @@ async function go(changed) {
       break;
     case "deferred":
       $("ready-at").textContent = soon(flow.retry_at);
+      $("asks-until").textContent = day(flow.expires_at);
       $("still-deferred").hidden = true;
       show("deferred");
       break;
