@@ -1,17 +1,19 @@
 """JWE in compact form: ECDH-ES on P-256 with A128GCM or A256GCM, and nothing else.
 
-joserfc does the work behind this face. What it would take too kindly is refused before it sees a
-token: `zip`, `crit`, an `epk` off the curve, an encrypted key where none belongs. Header members it
-does not know are ignored (C-32). Specification: RFC 7516; RFC 7518, sections 4.6 and 5.3; PROFILE
-C-04, C-05, S-20, S-21.
+joserfc encrypts; what comes is read strictly here and opened by `cryptography` (ADR 0025). Refused
+are `zip`, `crit`, an `epk` off the curve, an encrypted key where none belongs. Header members that
+are not known here are ignored (C-32). Specification: RFC 7516; RFC 7518, sections 4.6 and 5.3;
+PROFILE C-04, C-05, S-20, S-21.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from joserfc import jwe as joserfc_jwe
-from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from joserfc.registry import Header
 
@@ -20,7 +22,8 @@ from ..encoding import JsonValue, b64url_decode, b64url_encode, parse_json_objec
 from ..errors import InvalidInput, VerificationError
 
 ALG = "ECDH-ES"
-ENC_VALUES = frozenset({"A128GCM", "A256GCM"})  # C-04
+_KEY_BYTES = {"A128GCM": 16, "A256GCM": 32}
+ENC_VALUES = frozenset(_KEY_BYTES)  # C-04
 _MAX_HEADER = 8 * 1024
 _REFUSED_HEADERS = ("zip", "crit")
 
@@ -30,40 +33,17 @@ class UnverifiedJwe:
     """A compact JWE with a well-formed header that asks for nothing we refuse."""
 
     header: Mapping[str, JsonValue]
-    token: str
+    protected: str
+    """The header as received."""
+    epk: PublicKey
+    parties: tuple[bytes, bytes]
+    """PartyUInfo and PartyVInfo, empty if not there."""
+    iv: bytes
+    sealed: bytes
+    """Ciphertext and tag."""
 
 
-class _Registry(joserfc_jwe.JWERegistry):
-    """Our limits in the place of joserfc's 64 KiB; the token was measured before."""
-
-    max_protected_header_length = _MAX_HEADER * 2
-    max_ciphertext_length = 1 << 30
-
-
-class _Peer(ECKey):
-    """The `epk`, read our way."""
-
-    peer: PublicKey
-
-
-class _AgreeingKey(ECKey):
-    """Lets joserfc use any `Decrypter`, an HSM included."""
-
-    decrypter: Decrypter
-
-    @classmethod
-    def import_key(cls, value: Any, *_: Any, **__: Any) -> Any:
-        peer = PublicKey.from_jwk(value)
-        crypto = peer.to_crypto()
-        key = _Peer(crypto, crypto)
-        key.peer = peer
-        return key
-
-    def exchange_derive_key(self, key: ECKey) -> bytes:
-        return self.decrypter.agree(cast("_Peer", key).peer)
-
-
-_REGISTRY = _Registry(algorithms=[ALG, *ENC_VALUES], strict_check_header=False)
+_REGISTRY = joserfc_jwe.JWERegistry(algorithms=[ALG, *ENC_VALUES], strict_check_header=False)
 
 
 def encrypt(
@@ -131,16 +111,18 @@ def parse_jwe(token: str, *, max_bytes: int) -> UnverifiedJwe:
         raise InvalidInput("JWE: kid is no string")
     if parts[1]:
         raise InvalidInput("JWE: an encrypted key beside direct key agreement")
-    if len(b64url_decode(parts[2])) != 12 or len(b64url_decode(parts[4])) != 16:
+    iv, ciphertext, tag = map(b64url_decode, parts[2:])
+    if len(iv) != 12 or len(tag) != 16:
         raise InvalidInput("JWE: initialization vector or tag of another size")
-    b64url_decode(parts[3])
-    PublicKey.from_jwk(header.get("epk"))
-    for party in ("apu", "apv"):
-        value = header.get(party, "")
-        if not isinstance(value, str):
-            raise InvalidInput("JWE: apu or apv is no string")
-        b64url_decode(value)
-    return UnverifiedJwe(header, token)
+    epk = PublicKey.from_jwk(header.get("epk"))
+    parties = (_party(header.get("apu", "")), _party(header.get("apv", "")))
+    return UnverifiedJwe(header, parts[0], epk, parties, iv, ciphertext + tag)
+
+
+def _party(value: JsonValue) -> bytes:
+    if not isinstance(value, str):
+        raise InvalidInput("JWE: apu or apv is no string")
+    return b64url_decode(value)
 
 
 def decrypt(
@@ -166,11 +148,18 @@ def decrypt(
     jwe = token if isinstance(token, UnverifiedJwe) else parse_jwe(token, max_bytes=max_bytes)
     if jwe.header["alg"] != ALG or jwe.header["enc"] not in ENC_VALUES.intersection(enc_values):
         raise InvalidInput("JWE: alg or enc is not the one offered")
-    public = key.public.to_crypto()
-    own = _AgreeingKey(public, public)
-    own.decrypter = key
+    enc = str(jwe.header["enc"])
+    content_key = _derive(key.agree(jwe.epk), enc, jwe.parties)
     try:
-        opened = joserfc_jwe.decrypt_compact(jwe.token, own, registry=_REGISTRY)
-    except (JoseError, ValueError) as error:
+        plaintext = AESGCM(content_key).decrypt(jwe.iv, jwe.sealed, jwe.protected.encode())
+    except InvalidTag as error:
         raise VerificationError("JWE: does not open") from error
-    return jwe.header, cast("bytes", opened.plaintext)
+    return jwe.header, plaintext
+
+
+def _derive(secret: bytes, enc: str, parties: tuple[bytes, bytes]) -> bytes:
+    """The key of the content: Concat KDF with one round (RFC 7518, section 4.6.2)."""
+    length = _KEY_BYTES[enc]
+    info = [len(each).to_bytes(4, "big") + each for each in (enc.encode(), *parties)]
+    other_info = b"".join((*info, (length * 8).to_bytes(4, "big")))
+    return ConcatKDFHash(SHA256(), length, other_info).derive(secret)
