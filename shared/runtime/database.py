@@ -10,6 +10,7 @@ whose row count decides (S-02).
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -63,6 +64,26 @@ class _Turn:
         self._lock.release()
 
 
+class _Slots:
+    """How many connections may be in use: a semaphore that costs a tenth of threading's."""
+
+    def __init__(self) -> None:
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(POOL_SIZE):
+            self._free.put(None)
+
+    def take(self) -> None:
+        """Wait for one, but not for long; raises Unavailable."""
+        try:
+            self._free.get(timeout=BUSY_SECONDS)
+        except Empty:
+            raise Unavailable("database: no connection is free") from None
+
+    def give_back(self) -> None:
+        """Let somebody else have it."""
+        self._free.put(None)
+
+
 class Database:
     """A pool of connections. One for each process; made before threads, closed at the end.
 
@@ -80,9 +101,9 @@ class Database:
         self.engine = make_engine(parsed, read_only_seconds)
         self._drivers = self.engine.pool.recreate()  # for `run`: those lent take the engine's
         self._idle: list[Any] = []  # connections for `run`, the warmest last
-        self._slots = threading.BoundedSemaphore(POOL_SIZE)  # of them, in use at once
+        self._slots = _Slots()  # of them, in use at once
         self._kept: list[Connection] = []  # connections to lend, checked out of the pool for good
-        self._lendable = threading.BoundedSemaphore(POOL_SIZE)
+        self._lendable = _Slots()
         self._driver_error: Any = self.engine.dialect.loaded_dbapi.Error
         # SQLite has one writer; threads of one process queue here instead of polling the file.
         self.writer = _Turn() if self.dialect == "sqlite" else nullcontext()
@@ -97,12 +118,11 @@ class Database:
 
     def run(self, sql: str, parameters: Any, *, read: Callable[[Any], T], writing: bool) -> T:
         """What *read* makes of the driver's cursor, for one statement; see `prepared.py`."""
-        if not self._slots.acquire(timeout=BUSY_SECONDS):
-            raise Unavailable("database: no connection is free")
+        self._slots.take()
         try:
             return self._run(sql, parameters, read=read, writing=writing)
         finally:
-            self._slots.release()
+            self._slots.give_back()
 
     def _run(self, sql: str, parameters: Any, *, read: Callable[[Any], T], writing: bool) -> T:
         try:
@@ -154,8 +174,7 @@ class Database:
 
     def take(self) -> Connection:
         """A connection of those that stay open between two uses; `give_back` it."""
-        if not self._lendable.acquire(timeout=BUSY_SECONDS):
-            raise Unavailable("database: no connection is free")
+        self._lendable.take()
         try:
             try:
                 return self._kept.pop()
@@ -163,7 +182,7 @@ class Database:
                 with weather():
                     return self.engine.connect()
         except BaseException:
-            self._lendable.release()
+            self._lendable.give_back()
             raise
 
     def give_back(self, connection: Connection, *, whole: bool) -> None:
@@ -176,7 +195,7 @@ class Database:
                 self._close_kept()
             connection.close()
         finally:
-            self._lendable.release()
+            self._lendable.give_back()
 
     def _close_kept(self) -> None:
         with suppress(IndexError):  # others take from it meanwhile
