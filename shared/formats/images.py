@@ -46,12 +46,12 @@ def from_data_uri(uri: str) -> Image:
     head = _DATA.match(uri)
     if head is None:
         raise InvalidInput("image: no data: URI of a PNG or SVG")
-    content = unquote_to_bytes(uri[head.end() :])
-    if head[2]:
-        try:
+    try:
+        content = unquote_to_bytes(uri[head.end() :])
+        if head[2]:
             content = base64.b64decode(content, validate=True)
-        except binascii.Error as error:
-            raise InvalidInput("image: not base64") from error
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise InvalidInput("image: neither text nor base64") from error
     return Image(head[1].lower(), content)
 
 

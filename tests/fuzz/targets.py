@@ -42,6 +42,7 @@ from shared.formats import (
     claims_path,
     cose,
     device_response,
+    images,
     kb_jwt,
     mdoc,
     sd_jwt,
@@ -395,6 +396,7 @@ _TYPE = {
     "claims": [{"path": ["a", None], "sd": "always", "mandatory": True, "svg_id": "a"}],
 }
 _SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><text x="1">{{a}}</text></svg>'
+_PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01"
 _FORM = b"grant_type=authorization_code&code=c&code_verifier=v&redirect_uri=https%3A%2F%2Fh.example"
 
 
@@ -564,6 +566,15 @@ TARGETS = (
         (_json(_TYPE),),
     ),
     Target("svg template", lambda data: svg_templates.render(data, {"a": "x"}), (_SVG,)),
+    Target(
+        "image",
+        lambda data: images.harmless(images.from_data_uri(_text(data)), texts={"a": "x"}),
+        (
+            b"data:image/svg+xml," + _SVG,
+            b"data:image/svg+xml;charset=utf-8;base64," + base64.b64encode(_SVG),
+            b"data:image/png;base64," + base64.b64encode(_PNG),
+        ),
+    ),
     Target(
         "status list",
         lambda data: status_list.StatusList.from_json(parse_json(data, max_bytes=100_000)).get(3),

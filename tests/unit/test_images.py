@@ -56,6 +56,7 @@ def test_both_kinds_come_in_a_data_uri(text: str, expected: Image) -> None:
         uri("text/html", b"<script>"),
         uri(f"{PNG}.exe", png()),
         f"data:{PNG};base64,%%%",
+        f"data:{SVG},<svg>\udc80",
         f"data:{PNG}",
     ],
 )
