@@ -8,6 +8,7 @@ without scripts unless they say that they have some. WCAG 2.2 AA; CERTIFICATION 
 """
 
 import base64
+import gzip
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -22,6 +23,7 @@ from starlette.types import Scope
 
 from ..errors import NotFound
 from .languages import Languages
+from .negotiation import accepts_gzip
 
 HERE = Path(__file__).parent
 LANGUAGE_COOKIE = "__Host-language"
@@ -83,6 +85,8 @@ class Asset:
     """A file that pages load."""
 
     content: bytes
+    packed: bytes | None
+    """The same in gzip, where that is much smaller; it is public, so its length tells nothing."""
     media_type: str
 
 
@@ -201,7 +205,7 @@ class Pages:
             raise NotFound(f"static: no file {name}")
         return f"/static/{self.version}/{name}"
 
-    def asset(self, place: str) -> Response:
+    def asset(self, place: str, accept_encoding: Sequence[str] = ()) -> Response:
         """A file by its *place* below `/static/`, kept for ever if asked for by our version.
 
         A page of another version of the service (while it is being replaced) gets ours.
@@ -212,9 +216,12 @@ class Pages:
         if found is None:
             raise NotFound("static: no such file")
         kept = f"public, max-age={_YEAR}, immutable" if version == self.version else "no-cache"
-        headers = {"Cache-Control": kept}
+        headers = {"Cache-Control": kept, "Vary": "Accept-Encoding"}
         if name in self._lent:  # C-52: the same for everybody, and no secret of anybody
             headers["Access-Control-Allow-Origin"] = "*"
+        if found.packed is not None and accepts_gzip(accept_encoding):
+            headers["Content-Encoding"] = "gzip"
+            return Response(found.packed, 200, headers, found.media_type)
         return Response(found.content, 200, headers, found.media_type)
 
     def choose_language(self, tag: str, to: str) -> Response:
@@ -265,4 +272,7 @@ def _frame_first(name: str) -> tuple[bool, str]:
 
 
 def _asset(path: Path) -> Asset:
-    return Asset(path.read_bytes(), _TYPES[path.suffix])
+    content = path.read_bytes()
+    packed = gzip.compress(content, 6, mtime=0)
+    smaller = len(packed) < len(content) * 3 // 4
+    return Asset(content, packed if smaller else None, _TYPES[path.suffix])

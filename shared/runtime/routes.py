@@ -289,7 +289,7 @@ def page_files(pages: Pages) -> PageRouter[object]:
 
     @router.get("/static/{name:path}")
     def asset(call: Call, _context: object) -> Answer:
-        return pages.asset(call.path["name"])
+        return pages.asset(call.path["name"], call.headers("accept-encoding"))
 
     @router.get("/language/{tag}")
     def language(call: Call, _context: object) -> Answer:

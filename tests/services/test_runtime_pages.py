@@ -1,6 +1,7 @@
 """The frame of all pages: languages, policies, files, redirects."""
 
 import base64
+import gzip
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,19 @@ def test_cookies_of_other_programs_do_not_matter() -> None:
     assert cookie(scope(cookie=header), "mine") == "value"
     assert cookie(scope(cookie=header), "yours") is None
     assert cookie(scope(), "mine") is None
+
+
+def test_files_are_sent_in_gzip_to_whoever_takes_it() -> None:
+    """The largest, the decoder of codes, weighs a quarter: pages stay light where it is needed."""
+    place = PAGES.asset_url("vendor/qr/decode.js").removeprefix("/static/")
+    packed, plain = PAGES.asset(place, ["br, gzip"]), PAGES.asset(place, ["br, gzip;q=0"])
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert gzip.decompress(packed.body) == plain.body == PAGES.asset(place).body
+    assert len(packed.body) * 3 < len(plain.body)
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    pictures = Pages(Path(__file__).parents[2] / "wallet_service").asset("icon-192.png", ["gzip"])
+    assert "content-encoding" not in pictures.headers  # packed already
 
 
 def test_files_are_known_by_their_version() -> None:
