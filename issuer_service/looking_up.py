@@ -11,11 +11,12 @@ from datetime import datetime
 
 from shared.crypto.sealing import open_sealed, seal
 from shared.encoding import b64url_decode, b64url_encode, dump_json
-from shared.errors import InvalidInput, NotFound, VerificationError
+from shared.errors import ExpectedError, InvalidInput, NotFound, VerificationError
+from shared.runtime.errors import refusal
 from shared.runtime.languages import choose
 from shared.runtime.sign_in import Staff
 
-from . import auditing
+from . import auditing, wording
 from .catalogue import Configuration
 from .consents import described
 from .context import Issuer, Tenant
@@ -33,7 +34,7 @@ class Document:
     """What may be offered: one set of data in every format that the tenant issues it in.
 
     Attributes:
-        refusal: why this person gets none; empty if they may.
+        refusal: why this person gets none, to be said in their language; empty if they may.
     """
 
     dataset: str
@@ -163,10 +164,10 @@ def documents(
         for found in preview(
             tenant.register, tenant.file, tenant.configurations, reference, now=now
         ):
-            refusals[found.configuration.id] = found.refusal or ""
+            refusals[found.configuration.id] = _why(found.error) if found.error else ""
     except EntryNotReady as error:  # whoever comes back for it gets it later (I-85)
         for each in tenant.configurations.values():
-            refusals[each.id] = "" if each.file.deferral_days else error.public
+            refusals[each.id] = "" if each.file.deferral_days else _why(error)
     return [
         Document(
             dataset=name,
@@ -178,6 +179,10 @@ def documents(
         for name, kinds in by_dataset.items()
         for shown in described(tenant, [kinds[0].id], language)
     ]
+
+
+def _why(error: ExpectedError) -> str:
+    return wording.REFUSED.get(refusal(error).code, wording.OTHERWISE_REFUSED)
 
 
 def names(tenant: Tenant, configurations: Sequence[str], language: str) -> str:

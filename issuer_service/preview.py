@@ -19,11 +19,16 @@ from .tenants import TenantFile
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One configuration for one person: its claims, or why there are none."""
+    """One configuration for one person: its claims, or the *error* that says why there are none."""
 
     configuration: Configuration
     data: Dataset | None
-    refusal: str | None
+    error: ExpectedError | None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why there are no claims."""
+        return None if self.error is None else self.error.public
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Each claim by its path, with its value as text."""
@@ -62,7 +67,7 @@ def preview(
         try:
             data = from_entry(entry, configuration, constants=file.constants, now=now)
         except ExpectedError as error:
-            yield Preview(configuration, None, error.public)
+            yield Preview(configuration, None, error)
         else:
             yield Preview(configuration, data, None)
 

@@ -61,6 +61,12 @@ REASONS: Mapping[str, str] = {
     "review_ended": mark("The review has ended"),
     "found": mark("Found again"),
 }
+REFUSED: Mapping[str, str] = {
+    "subject_deceased": mark("The register says that the person has died."),
+    "subject_not_ready": mark("The register has not finished this entry yet."),
+    "claims_not_fitting": mark("Something is missing in the register that this document needs."),
+}
+OTHERWISE_REFUSED = mark("A mark in the register forbids it.")
 ACTS: Mapping[str, str] = {
     "offer_created": mark("made an offer"),
     "offer_renewed": mark("renewed an offer"),

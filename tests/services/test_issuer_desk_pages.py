@@ -344,6 +344,9 @@ def test_what_cannot_be_issued_is_said_and_not_offered(
     page = clerk.get(person)
     assert 'id="give-pid"' not in page.text
     assert 'id="refused"' in page.text
+    assert "The register says that the person has died." in page.text
+    german = clerk.get(person, **{"Accept-Language": "de"}).text
+    assert "Laut Register ist die Person gestorben." in german
     forced = clerk.post(f"{person}/offers", {"once": once(page), "give-pid": "yes"})
     assert forced.status == 409
     nothing = clerk.post(f"{person}/offers", {"once": once(page)})
