@@ -22,8 +22,8 @@ from ..errors import ExpectedError, InvalidInput, NotFound, VerificationError
 from .database import Database, insert_once, once
 from .languages import mark
 from .sign_in import Recorder, StaffAct, StaffSessions
-from .staff_files import StaffProviderFile
-from .staff_passkeys import Gesture, Passkey, PasskeyParty, WrongPasskey
+from .staff_files import NoRoles, StaffProviderFile
+from .staff_passkeys import Gesture, Passkey, PasskeyParty, TookTooLong, WrongPasskey
 from .tables import StaffTables
 
 INVITED = timedelta(days=3)
@@ -40,24 +40,6 @@ class InvitationGone(ExpectedError):
     code = "invitation_gone"
     public = mark("This invitation is not good, or not any more: it works once, for three days.")
     next_step = mark("Ask whoever invited you for a new one.")
-
-
-class NoRoles(ExpectedError):
-    """The provider knows the person, but no claim of theirs leads to a role here."""
-
-    status = 403
-    code = "no_roles"
-    public = mark("Your account is known, but may do nothing here.")
-    next_step = mark("Ask whoever manages the accounts of your agency.")
-
-
-class TookTooLong(ExpectedError):
-    """The challenge is too old, or was used."""
-
-    status = 400
-    code = "took_too_long"
-    public = mark("That took too long.")
-    next_step = mark("Try again.")
 
 
 @dataclass(frozen=True, slots=True)

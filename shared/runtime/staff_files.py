@@ -10,10 +10,20 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import InvalidInput
+from ..errors import ExpectedError, InvalidInput
 from .fetch import Fetcher
+from .languages import mark
 from .openid import OpenIdProvider, ProviderFile
 from .sign_in import home
+
+
+class NoRoles(ExpectedError):
+    """The provider knows the person, but no claim of theirs leads to a role here."""
+
+    status = 403
+    code = "no_roles"
+    public = mark("Your account is known, but may do nothing here.")
+    next_step = mark("Ask whoever manages the accounts of your agency.")
 
 
 class RolesFile(BaseModel):

@@ -25,6 +25,15 @@ class WrongPasskey(ExpectedError):
     next_step = mark("Try again, or ask whoever manages your account for a new invitation.")
 
 
+class TookTooLong(ExpectedError):
+    """The challenge is too old, or was used."""
+
+    status = 400
+    code = "took_too_long"
+    public = mark("That took too long.")
+    next_step = mark("Try again.")
+
+
 @dataclass(frozen=True, slots=True)
 class Passkey:
     """A credential as it is kept: its id, its public key (COSE), its sign count."""
