@@ -3,7 +3,7 @@
 Two letters, since two envelopes by two ways are what makes a stolen one useless. Names are set in
 DejaVu Sans with HarfBuzz, so that Greek, Cyrillic, Arabic and Hebrew stand as they should; a name
 that the font cannot write is left to the clerk's hand. fpdf2 is imported when the first letter is
-printed. ADR 0026.
+printed. ADR 0027.
 """
 
 from collections.abc import Sequence

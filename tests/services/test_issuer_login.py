@@ -224,7 +224,7 @@ def test_the_pages_speak_german(world: IssuerWorld) -> None:
     page = browser.click(page, "language-en")
     assert '<html lang="en"' in page.html
     page = browser.click(page, "language-de")
-    assert '<html lang="de">' in page.html
+    assert '<html lang="de"' in page.html
     page = browser.press(page, "login-submit", code="wrong")
     assert page.texts["code-error"].startswith("Dieser Code stimmt nicht")
     lost = browser.open(f"{PUBLIC_URL}/registry/login/nothing")
