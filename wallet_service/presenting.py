@@ -15,13 +15,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.encoding import JsonValue, b64url_encode, from_numeric_date, to_numeric_date
-from shared.errors import Conflict, ExpectedError
+from shared.errors import Conflict, ExpectedError, InvalidInput, Unavailable
 from shared.formats.kb_jwt import hash_transaction_data
 from shared.oauth.encryption import EncryptionKey
 from shared.oid4vp import dcql, dcql_matching, invocation, transaction_data
 from shared.oid4vp.dcql import DcqlQuery
 from shared.oid4vp.dcql_matching import Match, Selection
 from shared.oid4vp.transaction_data import TransactionData
+from shared.runtime.languages import mark
 
 from . import approving, choosing, flows, holding, resolving
 from .checking import TECHNICAL
@@ -135,12 +136,19 @@ def prepare(
         a ticket: the verified request, sealed, for the page to hand in once its wallet is open.
 
     Raises:
-        InvalidRequest and the other codes of OpenID4VP 8.5: for a page, nothing else happens.
+        BadRequest: with one of the codes of OpenID4VP 8.5, for a page; nothing else happens.
+        Unavailable: the agency does not answer.
 
     Specification: CERTIFICATION 2.4.1 and 2.4.3; PROFILE W-50 to W-57, W-63.
     """
-    carried = resolving.parse(wallet, parameters)
-    state = resolving.resolve(wallet, carried, cross_device=cross_device, now=now)
+    try:
+        carried = resolving.parse(wallet, parameters)
+        state = resolving.resolve(wallet, carried, cross_device=cross_device, now=now)
+    except Unavailable:
+        raise
+    except ExpectedError as error:
+        code = flows.failure(error, otherwise="invalid_request")["reason"]
+        raise BadRequest(str(error), code=str(code)) from error
     state["website"] = website
     ticket: dict[str, JsonValue] = {
         "id": new_id(wallet, "prs"),
@@ -264,6 +272,18 @@ class Blocked(approving.WalletFrozen):
     whose_fault = "verifier"
     public = "This agency asks for something it is not registered for. Nothing can be shared."
     next_step = "Refuse, and report it if you like."
+
+
+class BadRequest(InvalidInput):
+    """What the agency's link leads to is no request that counts, said to people (W-63)."""
+
+    whose_fault = "verifier"
+    public = mark("The request of the agency is not valid. Nothing was sent to anybody.")
+    next_step = mark("Go back and begin again. If it happens again, tell the agency this code.")
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class RequestExpired(Conflict):

@@ -23,6 +23,7 @@ from .tables import sessions
 from .vault import OpenWallet
 
 _TOUCH = timedelta(seconds=60)  # a session is written at most once a minute
+_LEAST = 30
 _FIND = select(sessions).where(sessions.c.token_hash == bindparam("token_hash"))
 
 
@@ -33,6 +34,8 @@ class NewSession:
     id: str
     token: str
     ends_at: datetime
+    idle_seconds: int
+    seconds: int
     opened: OpenWallet
 
 
@@ -62,7 +65,16 @@ def start_session(
         )
     )
     opened = OpenWallet(wallet_id, session_id, unlocker, k_read)
-    return NewSession(session_id, b64url_encode(token), ends_at, opened)
+    # A session is written at most once a minute: so much earlier it may end.
+    idle = timedelta(minutes=wallet.settings.session_idle_minutes) - _TOUCH
+    return NewSession(
+        session_id,
+        b64url_encode(token),
+        ends_at,
+        max(int(idle.total_seconds()), _LEAST),
+        int((ends_at - now).total_seconds()),
+        opened,
+    )
 
 
 def resume_session(wallet: Wallet, token: str, *, now: datetime) -> OpenWallet:

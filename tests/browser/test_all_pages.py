@@ -1,4 +1,4 @@
-"""Every page in every language: axe finds nothing, in the light, in the dark, in both directions."""
+"""Every page in every language: axe finds nothing, light or dark, in both directions."""
 
 from collections.abc import Iterator
 from typing import Any

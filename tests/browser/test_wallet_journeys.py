@@ -242,6 +242,32 @@ def test_too_late_is_said_before_anything_is_shared(
     assert world.result(asked)["state"] == "expired"
 
 
+def test_nobody_is_hurried(world: AppWorld, citizen: tuple[Phone, Any]) -> None:
+    """WCAG 2.2.1: before the open wallet closes one press keeps it open; then nothing is lost.
+
+    Only the browser's own clock is moved: the service has not noticed that time has passed.
+    """
+    phone, _ = citizen
+    page = phone.page
+    page.clock.install()
+    phone.follow(world.ask("over_18")["link"])
+    phone.consent()
+    page.locator("#refuse").focus()
+    assert not page.is_visible("#closing")
+    page.clock.fast_forward("07:30")
+    page.wait_for_selector("#closing:not([hidden])")
+    phone.look("closing")
+    phone.press("stay-open")
+    page.wait_for_selector("#closing", state="hidden")
+    assert page.evaluate("document.activeElement.id") == "refuse"
+    page.clock.fast_forward("09:30")
+    phone.until("sign-in")
+    phone.press("open")
+    phone.until("consent")
+    phone.press("refuse")
+    phone.until("done")
+
+
 def test_it_stopped_being_true(world: AppWorld, citizen: tuple[Phone, Any]) -> None:
     """Journey 4: revoked: the next check says so; the card is grey and says why and what to do.
 

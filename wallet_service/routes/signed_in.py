@@ -42,11 +42,16 @@ def session_token(call: Call) -> bytes:
 def session_answer(
     session: NewSession, *, bearer: bool, more: dict[str, JsonValue] | None = None
 ) -> Response:
-    """A new session: its token in a cookie, or in the answer for apps that ask for that."""
+    """A new session: its token in a cookie, or in the answer for apps that ask for that.
+
+    It says how long it lasts, unused and in any case, so that nobody is surprised (WCAG 2.2.1).
+    """
     content: dict[str, JsonValue] = {
         "wallet": session.opened.id,
         "session": session.id,
         "ends_at": to_numeric_date(session.ends_at),
+        "idle_seconds": session.idle_seconds,
+        "seconds": session.seconds,
         **(more or {}),
     }
     if bearer:

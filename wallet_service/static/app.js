@@ -108,6 +108,8 @@ export async function opened(wallet) {
   app.wallet = wallet;
   const locale = document.documentElement.lang;
   if (overview.locale !== locale) await call("POST", "/wallet/locale", { locale });
+  const { watch } = await import("./time.js");
+  watch();
   return overview;
 }
 

@@ -16,6 +16,16 @@ export class Refused extends Error {
   }
 }
 
+// The open session: how long it lasts unused, and in any case; when it began and was used last.
+export const session = {};
+
+function used({ idle_seconds: idle, seconds }) {
+  const now = performance.now();
+  if (seconds !== undefined) Object.assign(session, { idle, seconds, began: now });
+  session.used = now;
+  dispatchEvent(new Event("walletused"));
+}
+
 export async function call(method, path, body) {
   let answer;
   try {
@@ -32,6 +42,7 @@ export async function call(method, path, body) {
   const content = raw ? JSON.parse(raw) : {};
   if (answer.status === 401) dispatchEvent(new Event("walletclosed"));
   if (!answer.ok) throw new Refused(content.code ?? "no_answer", content);
+  used(content);
   return content;
 }
 
