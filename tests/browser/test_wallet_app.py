@@ -134,7 +134,7 @@ def test_texts_twice_as_large_stay_on_the_screen(world: AppWorld, browser: Any) 
     for name in ("cards", "settings", "unlockers", "scan", "history"):
         view(phone, name)
         phone.page.evaluate("document.documentElement.style.fontSize = '200%'")
-        phone.page.wait_for_function("document.querySelector('#working').hidden")
+        phone.page.wait_for_selector("#working[hidden]", state="attached")
         assert phone.page.evaluate("document.documentElement.scrollWidth") <= 640, name
     phone.end()
 
@@ -239,6 +239,49 @@ def test_a_new_phone_opens_the_wallet_with_the_recovery_code_after_the_wait(
         phone.end()
 
 
+def test_a_session_elsewhere_is_listed_and_ended(world: AppWorld, browser: Any) -> None:
+    """WALLET_SECURITY 2: sessions are listable and revocable."""
+    phone = world.phone(browser)
+    phone.begin()
+    phone.page.context.clear_cookies()  # as if it were open in another browser
+    phone.follow(phone.url)
+    phone.until("sign-in")
+    phone.press("open")
+    phone.until("wallet")
+    view(phone, "settings")
+    phone.until("settings")
+    rows = phone.page.locator("#session-list li")
+    assert rows.count() == 2
+    phone.look("sessions")
+    rows.locator("button").press("Enter")
+    rows.nth(1).wait_for(state="detached")
+    assert rows.count() == 1
+    phone.end()
+
+
+def test_a_wallet_is_blocked_from_any_device_and_told_how_to_go_on(
+    world: AppWorld, browser: Any
+) -> None:
+    """WALLET_SECURITY 6: the revocation code on a page of its own; then the recovery code."""
+    lost, other = world.phone(browser), world.phone(browser, language="ar")
+    lost.begin()
+    other.follow(f"{other.url}/lost")
+    other.until("lost")
+    other.type("typed-code", lost.revocation_code)
+    other.page.keyboard.press("Enter")
+    other.until("blocked")
+    other.look("blocked")
+    view(lost, "settings")
+    lost.page.wait_for_selector("#failure:not([hidden])")
+    assert lost.page.inner_text("#error-code") == "unauthenticated"
+    assert not lost.page.is_visible("#sections")
+    lost.press("again")
+    lost.page.wait_for_selector("#sign-in:not([hidden])")
+    lost.problems.clear()  # the browser reports 401 itself
+    for phone in (lost, other):
+        phone.end()
+
+
 def test_a_browser_that_cannot_protect_a_wallet_says_so_at_once(
     world: AppWorld, browser: Any
 ) -> None:
@@ -308,7 +351,7 @@ def test_the_first_page_is_light_and_painted_by_its_first_bytes(
         page.on("response", lambda each: sizes.update({each.url: len(each.body())}))  # noqa: B023
         phone.follow(phone.url)
         phone.until("sign-in")
-        page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
         assert sum(sizes.values()) <= MOST, sizes
         first = page.evaluate("fetch('/').then((answer) => answer.text())")[:FIRST_WINDOW]
         assert "</style>" in first
@@ -318,8 +361,10 @@ def test_the_first_page_is_light_and_painted_by_its_first_bytes(
     phone = world.phone(browser, service_workers="block")
     phone.page.route("**/*", lambda r: r.abort() if "/static/" in r.request.url else r.continue_())
     phone.page.goto(phone.url)
-    phone.page.wait_for_function(
-        "performance.getEntriesByName('first-contentful-paint').length === 1"
+    phone.page.evaluate(
+        """() => new Promise((painted) => new PerformanceObserver((list) => {
+            if (list.getEntriesByName('first-contentful-paint').length) painted();
+        }).observe({type: 'paint', buffered: true}))"""
     )
     assert phone.page.evaluate("getComputedStyle(document.body).margin") == "0px"
     phone.page.context.close()
@@ -398,7 +443,7 @@ def test_no_text_becomes_markup_or_a_script(world: AppWorld, browser: Any) -> No
     phone = world.phone(browser)
     phone.follow(phone.url)
     phone.until("sign-in")
-    phone.page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")
+    phone.page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     refused = phone.page.evaluate(
         """async () => {
             const tries = [
