@@ -107,6 +107,16 @@ def qr(call: Call, issuer: Issuer) -> Response:
     return offer_svg(issuer, tenant, call.path["offer_id"])
 
 
+def one_again(call: Call, issuer: Issuer) -> Response:
+    """Where a browser comes by a link of the page after a form, such as another language."""
+    at_desk(call, issuer, READ)
+    return redirect(f"{home(call.path['tenant'])}/offers/{call.path['offer_id']}")
+
+
+router.get(_ONE + "/renew")(one_again)
+router.get(_ONE + "/cancel")(one_again)
+
+
 @router.post(_ONE + "/renew")
 def renew(call: Call, issuer: Issuer) -> Response:
     """A new link and a new life for an offer that was not collected; its code stays."""

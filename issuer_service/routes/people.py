@@ -115,6 +115,13 @@ def find(call: Call, issuer: Issuer) -> Response:
     return redirect(f"{home(tenant.name)}/people/{handle}")
 
 
+@router.get(_HERE + "/people")
+def search_again(call: Call, issuer: Issuer) -> Response:
+    """Where a browser comes by a link of the page after a form, such as another language."""
+    at_desk(call, issuer, READ)
+    return redirect(home(call.path["tenant"]))
+
+
 @router.get(_HERE + "/people/{handle}")
 def person(call: Call, issuer: Issuer) -> Response:
     """One person: who it is, what they hold, what is offered to them, what could be."""
@@ -167,6 +174,13 @@ def offer_row(call: Call, tenant: Tenant, found: offers.OfferView) -> dict[str, 
         "look": wording.OFFER_LOOKS[found.state],
         "at": wording.moment(found.created_at, language(call)),
     }
+
+
+@router.get(_HERE + "/people/{handle}/offers")
+def person_again(call: Call, issuer: Issuer) -> Response:
+    """As `search_again`."""
+    at_desk(call, issuer, READ)
+    return redirect(f"{home(call.path['tenant'])}/people/{call.path['handle']}")
 
 
 @router.post(_HERE + "/people/{handle}/offers")
