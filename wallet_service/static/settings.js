@@ -29,6 +29,7 @@ function row(each) {
 
 async function enter() {
   const { sessions } = await call("GET", "/sessions");
+  sessions.sort((one, other) => other.this_one - one.this_one);
   $("session-list").replaceChildren(...sessions.map(row));
   $("install").hidden = app.install === undefined;
   show("settings");
