@@ -235,6 +235,27 @@ def test_the_same_phone_comes_back_with_a_response_code(world: World, phone: Pho
     assert (result["state"], result.get("claims")) == ("rejected", None)
 
 
+def test_a_browser_sent_to_the_page_is_the_one_that_gets_the_result(
+    world: World, phone: Phone
+) -> None:
+    """DESIGN 2.3; V-50: start cookie, response code and the agency's session, with two workers."""
+    started = world.counter.ask("over_18", flow="same_device", return_url=f"{PORTAL}/back?visit=1")
+    page = world.http.get(started["page"], headers={"Accept": "text/html"})
+    cookie = page.headers["set-cookie"].partition(";")[0]
+    outcome = phone.approve(phone.resolve(started["link"]))
+    assert str(outcome.redirect_uri).startswith(f"{started['page']}/return?response_code=")
+    back = world.http.get(str(outcome.redirect_uri), headers={"Cookie": cookie})
+    assert back.status_code == 303
+    onward = urlsplit(back.headers["location"])
+    brought = parse_qs(onward.query)
+    assert (onward.netloc, brought["visit"]) == (urlsplit(PORTAL).netloc, ["1"])
+    released = _return(world, started, brought["response_code"][0])
+    assert (released["state"], _shown(released)) == (
+        "verified",
+        {"age_equal_or_over": {"18": True}},
+    )
+
+
 def test_a_wrong_response_code_rejects_the_presentation(world: World, phone: Phone) -> None:
     """V-50: the browser that comes back is not the one that was sent away."""
     started, code = _same_device(world, phone)

@@ -33,6 +33,7 @@ async function ask() {
 
 if (button && "DigitalCredential" in window && navigator.credentials) {
   document.getElementById("ask").hidden = false;
+  document.getElementById("open-wallet")?.classList.remove("main"); // one way on stands out
   button.addEventListener("click", ask);
 }
 
