@@ -7,10 +7,10 @@ those are read (V-52).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import bindparam, select, tuple_
 
 from shared.encoding import Clock, dump_json
 from shared.errors import Unavailable
@@ -24,7 +24,11 @@ Key = tuple[str, str]
 InThread = Callable[[Callable[[], dict[Key, State]]], Awaitable[dict[Key, State]]]
 
 _KEEP_ALIVE_SECONDS = 15.0
+_PORTION = 256  # a power of two
 _t = transactions.c
+_STATES = select(_t.tenant, _t.id, _t.state, _t.expires_at).where(
+    tuple_(_t.tenant, _t.id).in_(bindparam("keys_", expanding=True))
+)
 
 
 @dataclass(eq=False)
@@ -92,10 +96,22 @@ class Poller:
                     each.states.put_nowait(state)
 
     def _states(self, keys: Collection[Key]) -> dict[Key, State]:
-        statement = select(_t.tenant, _t.id, _t.state, _t.expires_at).where(
-            tuple_(_t.tenant, _t.id).in_(keys)
-        )
         now = self._clock()
+        found: dict[Key, State] = {}
         with self._database.reading() as connection:
-            rows = connection.execute(statement).all()
-        return {(row.tenant, row.id): state_now(row, now) for row in rows}
+            for portion in _portions(list(keys)):
+                for row in connection.execute(_STATES, {"keys_": portion}):
+                    found[row.tenant, row.id] = state_now(row, now)
+        return found
+
+
+def _portions(keys: list[Key]) -> Iterator[list[Key]]:
+    """All *keys* in lists of few lengths, the last one filled up with one of them.
+
+    Each length is a statement of its own: databases keep those that they have prepared, and what is
+    as long as a thousand keys is large.
+    """
+    for at in range(0, len(keys), _PORTION):
+        portion = keys[at : at + _PORTION]
+        length = 1 << (len(portion) - 1).bit_length()
+        yield [*portion, *portion[:1] * (length - len(portion))]

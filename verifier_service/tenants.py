@@ -51,7 +51,7 @@ class _TenantFile(DataFile):
     staff: StaffFile = StaffFile()
 
     desks: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,16}$")]] = Field(
-        default_factory=lambda: list(_DESKS), min_length=1, max_length=200
+        default_factory=lambda: list(_DESKS), min_length=1, max_length=2000
     )
 
     @model_validator(mode="after")

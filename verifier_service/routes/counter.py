@@ -8,16 +8,15 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from shared.crypto.sealing import hkdf
 from shared.encoding import JsonValue
 from shared.errors import ExpectedError, InvalidInput
 from shared.runtime import logs
 from shared.runtime.calls import Call, json_answer
 from shared.runtime.errors import refusal
 from shared.runtime.languages import mark
-from shared.runtime.pages import Pages, cookie, redirect
+from shared.runtime.pages import Pages, redirect
 from shared.runtime.routes import PageRouter, api_router, page_router, service
-from shared.runtime.sign_in import COOKIE, Staff, home
+from shared.runtime.sign_in import Staff, home
 from shared.runtime.staff_pages import Place, staff_page
 
 from .. import desks
@@ -41,9 +40,7 @@ _DESK = _HOME + "/desks/{desk}"
 def get_desks(call: Call, verifier: Verifier) -> Response:
     """Where to sit down."""
     staff = verifier.staff.sessions.signed_in(call, role=ROLE)
-    return _page(
-        call, verifier, staff, "desks.html", desks=desks.listed(verifier, _clerk(call, staff))
-    )
+    return _page(call, verifier, staff, "desks.html", desks=desks.listed(verifier, _clerk(staff)))
 
 
 @router.post(_HOME + "/desks")
@@ -51,7 +48,7 @@ def post_desk(call: Call, verifier: Verifier) -> Response:
     """Sit down; whatever was open there is put away."""
     staff = verifier.staff.sessions.signed_in(call, role=ROLE)
     desk = verifier.staff.sessions.form(call, staff).get("desk", "")
-    desks.sit(verifier, _clerk(call, staff), desk)
+    desks.sit(verifier, _clerk(staff), desk)
     return redirect(f"{home(staff.tenant)}/desks/{desk}")
 
 
@@ -60,7 +57,7 @@ def get_desk(call: Call, verifier: Verifier) -> Response:
     """The counter itself: everything that changes there is its script's."""
     staff = verifier.staff.sessions.signed_in(call, role=ROLE)
     try:
-        desks.look(verifier, _clerk(call, staff), call.path["desk"])
+        desks.look(verifier, _clerk(staff), call.path["desk"])
     except DeskTaken:
         return redirect(home(staff.tenant))
     pages: Pages = call.scope["pages"]
@@ -84,7 +81,7 @@ def get_desk(call: Call, verifier: Verifier) -> Response:
 def get_now(call: Call, verifier: Verifier) -> Response:
     """What the desk shows."""
     staff = verifier.staff.sessions.signed_in(call, role=ROLE)
-    clerk, desk = _clerk(call, staff), call.path["desk"]
+    clerk, desk = _clerk(staff), call.path["desk"]
     return _told(call, verifier, staff, lambda: desks.look(verifier, clerk, desk))
 
 
@@ -138,7 +135,7 @@ async def read_events(
         staff = verifier.staff.sessions.check(call.scope, tenant, role=ROLE)
         try:
             return desks.listen(
-                verifier, _clerk(call, staff), call.path["desk"], _number(call.query.get("visit"))
+                verifier, _clerk(staff), call.path["desk"], _number(call.query.get("visit"))
             )
         except ExpectedError:
             return None
@@ -152,10 +149,8 @@ async def read_events(
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-def _clerk(call: Call, staff: Staff) -> Clerk:
-    """The secret follows from the session's cookie, of which the database knows only a hash."""
-    token = cookie(call.scope, COOKIE + staff.tenant) or ""
-    return Clerk(staff.tenant, staff.id, hkdf(token.encode(), "staff", "counter"))
+def _clerk(staff: Staff) -> Clerk:
+    return Clerk(staff.tenant, staff.id, staff.secret)
 
 
 def _sent(
@@ -164,7 +159,7 @@ def _sent(
     """Who posts with a script of ours, and what."""
     staff = verifier.staff.sessions.signed_in(call, role=role)
     verifier.staff.sessions.check_header(call, staff)
-    return staff, _clerk(call, staff), call.json()
+    return staff, _clerk(staff), call.json()
 
 
 def _visit(sent: dict[str, JsonValue]) -> int:
