@@ -14,11 +14,41 @@ from tests.support.app_phone import Phone
 from tests.support.app_world import AppWorld
 
 MOST_TAPS = 6
+MDL = "org.iso.18013.5.1"
+NAMES = {"title": "Hire a car", "description": "Your name; the number of your licence if you like."}
+EXTRA = {
+    "id": "car",
+    "purpose": "car_hire",
+    "texts": {"en": NAMES, "de": NAMES},
+    "dcql": {
+        "credentials": [
+            {
+                "id": "pid",
+                "format": "dc+sd-jwt",
+                "meta": {"vct_values": ["urn:eudi:pid:1"]},
+                "claims": [{"path": ["family_name"]}],
+            },
+            {
+                "id": "mdl",
+                "format": "mso_mdoc",
+                "meta": {"doctype_value": f"{MDL}.mDL"},
+                "claims": [{"path": [MDL, "document_number"]}],
+            },
+        ],
+        "credential_sets": [{"options": [["pid"]]}, {"options": [["mdl"]], "required": False}],
+    },
+    "flows": ["cross_device"],
+    "lifetime_seconds": 300,
+    "retention_seconds": 600,
+    "status_unknown": "refuse",
+    "transaction_data": [],
+    "show": [],
+}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppWorld]:
-    with AppWorld.start(tmp_path_factory.mktemp("journeys")) as made:
+    with AppWorld.start(tmp_path_factory.mktemp("journeys"), queries=[EXTRA]) as made:
         yield made
 
 
@@ -160,6 +190,26 @@ def test_refusing_takes_as_many_keys_as_sharing(
     assert (result["state"], result.get("claims")) == ("refused", None)
 
 
+@pytest.mark.parametrize("also", [False, True])
+def test_what_is_optional_is_off_until_chosen(
+    world: AppWorld, citizen: tuple[Phone, Any], *, also: bool
+) -> None:
+    """Q-22, PAIN_POINTS 9: the least is proposed; one key adds the rest."""
+    phone, _ = citizen
+    asked = world.ask("car")
+    phone.follow(asked["link"])
+    phone.consent()
+    assert phone.page.locator("#documents .use").is_checked() is False
+    if also:
+        phone.reach("#documents .use")
+        phone.page.keyboard.press("Space")
+        phone.look("optional-chosen")
+    phone.press("share")
+    phone.until("done")
+    claims = world.result(asked)["claims"]
+    assert set(claims) == ({"pid", "mdl"} if also else {"pid"})
+
+
 def test_online_on_the_same_phone(
     world: AppWorld, browser: Any, citizen: tuple[Phone, Any]
 ) -> None:
@@ -293,10 +343,7 @@ def test_it_stopped_being_true(world: AppWorld, citizen: tuple[Phone, Any]) -> N
     phone.until("wallet")
     page.wait_for_selector("#cards >> text=Revoked by the agency")
     phone.look("j4-wallet")
-    for _ in range(30):
-        phone.page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.matches('#cards a')"):
-            break
+    phone.reach("#cards a")
     phone.enter()
     phone.until("one-card")
     phone.look("j4-card")

@@ -86,14 +86,18 @@ class Phone:
         return found
 
     def focus(self, element: str) -> None:
-        """Tab to the element with this id: it has to be reachable, and its focus visible."""
+        """Tab to the element with this id: it has to be reachable."""
+        self.reach(f"#{element}")
+
+    def reach(self, selector: str) -> None:
+        """Tab to the first element that fits *selector*."""
         page = self.page
-        page.wait_for_selector(f"#{element}:not([disabled])")
+        page.wait_for_selector(f"{selector}:not([disabled])")
         for _ in range(_TABS):
-            if page.evaluate("document.activeElement.id") == element:
+            if page.evaluate("it => document.activeElement.matches(it)", selector):
                 return
             page.keyboard.press("Tab")
-        raise AssertionError(f"#{element} cannot be reached by Tab")
+        raise AssertionError(f"{selector} cannot be reached by Tab")
 
     def press(self, element: str, *, key: str = "Enter") -> None:
         """Tab there and press Enter (or Space, for a checkbox)."""
