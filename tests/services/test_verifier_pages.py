@@ -576,3 +576,22 @@ def test_across_devices_no_page_asks_the_browsers_wallet(world: VerifierWorld) -
     assert embedded(world, started, "request").status == 403
     answered_by_link(world, started["link"])
     assert world.result(started)["state"] == "verified"
+
+
+@pytest.mark.parametrize(
+    ("name", "lent"),
+    [
+        ("citizen-wallet-request.js", True),
+        ("qr-image.js", True),
+        ("vendor/qr/index.js", True),
+        ("present.js", False),
+        ("vendor/qr/decode.js", False),
+    ],
+)
+def test_other_sites_load_the_component_and_no_other_file(
+    world: VerifierWorld, name: str, lent: bool
+) -> None:
+    """C-52: module scripts of another origin need it; the element brings its parts along."""
+    answer = world.client.get(f"/static/{name}", headers={"Origin": "https://any.example"})
+    assert answer.status == 200
+    assert answer.headers.get("access-control-allow-origin") == ("*" if lent else None)
