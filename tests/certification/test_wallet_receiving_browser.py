@@ -6,6 +6,7 @@ is what a clerk handed out. A way back in another browser is a page and no call.
 Specification: CERTIFICATION 1.5, 2.3.5 and 2.3.6; WALLET_SECURITY 6 and 10.
 """
 
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -154,22 +155,25 @@ class Town:
 
     def caught_on_its_way(self) -> str:
         """Agree at the agency; the link of the way back, to which the browser never comes."""
-        found: list[str] = []
+        held: list[dict[str, Any]] = []
         devtools = self.page.context.new_cdp_session(self.page)
-
-        def catch(paused: dict[str, Any]) -> None:
-            headers = {each["name"].lower(): each["value"] for each in paused["responseHeaders"]}
-            found.append(headers["location"])
-            held = {"requestId": paused["requestId"], "responseCode": 204}
-            devtools.send("Fetch.fulfillRequest", held)
-
-        devtools.on("Fetch.requestPaused", catch)
+        devtools.on("Fetch.requestPaused", lambda paused: held.append(paused))  # noqa: PLW0108  # Playwright wants to mark it
         pattern = {"urlPattern": f"{PUBLIC_URL}/*", "requestStage": "Response"}
         devtools.send("Fetch.enable", {"patterns": [pattern]})
-        with self.page.expect_request_finished(lambda each: each.method == "POST"):
-            self.page.click("#consent-accept", no_wait_after=True)
-        devtools.detach()
-        return found[0]
+        self.page.click("#consent-accept", no_wait_after=True)
+        while not held:
+            self.page.wait_for_timeout(20)
+        shown = {
+            "requestId": held[0]["requestId"],
+            "responseCode": 200,
+            "responseHeaders": [{"name": "Content-Type", "value": "text/html"}],
+            "body": b64encode(b"<p id='caught'>Caught</p>").decode(),
+        }
+        devtools.send("Fetch.fulfillRequest", shown)
+        self.page.wait_for_selector("#caught")
+        devtools.send("Fetch.disable")  # detaching would take the authenticator along
+        headers = {each["name"].lower(): each["value"] for each in held[0]["responseHeaders"]}
+        return str(headers["location"])
 
     def tokens(self) -> int:
         return len(self.wallet.at("/token"))
@@ -207,10 +211,10 @@ def test_who_cancels_at_the_agency_may_sign_in_again(town: Town) -> None:
 
 def test_a_way_back_in_another_browser_is_a_page_and_no_call(town: Town) -> None:
     """W-12, WALLET_SECURITY 10: whoever has the link of the way back gets nothing with it."""
-    before = town.tokens()
     town.offered()
     town.sign_in()
     link = town.caught_on_its_way()
+    before = town.tokens()
     assert link.startswith(f"{WALLET}/callback?")
     assert "code=" in link
     stranger = town.visitor()
