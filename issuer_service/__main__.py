@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from shared.encoding import JsonValue, dump_json
 from shared.errors import ExpectedError
-from shared.runtime.cli import Service, make_cli
+from shared.runtime.cli import Service, console, make_cli
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
@@ -32,9 +29,6 @@ from .routes.agency import ROLES
 from .routes.staff import ROLES as STAFF_ROLES
 from .settings import IssuerSettings
 from .tenants import read_tenants
-
-_console = Console(soft_wrap=True, highlight=False)
-_errors = Console(soft_wrap=True, highlight=False, stderr=True)
 
 
 def _catalogue(settings: IssuerSettings) -> dict[str, Configuration]:
@@ -112,13 +106,13 @@ def generate(
 ) -> None:
     """Write invented citizens to a CSV file."""
     people = sample_register.generate(seed=seed, count=count)
-    _console.print(f"{sample_register.write_csv(file, people)} people written to {file}.")
+    console().print(f"{sample_register.write_csv(file, people)} people written to {file}.")
 
 
 @register.command()
 def load(file: Path, database: Path) -> None:
     """Replace the people in an SQLite database by those of a CSV file."""
-    _console.print(f"{sample_register.load_csv(file, database)} people loaded into {database}.")
+    console().print(f"{sample_register.load_csv(file, database)} people loaded into {database}.")
 
 
 def _clients(settings: IssuerSettings) -> ApiClients:
@@ -193,11 +187,12 @@ def preview_(
             directory=settings.tenants_directory,
             fetcher=lambda seconds: Fetcher.from_settings(settings, seconds=seconds),
         )
-        with _errors.status("Asking the register …"):
+        with console(stderr=True).status("Asking the register …"):
             found = list(preview(register, file, wanted, asked, now=utc_now()))
     except ExpectedError as error:
-        _errors.print(f"[red]Nothing would be issued:[/red] {error.public}")
-        _errors.print(f"    next: {getattr(error, 'next_step', 'See docs/agency-guide.md.')}")
+        errors = console(stderr=True)
+        errors.print(f"[red]Nothing would be issued:[/red] {error.public}")
+        errors.print(f"    next: {getattr(error, 'next_step', 'See docs/agency-guide.md.')}")
         raise typer.Exit(1) from error
     if as_json:
         typer.echo(dump_json([each.to_object() for each in found]).decode())
@@ -207,18 +202,21 @@ def preview_(
 
 
 def _show(each: Preview) -> None:
+    from rich.table import Table  # noqa: PLC0415  # as `console`
+    from rich.text import Text  # noqa: PLC0415
+
     kind = each.configuration
-    _console.print(f"[bold]{kind.id}[/bold]  {kind.type.name or kind.type.vct}", highlight=False)
+    console().print(f"[bold]{kind.id}[/bold]  {kind.type.name or kind.type.vct}", highlight=False)
     if each.data is None:
-        _console.print("  [red]not issued:[/red]", end=" ")
-        _console.print(each.refusal, markup=False)
+        console().print("  [red]not issued:[/red]", end=" ")
+        console().print(each.refusal, markup=False)
         return
     table = Table(box=None, show_header=False, padding=(0, 2))
     for path, value in each.rows():
         table.add_row(Text(path), Text(value))
-    _console.print(table)
+    console().print(table)
     if each.data.refresh_after is not None:
-        _console.print(f"  stale after {each.data.refresh_after:%Y-%m-%d}", markup=False)
+        console().print(f"  stale after {each.data.refresh_after:%Y-%m-%d}", markup=False)
 
 
 @cli.command()

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from shared.encoding import dump_json
-from shared.runtime.cli import Service, make_cli
+from shared.runtime.cli import Service, console, make_cli
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
@@ -100,7 +99,7 @@ def client(
         clock=utc_now,
         random_bytes=os.urandom,
     )
-    Console(soft_wrap=True, highlight=False).print(clients.register(tenant, client_id, role))
+    console().print(clients.register(tenant, client_id, role))
     database.close()
 
 

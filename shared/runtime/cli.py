@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 
 from ..errors import ExpectedError
 from . import doctor as looking
@@ -15,7 +15,16 @@ from .doctor import Finding
 from .keys import KeyDirectory
 from .settings import ServiceSettings, SettingsInvalid, load_settings
 
-_console = Console(soft_wrap=True, highlight=False)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@cache
+def console(*, stderr: bool = False) -> "Console":
+    """Where commands say what they did; loaded when they say it, since a worker never does."""
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(soft_wrap=True, highlight=False, stderr=stderr)
 
 
 def one_database(settings: Any) -> Sequence[tuple[str, str]]:
@@ -50,10 +59,10 @@ class Service:
         try:
             loaded = load_settings(self.settings)
         except SettingsInvalid as error:
-            _console.print(f"[red]{len(error.problems)} setting(s) missing or wrong:[/red]")
+            console().print(f"[red]{len(error.problems)} setting(s) missing or wrong:[/red]")
             for problem in error.problems:
-                _console.print(f"  {problem}", markup=False)
-            _console.print("docs/operations.md lists every setting.")
+                console().print(f"  {problem}", markup=False)
+            console().print("docs/operations.md lists every setting.")
             raise typer.Exit(2) from error
         logs.configure(service=self.package.removesuffix("_service"), level=loaded.log_level)
         return loaded
@@ -103,7 +112,7 @@ def make_cli(service: Service) -> typer.Typer:
             migrate(url, package=package)
         # Named by the day, so that it can be told how old a key is.
         service.keys(settings).ensure_secrets(service.secrets, first=f"{utc_now():%F}")
-        _console.print("The database and the secret keys are up to date.")
+        console().print("The database and the secret keys are up to date.")
 
     @cli.command()
     def doctor() -> None:
@@ -112,10 +121,10 @@ def make_cli(service: Service) -> typer.Typer:
         for finding in service.findings(service.load()):
             bad += bool(finding.next_step)
             mark = "[red]bad[/red]" if finding.next_step else "[green]ok[/green] "
-            _console.print(mark, end=" ")
-            _console.print(finding.what, markup=False)
+            console().print(mark, end=" ")
+            console().print(finding.what, markup=False)
             if finding.next_step:
-                _console.print(f"    next: {finding.next_step}", markup=False)
+                console().print(f"    next: {finding.next_step}", markup=False)
         raise typer.Exit(1 if bad else 0)
 
     @cli.command(hidden=True)

@@ -16,9 +16,12 @@ from contextvars import ContextVar
 from typing import TextIO
 
 import orjson
-import structlog
 
 from ..errors import ExpectedError
+from .imports import without
+
+with without("rich"):  # which structlog has for consoles: 5 MB of each worker
+    import structlog
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 

@@ -18,22 +18,25 @@ from tempfile import TemporaryDirectory
 from typing import Literal, Protocol, TypeAlias
 
 from sqlalchemy import Table
-from tuf.api.exceptions import (
-    DownloadError,
-    DownloadHTTPError,
-    ExpiredMetadataError,
-    RepositoryError,
-)
-from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from ..encoding import Clock, RandomBytes
 from ..errors import ExpectedError, InvalidInput, NotFound, Unavailable, Untrusted
 from ..trust import TrustList
 from .database import Database
 from .fetch import Fetcher
+from .imports import without
 from .logs import get_log
 from .settings import ServiceSettings
 from .trust_store import DatabaseStore, MemoryStore, Stored, TrustStore
+
+with without("pkcs11"):  # which securesystemslib has for signers, and nobody signs here
+    from tuf.api.exceptions import (
+        DownloadError,
+        DownloadHTTPError,
+        ExpiredMetadataError,
+        RepositoryError,
+    )
+    from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 log = get_log(__name__)
 
