@@ -14,7 +14,7 @@ from shared.encoding import JsonValue
 from shared.errors import Conflict, NotFound
 from shared.runtime.database import once
 
-from . import approving, logbook
+from . import approving, logbook, passkeys
 from .approving import Approved
 from .context import Wallet
 from .tables import sessions, unlockers, wallets, wraps
@@ -33,10 +33,10 @@ def propose(wallet: Wallet, opened: OpenWallet, unlocker: str, *, now: datetime)
     """Ask the citizen to approve that *unlocker* goes; returns the approval's id."""
     with wallet.database.transaction() as connection:
         found = unlockers_of(connection, opened.id)
-        passkeys = [str(each["id"]) for each in found if each["kind"] == "passkey"]
-        if unlocker not in passkeys:
+        known = [str(each["id"]) for each in found if each["kind"] == "passkey"]
+        if unlocker not in known:
             raise NotFound("unlocker: not a passkey of this wallet")
-        if len(passkeys) == 1:
+        if len(known) == 1:
             raise LastPasskey("unlocker: the only passkey")
         body: dict[str, JsonValue] = {"unlocker": {"id": unlocker, "kind": "passkey"}}
         return approving.propose(
@@ -49,6 +49,7 @@ def strike_off(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: d
 
     Raises:
         LastPasskey: the others were struck off meanwhile.
+        NotApproved: the passkey approved its own end; one that stays has to.
     """
     if approved.type != "remove_unlocker":
         raise approving.ApprovalUsed("unlocker: approved for something else")
@@ -57,12 +58,17 @@ def strike_off(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: d
         # Of two at once the second waits here, and then counts what the first has left.
         own = wallets.c.id == opened.id
         connection.execute(update(wallets).where(own).values(backed_up=wallets.c.backed_up))
-        passkeys = select(func.count()).where(
+        left = select(func.count()).where(
             unlockers.c.wallet == opened.id, unlockers.c.kind == "passkey"
         )
-        if connection.execute(passkeys).scalar_one() < 2:  # it, and one that stays
+        if connection.execute(left).scalar_one() < 2:  # it, and one that stays
             raise LastPasskey("unlocker: the only passkey")
         check_unlockers(connection, opened.id, opened.k_read)
+        used = select(unlockers.c.id).where(
+            unlockers.c.credential_id == passkeys.credential_id(approved.assertion)
+        )
+        if connection.execute(used).scalar_one_or_none() in {unlocker, None}:
+            raise passkeys.NotApproved("unlocker: not approved by one that stays")
         gone = delete(unlockers).where(unlockers.c.id == unlocker, unlockers.c.wallet == opened.id)
         if not once(connection, gone):
             raise NotFound("unlocker: struck off already")

@@ -99,6 +99,16 @@ def test_a_struck_passkey_opens_nothing_and_its_sessions_end(world: WalletWorld)
     assert code(again) == "approval_used"
 
 
+def test_no_passkey_approves_its_own_end(world: WalletWorld) -> None:
+    """ADR 0018: one that stays has to; so whoever is left has proven that they can go on."""
+    phone, tablet = two(world)
+    own = unlocker(tablet)
+    assert code(partial(approve, tablet, propose(tablet, own))) == "passkey_refused"
+    assert rows_of(world, own) == [1, 2, 1]
+    approve(phone, propose(tablet, own))
+    assert rows_of(world, own) == [0, 0, 0]
+
+
 def test_the_last_passkey_stays(world: WalletWorld) -> None:
     phone = world.phone_with(PID)
     assert code(lambda: propose(phone, unlocker(phone))) == "last_passkey"

@@ -260,11 +260,12 @@ export class Wallet {
     const { approval } = await post("/unlockers", body);
     const expected = ({ type, unlocker: added }) =>
       type === "add_unlocker" && added.read_key === mine.read_key && added.act_key === mine.act_key;
-    await this.approve(approval, expected, async (act) => {
+    const seal = async (act) => {
       const roots = { read: this.kRead, act };
       const sealed = await vault.unlockerBody(keys, roots, this.id, unlocker);
       return { read: sealed.read_wrap, act: sealed.act_wrap };
-    });
+    };
+    await this.approve(approval, expected, { seal });
   }
 
   // A lost passkey: it opens nothing any more.
@@ -273,6 +274,7 @@ export class Wallet {
     await this.approve(
       approval,
       (payload) => payload.type === "remove_unlocker" && payload.unlocker.id === unlocker,
+      { staying: (each) => each.unlocker !== unlocker },
     );
   }
 
@@ -286,15 +288,19 @@ export class Wallet {
   }
 
   // One gesture for one approval; `expected` says whether the payload is what was shown. `seal`
-  // makes the wraps that go along from the root to act, which is forgotten afterwards.
-  async approve(approval, expected, seal) {
+  // makes the wraps that go along from the root to act, which is forgotten afterwards; `staying`
+  // says which passkeys may approve.
+  async approve(approval, expected, { seal, staying = () => true } = {}) {
     const found = await call("GET", `/approvals/${approval}`);
     const { payload, options } = found;
     if (payload.wallet !== this.id || !expected(payload)) throw new Refused("deceived");
     checkHistory(this.id, payload.wallet_version, payload.log_head);
     if ((await vault.challengeOf(payload)) !== options.challenge) throw new Refused("deceived");
-    const { assertion, prf } = await usePasskey(options);
-    const wrap = found.act_wraps.find((each) => each.credential_id === assertion.rawId);
+    const wraps = found.act_wraps.filter(staying);
+    const ids = new Set(wraps.map((each) => each.credential_id));
+    const allowCredentials = options.allowCredentials.filter((each) => ids.has(each.id));
+    const { assertion, prf } = await usePasskey({ ...options, allowCredentials });
+    const wrap = wraps.find((each) => each.credential_id === assertion.rawId);
     const key = await vault.privateKey(prf[0]);
     const kAct = await vault.openRoot(key, vault.decode(wrap.wrap), {
       wallet: this.id,
@@ -305,8 +311,8 @@ export class Wallet {
     await recognise(this.id, "act", kAct);
     const keys = {};
     for (const { copy } of payload.items ?? []) keys[copy] = await vault.copyKey(kAct, copy);
-    const wraps = await seal?.(kAct);
-    return post(`/approvals/${approval}/approve`, { assertion, copy_keys: keys, wraps });
+    const sealed = await seal?.(kAct);
+    return post(`/approvals/${approval}/approve`, { assertion, copy_keys: keys, wraps: sealed });
   }
 }
 
