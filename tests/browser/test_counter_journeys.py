@@ -12,6 +12,7 @@ import pytest
 from tests.support.app_phone import Phone
 from tests.support.app_tablet import Tablet
 from tests.support.app_world import AppWorld
+from verifier_service.verdicts import Status
 
 SUPERVISOR = ("verifier", "supervisor")
 
@@ -225,6 +226,33 @@ def test_answers_disappear_by_themselves(phone: Phone, tablet: Tablet) -> None:
     tablet.page.wait_for_function("document.activeElement.id.startsWith('choose')")
     assert tablet.part("choose", "answer") == "choose"
     assert name not in tablet.page.content()
+
+
+def test_a_card_of_unknown_status_is_accepted_by_hand_by_who_may(
+    world: AppWorld, browser: Any, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ST-54, PAIN_POINTS 2.17: a reason is chosen by keyboard, and recorded."""
+    head = Tablet.at_work(world, browser, desk="3", roles=SUPERVISOR, language="de")
+    monkeypatch.setattr(
+        world.verifier.statuses, "check", lambda *_, **__: Status.LIST_UNREACHABLE
+    )  # the registry's list cannot be fetched
+    head.ask("identity")
+    scan(phone, head.photograph())
+    phone.press("share")
+    assert head.headline().startswith("Offen")
+    assert head.page.get_attribute("#answer", "data-tone") == "unsure"
+    assert head.facts() == {}
+    phone.page.wait_for_selector("#failure:not([hidden])")
+    phone.problems.clear()  # Chromium counts the refusal as an error
+    head.look("counter-undecided")
+    head.page.focus("input[name=reason]")
+    head.page.keyboard.press("Space")
+    head.press("accept-button")
+    head.page.wait_for_selector("#answer[data-tone=yes]")
+    assert "Familienname" in head.facts()
+    assert "Papierdokument" in head.page.inner_text("#accepted-because")
+    head.look("counter-accepted")
+    head.end()
 
 
 def test_online_a_citizen_proves_it_while_counters_work_on(
