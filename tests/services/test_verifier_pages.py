@@ -595,3 +595,14 @@ def test_other_sites_load_the_component_and_no_other_file(
     answer = world.client.get(f"/static/{name}", headers={"Origin": "https://any.example"})
     assert answer.status == 200
     assert answer.headers.get("access-control-allow-origin") == ("*" if lent else None)
+
+
+def test_of_many_tickets_one_asks(world: VerifierWorld) -> None:
+    """S-02, V-50: exactly one, of tickets and of a browser at the page."""
+    started, browser = same_device(world)
+    tickets = [f"{number:043d}" for number in range(11)]
+    with ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(embedded, world, started, "request", ticket=each) for each in tickets]
+        asked.append(pool.submit(browser.open))
+        statuses = sorted(each.result().status for each in asked)
+    assert statuses == [200] + [403] * 11
