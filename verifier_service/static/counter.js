@@ -12,6 +12,7 @@ let shown = { visit: 0, phase: "free" }; // what the server said last
 let last = null; // the question asked last: most customers are asked the same
 let source = null;
 let timer = null;
+let turn = 0; // counts the clerk's acts: news that was asked for before the last one is old
 let ends = 0; // when the time that is shown runs out, in milliseconds of this device
 
 const words = (name) =>
@@ -206,6 +207,7 @@ function show(state) {
   } else if (open_) {
     showAsking(state);
   } else if (state.phase === "answered") {
+    if (same && shown.code === state.answer.code) return; // it stands there already
     stop();
     showAnswer(state);
   } else {
@@ -213,7 +215,7 @@ function show(state) {
     showChoice();
   }
   if (state.question) last = state.question.id;
-  shown = { visit: state.visit, phase: state.phase };
+  shown = { visit: state.visit, phase: state.phase, code: state.answer?.code };
   if (open_) listen();
 }
 
@@ -252,27 +254,31 @@ function listen() {
 }
 
 async function refresh() {
+  const mine = turn;
   try {
-    show(await call("now"));
+    const state = await call("now");
+    if (mine === turn) show(state);
   } catch {
+    if (mine !== turn) return;
     $("away").hidden = false;
     setTimeout(refresh, 3000);
   }
 }
 
-// One act of the clerk at a time.
+// One act of the clerk at a time; only leaving the customer waits for no other.
 let busy = false;
 async function act(path, content) {
-  if (busy) return false;
+  if (busy && path !== "clear") return;
   busy = true;
+  turn += 1;
+  const mine = turn;
   try {
-    show(await call(path, content));
-    return true;
+    const state = await call(path, content);
+    if (mine === turn) show(state);
   } catch {
-    showBroken();
-    return false;
+    if (mine === turn) showBroken();
   } finally {
-    busy = false;
+    if (mine === turn) busy = false;
   }
 }
 
@@ -290,6 +296,7 @@ async function next(why = "free") {
 // Whoever leaves an answer, or loads the page again, does not find it again: the server is told,
 // and this tab remembers it, as the next page may be faster.
 function leave() {
+  turn += 1;
   if (shown.phase !== "answered") return;
   stop();
   wipe();
