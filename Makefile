@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SECONDS ?= 60
 ROWS ?= 1000000
 # Run by CI after the others, one after the other, and by `make crashes`.
-LONG := tests/e2e/test_crashes.py tests/e2e/test_weather.py tests/e2e/test_memory.py
+LONG := tests/e2e/test_crashes.py tests/e2e/test_weather.py tests/e2e/test_memory.py tests/e2e/test_counter_streams.py
 
 .PHONY: help demo test bench lint format fuzz soak heist crashes screenshots requirements
 .DEFAULT_GOAL := help
@@ -49,7 +49,7 @@ test: lint $(VENV)/.interop $(VENV)/.components ## everything CI checks: linters
 	$(BIN)/python -m pytest tests/services tests/certification tests/browser tests/architecture tests/e2e tests/heist tests/interop -q -n 2 --dist loadfile \
 	  $(LONG:%=--ignore=%)
 	$(BIN)/python -m tests.fuzz.run --seconds 20
-	$(if $(CI),$(BIN)/python -m pytest $(LONG) -q,@echo "With CI=true also: crashes, weather and memory (make crashes).")
+	$(if $(CI),$(BIN)/python -m pytest $(LONG) -q,@echo "With CI=true also: crashes, weather, memory and a thousand counters (make crashes).")
 
 bench: $(VENV)/.installed-dev ## the figures of docs/performance.md; JSON=path writes them, ROWS=n ends the curve (0: none)
 	@$(BIN)/python -m bench --rows $(ROWS) $(if $(JSON),--json $(JSON),)
@@ -70,7 +70,7 @@ fuzz: $(VENV)/.installed-dev ## noise at all parsers for SECONDS (default 60) to
 heist: $(VENV)/.installed-dev ## an attacker with every database, key and backup, and what they get
 	@$(BIN)/python -m tests.heist
 
-crashes: $(VENV)/.installed-dev ## services killed at every step boundary; databases, disks, clocks that fail; memory
+crashes: $(VENV)/.installed-dev ## services killed at every step boundary; databases, disks, clocks that fail; memory; a thousand counters
 	$(BIN)/python -m pytest $(LONG) -q
 
 soak: $(VENV)/.installed-dev ## FLOWS flows (default 20000) and whether memory stays flat

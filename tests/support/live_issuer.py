@@ -126,7 +126,15 @@ class LiveIssuer:
         return (self.folder / "issuer.log").read_text()
 
     def api(self, tenant: str, path: str, body: Any) -> Any:
-        """A call of the agency's software."""
+        """A call of the agency's software, with a new token when the old one has ended."""
+        found = self._call(tenant, path, body)
+        if found.status_code == 401:
+            del self.tokens[tenant]
+            found = self._call(tenant, path, body)
+        assert found.status_code < 300, found.text
+        return found.json()
+
+    def _call(self, tenant: str, path: str, body: Any) -> httpx2.Response:
         if tenant not in self.tokens:
             found = self.http.post(
                 f"{self.url}/api/v1/{tenant}/token",
@@ -134,13 +142,11 @@ class LiveIssuer:
                 auth=("suite", self.secrets[tenant]),
             )
             self.tokens[tenant] = found.json()["access_token"]
-        found = self.http.post(
+        return self.http.post(
             f"{self.url}/api/v1/{tenant}{path}",
             json=body,
             headers={"Authorization": f"Bearer {self.tokens[tenant]}"},
         )
-        assert found.status_code < 300, found.text
-        return found.json()
 
     def offer(self, *credentials: str, tenant: str = "haip", **members: Any) -> Any:
         return self.api(tenant, "/offers", {"credentials": list(credentials), **members})
