@@ -1,5 +1,6 @@
 """What surrounds the wallet's views: manifest, service worker, icons, what we can see."""
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -61,6 +62,14 @@ def test_only_the_app_may_have_a_worker_and_every_page_is_free_of_inline_code(
         assert "unsafe" not in policy
         assert " style=" not in answer.text
         assert "<script>" not in answer.text
+
+
+def test_each_id_of_the_document_stands_for_one_thing(world: WalletWorld) -> None:
+    """All views are in one document, so what one calls its own no other may."""
+    for path in ("/", "/lost"):
+        ids = re.findall(r'\bid="([^"]+)"', get(world, path).text)
+        assert len(ids) > 10
+        assert sorted(ids) == sorted(set(ids)), path
 
 
 def test_choosing_a_language_leads_back_to_the_view(world: WalletWorld) -> None:
