@@ -223,7 +223,7 @@ def test_answers_disappear_by_themselves(phone: Phone, tablet: Tablet) -> None:
     share(phone, tablet.photograph())
     assert tablet.headline() == "Yes, confirmed"
     tablet.page.reload()
-    tablet.page.wait_for_function("document.activeElement.id.startsWith('choose')")
+    tablet.page.wait_for_function("() => document.activeElement.id.startsWith('choose')")
     assert tablet.part("choose", "answer") == "choose"
     assert name not in tablet.page.content()
 

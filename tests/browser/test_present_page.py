@@ -138,8 +138,8 @@ def test_who_refuses_may_try_again_or_open_another_wallet(live: LiveVerifier, br
     page.goto(started["page"])
     page.focus("#ask-browser")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('present-status').textContent.length > 0")
-    page.wait_for_function("!document.getElementById('ask-browser').disabled")
+    page.wait_for_function("() => document.getElementById('present-status').textContent.length")
+    page.wait_for_function("() => !document.getElementById('ask-browser').disabled")
     assert "try again" in page.inner_text("#present-status")
     assert page.get_attribute("#open-wallet", "href").startswith("openid4vp://?client_id=")
     assert live.result(started)["state"] == "requested"

@@ -366,7 +366,7 @@ def test_a_running_demo_can_be_driven_by_its_state_file_and_ends_on_sigterm(
 
 def _drive(state: Mapping[str, Any]) -> None:
     """Issue to a phone and check it, with nothing but what *state* says."""
-    assert set(state["queries"]) == {"over_18", "identity", "address", "driving"}
+    assert set(state["queries"]) >= {"over_18", "identity", "address", "driving"}
     assert "pid_sd_jwt" in state["credential_configuration_ids"]
     with httpx2.Client(timeout=30) as client:
 
