@@ -55,21 +55,23 @@ def groups(cards: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     One document: the same agency, the same name in a language both have, nothing that tells two
     people apart, and no format twice.
     """
-    found: list[list[str]] = []
+    found: list[tuple[list[str], set[str]]] = []  # ids, and the formats they have
     for card_id, data in cards.items():
-        for group in found:
-            if all(_one_document(cards[each], data) for each in group):
-                group.append(card_id)
+        for ids, formats in found:
+            if data["format"] in formats:
+                continue
+            if all(_one_document(cards[each], data) for each in ids):
+                ids.append(card_id)
+                formats.add(data["format"])
                 break
         else:
-            found.append([card_id])
-    return found
+            found.append(([card_id], {data["format"]}))
+    return [ids for ids, _ in found]
 
 
 def _one_document(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return (
         one["issuer"]["entity"] == other["issuer"]["entity"]
-        and one["format"] != other["format"]
         and any(other["names"].get(tag) == name for tag, name in one["names"].items())
         and same_person(one["claims"], other["claims"])
     )
