@@ -6,40 +6,24 @@
         phone.look("my-page")
 
 A stop is called once for each language, light and dark, with one citizen's phone, whose wallet is
-made at the first stop. Tests go three of these six ways, and axe looks at every page of them;
-`pictures_only` is for what other tests look at in every language.
+made at the first stop. Tests go three of these six ways, and axe looks at every page of them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tests.support.app_phone import SHOTS, Phone
+from tests.support.app_phone import Phone
 from tests.support.app_world import AppWorld
 
 Act: TypeAlias = Callable[[AppWorld, Phone], Any]
 
 
-@dataclass(frozen=True)
-class Stop:
-    """One place of the tour."""
-
-    act: Act
-    pictures_only: bool = False
-
-
-STOPS: list[Stop] = []
+STOPS: list[Act] = []
 
 
 def stop(act: Act) -> Act:
     """Add *act* to the end of the tour."""
-    STOPS.append(Stop(act))
-    return act
-
-
-def pictures_only(act: Act) -> Act:
-    """Likewise, where another test looks at it in every language."""
-    STOPS.append(Stop(act, pictures_only=True))
+    STOPS.append(act)
     return act
 
 
@@ -70,11 +54,8 @@ def a_new_wallet(world: AppWorld, phone: Phone) -> None:
 
 @stop
 def receiving(world: AppWorld, phone: Phone) -> None:
-    """An offer, the code of a letter, what is offered, what came; looked at elsewhere, too."""
+    """An offer, the code of a letter, what is offered, what came."""
     offered = world.offer("pid_sd_jwt", "mdl", "residence_sd_jwt")
-    if SHOTS is None:
-        phone.receive(offered)
-        return
     phone.follow(offered["wallet_link"])
     phone.until("sign-in")
     phone.look("offer-1-sign-in")
@@ -93,7 +74,7 @@ def receiving(world: AppWorld, phone: Phone) -> None:
     phone.look("offer-5-kept")
 
 
-@pictures_only
+@stop
 def documents(_world: AppWorld, phone: Phone) -> None:
     """All of them, one, scanning, notices, who has seen them."""
     view(phone, "#cards", "wallet")
@@ -180,7 +161,7 @@ def pages_for_everybody(world: AppWorld, phone: Phone) -> None:
     phone.look("everybody-4-answered")
 
 
-@pictures_only
+@stop
 def at_the_agency(world: AppWorld, phone: Phone) -> None:
     """Signing in at the agency that issues, and agreeing there."""
     subject = world.citizen()
