@@ -10,7 +10,6 @@ from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
-from babel import Locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
@@ -21,6 +20,11 @@ SOURCE = "en"
 def mark(text: str) -> str:
     """*text* itself: says to the extraction that it is shown to people, translated later."""
     return text
+
+
+# Said by the catalogues themselves: Babel would load 2 MB of every language for these two words.
+_OWN_NAME = mark("English")
+_DIRECTION = mark("ltr")
 
 
 class Languages:
@@ -63,11 +67,11 @@ class Languages:
 
     def names(self) -> tuple[tuple[str, str], ...]:
         """Every tag with the language's own name."""
-        return tuple((tag, Locale.parse(tag).get_display_name(tag) or tag) for tag in self.tags)
+        return tuple((tag, self.text(tag, _OWN_NAME)) for tag in self.tags)
 
     def direction(self, tag: str) -> str:
         """How *tag* is written: "ltr" or "rtl"."""
-        return str(Locale.parse(tag).text_direction)
+        return self.text(tag, _DIRECTION)
 
 
 def choose(texts: Mapping[str, str], tag: str) -> str:
