@@ -107,32 +107,32 @@ def _door(console: Console, story: Story) -> Door:
         wallet=story.system.urls["wallet_service"],
         registry=story.registry,
         counter=story.counter,
+        command=story.system.command,
         subject=CITIZEN,
         say=lambda line: console.print(f"  {line}", markup=False),
     )
 
 
 def _invite(console: Console, system: System, door: Door) -> None:
-    console.print("\n[bold]Now you.[/bold] Open these in a browser of this machine:")
+    desk, counter = door.clerk_links
+    console.print("\n[bold]Now you.[/bold] Open these in a browser of this machine.")
     for link, what in (
-        (f"{system.urls['wallet_service']}/", "your wallet: begin it with a passkey"),
-        (door.offer_link, "documents are offered to you; the code of the letter is said here"),
-        (door.counter_link, "a counter asks whether you are over 18; what it sees is said here"),
+        (f"{system.urls['wallet_service']}/", "Citizen: begin your wallet with a passkey."),
+        (door.offer_link, "Citizen: take documents; the code of the letter is said here."),
+        (door.counter_link, "Citizen: a counter asks whether you are over 18; say yes or no."),
+        (desk, f"Registry's clerk: find {CITIZEN}, hand out an offer, or revoke."),
+        (counter, "Counter's clerk: choose a desk and a question, show its code."),
     ):
-        console.print(f"  [bold]{link}[/bold]  {what}")
+        console.print(f"  [bold]{link}[/bold]\n      {what}")
     console.print(
-        "The offer, for a camera (of a phone only if its port "
-        f"{door.url.rpartition(':')[2]} and the wallet's lead here, as `adb reverse` does):"
+        "The offer, for a phone's camera (the phone has to reach the ports of this\n"
+        "machine as its own localhost, as `adb reverse` does):"
     )
     console.out(qr(door.offer_link), highlight=False)
-    console.print("Everything is up until Ctrl-C. For programs:")
-    for name, what in (
-        ("issuer_service", "the registry's API, as OpenAPI"),
-        ("wallet_service", "the wallet's API, as OpenAPI"),
-        ("verifier_service", "the counter's API, as OpenAPI"),
-    ):
-        console.print(f"  {system.urls[name]}/api/v1/openapi.json  {what}")
-    console.print(f"  {system.folder / 'state.json'}  URLs, API clients, anchors")
+    console.print(
+        "Everything is up until Ctrl-C. For programs: each service describes its API at\n"
+        f"/api/v1/openapi.json; URLs and API clients stand in\n{system.folder / 'state.json'}"
+    )
 
 
 def _write_state(system: System, http: httpx2.Client) -> None:

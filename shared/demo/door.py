@@ -1,13 +1,15 @@
-"""Two links for a person to try by hand that are good whenever they are opened.
+"""Links for people to try by hand that are good whenever they are opened.
 
 A poster at an agency's door has such a code: it leads to an offer made, or a question asked, at
-that moment, by the agencies' own APIs. What a counter would see is told on the console.
+that moment, by the agencies' own APIs. What a counter would see is told on the console. Two more
+links invite clerks, as the services' own `staff invite` does.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from types import TracebackType
@@ -17,22 +19,35 @@ import httpx2
 import segno
 
 from .agencies import Agency, Refused
+from .system import COUNTER, REGISTRY
 
 OFFERED = ("pid_sd_jwt", "mdl", "residence_sd_jwt")
 ASKED = "over_18"
+CLERKS: Mapping[str, tuple[str, ...]] = {
+    "/registry-clerk": (
+        *("issuer_service", "staff", "invite", REGISTRY, "Clerk at the desk"),
+        *("--role", "offers", "--role", "status", "--role", "read", "--role", "auditor"),
+    ),
+    "/counter-clerk": (
+        *("verifier_service", "staff", "invite", COUNTER, "Clerk at the counter"),
+        *("--role", "verifier"),
+    ),
+}
+"""Where clerks are invited, and by which command."""
 _ENDED = frozenset({"verified", "rejected", "refused", "expired"})
 _LOOK_SECONDS = 0.5
 
 
 @dataclass
 class Door:
-    """The door of both agencies: a context manager that serves its two links.
+    """The door of both agencies: a context manager that serves its links.
 
     Attributes:
         url: where; on the loopback address.
         wallet: the URL of the wallet that the links lead to.
         registry: makes the offers.
         counter: asks.
+        command: runs a command of a service and returns what it prints.
         subject: whom the register knows as the person at the door.
         say: tells a line.
     """
@@ -41,6 +56,7 @@ class Door:
     wallet: str
     registry: Agency
     counter: Agency
+    command: Callable[..., str]
     subject: str
     say: Callable[[str], None]
     _asked: list[Any] = field(default_factory=list)
@@ -72,8 +88,15 @@ class Door:
         self.say("The counter asks: over 18?")
         return str(started["link"])
 
+    @property
+    def clerk_links(self) -> tuple[str, ...]:
+        """Lead to invitations of clerks: to the registry's desk, and to the counter."""
+        return tuple(f"{self.url}{path}" for path in CLERKS)
+
     def __enter__(self) -> Self:
-        ways = {"/offer": self.offer, "/counter": self.ask}
+        ways = {"/offer": self.offer, "/counter": self.ask} | {
+            path: partial(self.command, *arguments) for path, arguments in CLERKS.items()
+        }
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -82,8 +105,8 @@ class Door:
                     self.send_error(404)
                     return
                 try:
-                    place = way()
-                except (Refused, httpx2.HTTPError):
+                    place = way().strip()
+                except (Refused, httpx2.HTTPError, RuntimeError):
                     self.send_error(503, "A service does not answer")
                     return
                 self.send_response(303)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill, indent
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -73,7 +74,7 @@ class Story:
     def try_by_hand(self, door: Door) -> None:
         """The links for people lead where they say: another citizen follows them."""
         with self._step("Somebody follows the links") as say:
-            visitor = Visitor(over_http(self.http), (self.system.urls["wallet_service"], door.url))
+            visitor = Visitor(over_http(self.http), (*self.system.urls.values(), door.url))
             codes: list[str] = []
             door.say = codes.append
             pages = [visitor.open(each) for each in (door.wallet, door.offer_link)]
@@ -91,6 +92,14 @@ class Story:
                     raise StoryFailed("the counter saw nothing")
                 time.sleep(0.1)
             say(seen[0])
+        with self._step("Clerks follow theirs") as say:
+            for link in door.clerk_links:
+                page = visitor.open(link)
+                code = urlsplit(page.url).fragment
+                page = visitor.press(page, "join-continue", code=code)
+                if page.status != 200 or "join-create" not in page.texts:
+                    raise StoryFailed("an invitation for a clerk does not work")
+                say(f"{link} leads to an invitation that is good.")
 
     @contextmanager
     def _step(self, title: str) -> Iterator[Callable[[str], None]]:
@@ -102,7 +111,8 @@ class Story:
             f"[green]✓[/green] [bold]{title}[/bold]  [dim]{milliseconds:,.0f} ms[/dim]"
         )
         for line in lines:
-            self.console.print(f"    {line}", markup=False)
+            text = fill(line, 76, break_long_words=False, break_on_hyphens=False)
+            self.console.print(indent(text, "    "), markup=False)
 
     def _open_wallet(self) -> None:
         with self._step("A citizen opens a wallet with a passkey") as say:
@@ -113,7 +123,7 @@ class Story:
     def _receive(self) -> list[dict[str, Any]]:
         with self._step("The registry offers identity data and a driving licence") as say:
             offer = self.registry.offer(CITIZEN, *_OFFERED)
-            say(f"QR code: {offer['link']}")
+            say(f"QR code: {offer['link'][:60]}…")
             say("The transaction code goes by letter.")
         with self._step("The citizen scans it, types the code, approves: twenty copies") as say:
             received = self.phone.receive(offer["link"], offer["tx_code"])

@@ -127,15 +127,20 @@ class Visitor:
         """Send the form of this button, its fields filled in."""
         form = next(each for each in page.forms if button in each.buttons)
         name, value = form.buttons[button]
-        return self._go(form.method, form.action, {**form.fields, **fields, name: value})
+        sent = {**form.fields, **fields, name: value}
+        return self._go(form.method, form.action, sent, at=page.url)
 
-    def _go(self, method: str, url: str, form: Mapping[str, str] | None) -> Page:
+    def _go(
+        self, method: str, url: str, form: Mapping[str, str] | None, *, at: str | None = None
+    ) -> Page:
         for _ in range(MAX_REDIRECTS):
             parts = urlsplit(url)
             origin = f"{parts.scheme}://{parts.netloc}"
             if origin not in self.origins:
                 return Page(url, None, leaves=url)
             sent = {"Accept": "text/html", "Accept-Language": self.language}
+            if at is not None and urljoin(at, "/") == f"{origin}/":
+                sent["Sec-Fetch-Site"] = "same-origin"
             held = [f"{name}={value}" for (of, name), value in self.cookies.items() if of == origin]
             if held:
                 sent["Cookie"] = "; ".join(held)
