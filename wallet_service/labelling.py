@@ -59,22 +59,32 @@ def labels_by_type(
 def claims_shown(
     claims: Mapping[str, JsonValue], labels: Labels, *, locale: str
 ) -> list[JsonValue]:
-    """Every claim with label, path and value, in the order of the type's labels."""
+    """Every claim with label, path and value, in the order of the type's labels.
+
+    What belongs to one element of a list stays together.
+    """
     labelled = [tuple(each["path"]) for each in labels]
     tops = {path[0] for path in labelled}
     rest = [(name,) for name in claims if name not in tops and name not in TECHNICAL]
     leaves = [path for path in labelled if not _has_below(path, labelled)]
-    shown: list[JsonValue] = []
+    found: list[tuple[ClaimPath, JsonValue]] = []
     for path in [*leaves, *rest]:
         try:
-            places = select_claims(dict(claims), path)
+            found.extend(select_claims(dict(claims), path)[:_MAX_ITEMS])
         except InvalidInput:
             continue
-        shown.extend(
-            {"path": list(place), **labelled_value(labels, place, value, locale=locale)}
-            for place, value in places[:_MAX_ITEMS]
-        )
-    return shown
+    begins: dict[ClaimPath, int] = {}
+    for at, (place, _) in enumerate(found):
+        begins.setdefault(_list_of(place)[0], at)
+
+    def order(claim: tuple[ClaimPath, JsonValue]) -> tuple[int, int]:
+        of, element = _list_of(claim[0])
+        return begins[of], element
+
+    return [
+        {"path": list(place), **labelled_value(labels, place, value, locale=locale)}
+        for place, value in sorted(found, key=order)
+    ]
 
 
 def labelled_value(
@@ -135,6 +145,14 @@ def _fits(pattern: ClaimPath, path: ClaimPath) -> bool:
         ours == theirs or (ours is None and isinstance(theirs, int))
         for ours, theirs in zip(pattern, path, strict=True)
     )
+
+
+def _list_of(place: ClaimPath) -> tuple[ClaimPath, int]:
+    """The list that *place* lies in, and at which element; else itself."""
+    for at, part in enumerate(place):
+        if isinstance(part, int):
+            return place[:at], part
+    return place, 0
 
 
 def _has_below(path: ClaimPath, paths: list[ClaimPath]) -> bool:

@@ -102,6 +102,22 @@ def test_a_portrait_is_shown_as_a_picture(data: bytes, type_: str | None) -> Non
     ]
 
 
+def test_what_belongs_to_one_element_of_a_list_is_shown_together() -> None:
+    """F-TM-09: a licence says which dates are of which vehicle category."""
+    rights: JsonValue = [{"code": "AM", "until": "x"}, {"code": "B", "until": "y"}]
+    labels: Labels = [
+        {"path": ["ns", "driving"], "texts": {"en": "Categories"}},
+        {"path": ["ns", "driving", None, "code"], "texts": {"en": "Category"}},
+        {"path": ["ns", "driving", None, "until"], "texts": {"en": "Until"}},
+        {"path": ["ns", "sign"], "texts": {"en": "Sign"}},
+    ]
+    claims: dict[str, JsonValue] = {"ns": {"sign": "AV", "driving": rights}}
+    said: Any = claims_shown(claims, labels, locale="en")
+    assert [(each["label"], each["text"]) for each in said] == [
+        ("Category", "AM"), ("Until", "x"), ("Category", "B"), ("Until", "y"), ("Sign", "AV"),
+    ]  # fmt: skip
+
+
 def test_the_wallet_shows_what_was_approved_and_nothing_else(world: WalletWorld) -> None:
     """HB-20 to HB-26, F-MD-09, Q-24: signed by the wallet's own signer for this session."""
     phone = world.phone_with(PID_MDOC)
