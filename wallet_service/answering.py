@@ -36,8 +36,8 @@ class VerifierRefused(Conflict):
 
     code = "verifier_refused"
     whose_fault = "verifier"
-    public = "The agency did not accept the answer, for example because it came too late."
-    next_step = "Ask the agency to start again."
+    public = "The agency did not accept the answer: it came too late, or a document is not valid."
+    next_step = "Ask the agency: it sees the reason."
 
 
 def answer(

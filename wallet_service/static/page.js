@@ -16,7 +16,7 @@ export function show(id) {
   for (const each of document.querySelectorAll(".part")) each.hidden = each.id !== id;
   const heading = $(id).querySelector("h1");
   const name = $("app")?.dataset.name;
-  if (heading && name) document.title = `${heading.textContent.trim()} – ${name}`;
+  if (heading && name) document.title = `${heading.innerText.trim()} – ${name}`; // what is hidden in it is not said
   heading?.focus();
   scrollTo(0, 0);
 }
