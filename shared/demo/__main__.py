@@ -30,7 +30,8 @@ class Login(StrEnum):
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 # Revocations are to be seen at once here; in production lists live for minutes.
-_SETTINGS = {"ISSUER_STATUS_TTL_MAX": "1", "VERIFIER_STATUS_TTL_MIN": "1"}
+_NOTICED = ("ISSUER_STATUS_TTL_MAX", "VERIFIER_STATUS_TTL_MIN", "WALLET_STATUS_TTL_MIN")
+_SETTINGS = dict.fromkeys(_NOTICED, "1")
 
 
 @app.command()
