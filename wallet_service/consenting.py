@@ -41,7 +41,7 @@ def model(
     """
     state = asked.flow.state
     verifier = state["verifier"]
-    proposal = asked.selection.proposal() if asked.selection.satisfiable else {}
+    proposal = asked.proposal(now) if asked.selection.satisfiable else {}
     needed = _needed(asked)
     return {
         "verifier": {

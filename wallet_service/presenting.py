@@ -64,6 +64,12 @@ class Question:
         """Whether the citizen can say yes."""
         return self.selection.satisfiable and not self.blocked
 
+    def proposal(self, now: datetime) -> dict[str, tuple[str, ...]]:
+        """The least that answers, by cards that are valid if there are any."""
+        return self.selection.proposal(
+            [k for k, card in self.cards.items() if not card.usable(now)]
+        )
+
 
 def open_request(
     wallet: Wallet,
@@ -223,8 +229,7 @@ def select(
     asked = question(wallet, opened, flow)
     if asked.blocked:
         raise Blocked("select: over-asking is blocked by policy")
-    proposal = asked.selection.proposal() if picks is None else picks
-    confirmed = asked.selection.confirm(proposal)
+    confirmed = asked.selection.confirm(asked.proposal(now) if picks is None else picks)
     state = flow.state
     chosen = choosing.choose_copies(
         wallet,

@@ -74,10 +74,13 @@ class Selection:
             each.options for each in self.sets
         )
 
-    def proposal(self) -> dict[str, tuple[str, ...]]:
+    def proposal(self, avoid: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
         """The least there is: of each required set the first option, one credential for a query.
 
         Where all sets are optional, the first that can be met: an answer is never empty.
+
+        Args:
+            avoid: ids of candidates that would not be accepted: another option goes before them.
 
         Returns:
             Candidate ids by Credential Query id, as `confirm` takes them.
@@ -89,12 +92,12 @@ class Selection:
             raise QueryUnsatisfied("DCQL: a required set cannot be met")
         required = [each for each in self.sets if each.required]
         optional = [each for each in self.sets if each.options]
-        chosen = [each.options[0] for each in required or optional[:1]]
-        return {
-            query_id: (self.matches[query_id][0].candidate.id,)
-            for option in chosen
-            for query_id in option
-        }
+        first = {name: found[0].candidate.id for name, found in self.matches.items() if found}
+        chosen = [
+            min(each.options, key=lambda option: any(first[name] in avoid for name in option))
+            for each in required or optional[:1]
+        ]
+        return {query_id: (first[query_id],) for option in chosen for query_id in option}
 
     def confirm(self, picks: Mapping[str, Collection[str]]) -> dict[str, tuple[Match, ...]]:
         """The matches behind the citizen's choice, if that choice answers the query.

@@ -279,6 +279,8 @@ def test_the_citizen_may_choose_among_complete_options() -> None:
     selection = select(ALTERNATIVES, [A, B, C, N])
     assert [each.options for each in selection.sets] == [(("a",), ("b", "c")), (("nice",),)]
     assert selection.proposal() == {"a": ("a",)}
+    assert selection.proposal(["a"]) == {"b": ("b",), "c": ("c",)}
+    assert selection.proposal(["a", "c"]) == {"a": ("a",)}  # nothing better: the Verifier's first
     for picks in (
         {"a": ["a"]},
         {"b": ["b"], "c": ["c"]},
