@@ -62,7 +62,12 @@ class WrongTransactionCode(InvalidGrant):
     def __init__(self, tries: int) -> None:
         left = MAX_TRIES - tries
         super().__init__(f"token request: wrong tx_code, {left} tries left")
-        self.members = {"tx_code_tries_left": left}
+        self._left = left
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """A header of ours: the body has the registered members alone (CERTIFICATION 2.2)."""
+        return {"Tx-Code-Tries-Left": str(self._left)}
 
 
 def redeem(

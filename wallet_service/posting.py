@@ -225,8 +225,6 @@ def error_of(answer: Fetched) -> str | None:
 
 
 def tries_left(answer: Fetched) -> int | None:
-    """How often another Transaction Code may be tried, if the agency says so."""
-    try:
-        return ErrorResponse.parse(answer.body, max_bytes=MAX_ANSWER).tx_code_tries_left
-    except InvalidInput:
-        return None
+    """How often another Transaction Code may be tried, if the agency says so as ours do."""
+    said = answer.headers.get("tx-code-tries-left", "")
+    return int(said) if re.fullmatch("[0-9]{1,2}", said) else None

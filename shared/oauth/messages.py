@@ -381,8 +381,6 @@ class ErrorResponse(ProtocolModel):
 
     error: Text
     error_description: str | None = None
-    tx_code_tries_left: int | None = None
-    """Ours: beside `invalid_grant`, how often another Transaction Code may be tried."""
 
 
 class ChallengeResponse(ProtocolModel):

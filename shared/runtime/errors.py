@@ -129,8 +129,7 @@ def refusal(error: ExpectedError) -> Refusal:
 
     An error class or instance may carry `code`, `status`, `whose_fault`, `next_step`, `retry_after`
     (seconds), `headers` and `members` (further members of a problem document, RFC 9457, section
-    3.2, or of a protocol's error); a ProtocolError's `error` is its code, a VerificationError's
-    `reason`.
+    3.2); a ProtocolError's `error` is its code, a VerificationError's `reason`.
     """
     base = next(each for kind, each in _MAPPING if isinstance(error, kind))
     headers = {**base.headers, **getattr(error, "headers", {})}
@@ -178,8 +177,7 @@ def protocol_answer(
     else:
         code = _PROTOCOL_CODES.get(status, "invalid_request")
     log.info("refused", route=route, status=status, code=code, reason=str(error))
-    own = getattr(error, "members", {})
-    content = {**own, "error": code, "error_description": describe(public)}
+    content = {"error": code, "error_description": describe(public)}
     return _json(content, status, found.headers, "application/json")
 
 

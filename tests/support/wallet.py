@@ -331,8 +331,9 @@ class ToyIssuer:
         form = dict(await request.form())
         types = self.codes.get(str(form["pre-authorized_code"]))
         if types is None or form.get("tx_code") != self.tx_code:
-            said = {} if self.tries_left is None else {"tx_code_tries_left": self.tries_left}
-            return JSONResponse({"error": "invalid_grant", **said}, 400)
+            left = self.tries_left
+            said = {} if left is None else {"Tx-Code-Tries-Left": str(left)}
+            return JSONResponse({"error": "invalid_grant"}, 400, said)
         del self.codes[str(form["pre-authorized_code"])]
         token = secrets.token_urlsafe(24)
         self.tokens[token] = types
