@@ -336,7 +336,7 @@ def served(environment: pytest.MonkeyPatch) -> Iterator[int]:
     environment.setenv("SAMPLE_PORT", str(port))
     environment.setenv("SAMPLE_WORKERS", "2")
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-    for _ in range(200):
+    for _ in range(1200):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
             break
