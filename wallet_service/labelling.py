@@ -6,7 +6,7 @@ label shows its own name. Specification: SD-JWT VC, section 9; PROFILE F-TM-02, 
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import select
@@ -61,18 +61,22 @@ def claims_shown(
 ) -> list[JsonValue]:
     """Every claim with label, path and value, in the order of the type's labels.
 
-    What belongs to one element of a list stays together.
+    What has no label comes after them: nothing of a document stays unseen. What belongs to one
+    element of a list stays together.
     """
     labelled = [tuple(each["path"]) for each in labels]
-    tops = {path[0] for path in labelled}
-    rest = [(name,) for name in claims if name not in tops and name not in TECHNICAL]
     leaves = [path for path in labelled if not _has_below(path, labelled)]
     found: list[tuple[ClaimPath, JsonValue]] = []
-    for path in [*leaves, *rest]:
+    for path in leaves:
         try:
             found.extend(select_claims(dict(claims), path)[:_MAX_ITEMS])
         except InvalidInput:
             continue
+    said = {place[:length] for place, _ in found for length in range(1, len(place) + 1)}
+    whole = {place for place, _ in found}
+    for name, value in claims.items():
+        if name not in TECHNICAL:
+            found.extend(_unsaid((name,), value, said, whole))
     begins: dict[ClaimPath, int] = {}
     for at, (place, _) in enumerate(found):
         begins.setdefault(_list_of(place)[0], at)
@@ -85,6 +89,22 @@ def claims_shown(
         {"path": list(place), **labelled_value(labels, place, value, locale=locale)}
         for place, value in sorted(found, key=order)
     ]
+
+
+def _unsaid(
+    path: ClaimPath, value: JsonValue, said: Collection[ClaimPath], whole: Collection[ClaimPath]
+) -> Iterator[tuple[ClaimPath, JsonValue]]:
+    """What of *value* at *path* is in none of *whole*, the claims shown; *said* has prefixes, too."""
+    if path in whole:
+        return
+    if path not in said:
+        yield path, value
+        return
+    below: Iterable[tuple[Any, JsonValue]] = value.items() if isinstance(value, Mapping) else ()
+    if isinstance(value, list):
+        below = enumerate(value[:_MAX_ITEMS])
+    for part, each in below:
+        yield from _unsaid((*path, part), each, said, whole)
 
 
 def labelled_value(

@@ -118,6 +118,27 @@ def test_what_belongs_to_one_element_of_a_list_is_shown_together() -> None:
     ]  # fmt: skip
 
 
+def test_what_has_no_label_is_seen_all_the_same() -> None:
+    """F-TM-09: a type that names some claims only hides none of the others."""
+    labels: Labels = [
+        {"path": ["ns", "driving", None, "code"], "texts": {"en": "Category"}},
+        {"path": ["ns", "sign"], "texts": {"en": "Sign"}},
+    ]
+    claims: dict[str, JsonValue] = {
+        "iss": "not shown",
+        "ns": {"sign": "AV", "driving": [{"code": "B", "until": "y"}], "kind": "car"},
+        "other": {"a": {"b": "c"}},
+    }
+    said: Any = claims_shown(claims, labels, locale="en")
+    assert [(each["label"], each["value"]) for each in said] == [
+        ("Category", "B"),
+        ("ns driving until", "y"),
+        ("Sign", "AV"),
+        ("ns kind", "car"),
+        ("other", {"a": {"b": "c"}}),
+    ]
+
+
 def test_the_wallet_shows_what_was_approved_and_nothing_else(world: WalletWorld) -> None:
     """HB-20 to HB-26, F-MD-09, Q-24: signed by the wallet's own signer for this session."""
     phone = world.phone_with(PID_MDOC)
