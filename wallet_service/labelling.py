@@ -94,7 +94,7 @@ def claims_shown(
 def _unsaid(
     path: ClaimPath, value: JsonValue, said: Collection[ClaimPath], whole: Collection[ClaimPath]
 ) -> Iterator[tuple[ClaimPath, JsonValue]]:
-    """What of *value* at *path* is in none of *whole*, the claims shown; *said* has prefixes, too."""
+    """What of *value* at *path* is in none of *whole*; *said* has their prefixes, too."""
     if path in whole:
         return
     if path not in said:
