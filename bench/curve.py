@@ -8,6 +8,7 @@ on PostgreSQL of the server beside it.
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -48,6 +49,7 @@ def measure(kind: str, rows: int, note: Callable[[str], None]) -> Curve:
             for name in GROWING:
                 fill(urls[name], name, before, size)
             before = size
+            os.sync()  # else commits wait for what filling left to be written
             bench.run({})
             bench.run(curve)
             note(", ".join(f"{name} {line[-1]:.2f}" for name, line in curve.items()))
