@@ -282,6 +282,8 @@ async function act(path, content) {
   }
 }
 
+let clearing = Promise.resolve(); // a question chosen meanwhile waits for it and is not lost
+
 // The screen is blank before anybody is asked: the network may be slow, the next customer is not.
 async function next(why = "free") {
   if (shown.phase === "free") return;
@@ -290,7 +292,8 @@ async function next(why = "free") {
   shown = { visit, phase: "free" };
   showChoice();
   say(words(why));
-  await act("clear", { visit });
+  clearing = act("clear", { visit });
+  await clearing;
 }
 
 // Whoever leaves an answer, or loads the page again, does not find it again: the server is told,
@@ -308,8 +311,9 @@ function leave() {
 }
 
 for (const button of document.querySelectorAll("[data-query]")) {
-  button.addEventListener("click", () => {
+  button.addEventListener("click", async () => {
     last = button.dataset.query;
+    await clearing;
     act("ask", { query: last });
   });
 }
