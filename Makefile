@@ -48,7 +48,7 @@ test: lint $(VENV)/.interop $(VENV)/.components ## everything CI checks: linters
 	$(BIN)/coverage report --fail-under=95 --skip-covered
 	$(BIN)/python -m pytest tests/services tests/certification tests/browser tests/architecture tests/e2e tests/heist tests/interop -q -n 2 --dist loadfile \
 	  $(LONG:%=--ignore=%)
-	$(BIN)/python -m tests.fuzz.run --seconds 20
+	$(BIN)/python -m tests.fuzz.run --seconds $(if $(CI),75,30)
 	$(if $(CI),$(BIN)/python -m pytest $(LONG) -q,@echo "With CI=true also: crashes, weather, memory and a thousand counters (make crashes).")
 
 bench: $(VENV)/.installed-dev ## the figures of docs/performance.md; JSON=path writes them, ROWS=n ends the curve (0: none)

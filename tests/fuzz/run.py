@@ -1,8 +1,9 @@
 """Fuzz every parser for a bounded time: `python -m tests.fuzz.run --seconds 60`.
 
-With atheris each target runs in its own process, guided by coverage, one for each core; without it,
-input is mutated at random from the seeds. Ends with exit code 1 and the input, in hexadecimal, if a
-parser raises anything but an `ExpectedError`, or takes longer than a second.
+With atheris each target runs in its own process, guided by coverage, one for each core; all are
+forked from one that has instrumented the code. Without it, input is mutated at random from the
+seeds. Ends with exit code 1 and the input, in hexadecimal, if a parser raises anything but an
+`ExpectedError`, or takes more than a second of a core.
 """
 
 import argparse
@@ -10,21 +11,20 @@ import importlib
 import importlib.util
 import os
 import random  # noqa: TID251 - a fast generator with a seed, nothing secret
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .targets import Target
 
-_SLOW = 1.0  # seconds
+_SLOW = 1.0  # seconds of a core
 _LONGEST = 4096
 _TOKENS = (
     *(bytes([each]) for each in b'{}[]",:.~=%&\\\n\x00\xff\x80'),
@@ -71,14 +71,14 @@ def try_one(name: str, data: bytes) -> str | None:
     from .targets import TARGETS
 
     target = next(each for each in TARGETS if each.name == name)
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         target.run(data)
     except ExpectedError:
         pass
     except Exception:  # noqa: BLE001 - this is what is looked for
         return traceback.format_exc()
-    taken = time.perf_counter() - begin
+    taken = time.process_time() - begin
     return f"took {taken:.1f} s" if taken > _SLOW else None
 
 
@@ -94,39 +94,56 @@ def by_chance(name: str, seeds: Sequence[bytes], seconds: float, seed: int) -> s
     return None
 
 
-def by_coverage(name: str, seconds: float, seed: int) -> None:
+def by_coverage(target: "Target", folder: Path, seconds: float, seed: int) -> None:
     """In this process, to its end: atheris looks for input that reaches new code."""
     atheris: Any = importlib.import_module("atheris")  # an extra
-
-    with atheris.instrument_imports(include=["shared"]):
-        from .targets import TARGETS
-
-    target = next(each for each in TARGETS if each.name == name)
+    end = time.monotonic() + seconds
 
     def run(data: bytes) -> None:
-        wrong = try_one(name, data)
+        wrong = try_one(target.name, data)
         if wrong is not None:
-            sys.stderr.write(f"{name}: {data.hex()}\n{wrong}")
-            raise AssertionError(name)
+            sys.stderr.write(f"{data.hex()}\n{wrong}")
+            raise AssertionError(target.name)
+        if time.monotonic() > end:  # atheris knows whole seconds only
+            os._exit(0)
 
-    with tempfile.TemporaryDirectory() as folder:
-        for number, each in enumerate(target.seeds):
-            Path(folder, str(number)).write_bytes(each)
-        options = [
-            f"-max_total_time={max(1, int(seconds))}",
-            f"-max_len={_LONGEST}",
-            f"-seed={seed}",
-        ]
-        atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={folder}/", folder], run)
-        atheris.Fuzz()
+    folder.mkdir()
+    for number, each in enumerate(target.seeds):
+        (folder / str(number)).write_bytes(each)
+    options = [f"-max_len={_LONGEST}", f"-seed={seed}", f"-artifact_prefix={folder}/"]
+    atheris.Setup([sys.argv[0], *options, str(folder)], run)
+    atheris.Fuzz()
 
 
-def in_a_process(name: str, seconds: float, seed: int) -> str | None:
-    """Run `by_coverage` in a process of its own, since it never returns."""
-    command = [sys.executable, "-m", "tests.fuzz.run", "--inside", "--only", name]
-    command += ["--seconds", str(seconds), "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else done.stderr[-4000:]
+def on_every_core(
+    targets: "Sequence[Target]", folder: Path, seconds: float, seed: int
+) -> Iterator[tuple[str, str | None]]:
+    """Run `by_coverage` of each in a process of its own, since it never returns."""
+    running: dict[int, tuple[str, Path]] = {}
+
+    def ended() -> tuple[str, str | None]:
+        pid, status = os.wait()
+        name, log = running.pop(pid)
+        said = log.read_text(errors="replace")[-4000:]
+        return name, f"{said}\nended with {status}" if status else None
+
+    for number, each in enumerate(targets):
+        if len(running) == os.cpu_count():
+            yield ended()
+        log = folder / f"{number}.log"
+        pid = os.fork()
+        if pid == 0:
+            with log.open("wb") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            try:
+                by_coverage(each, folder / str(number), seconds, seed)
+            finally:
+                sys.stderr.flush()
+                os._exit(1)  # without the parent's tidying up
+        running[pid] = each.name, log
+    while running:
+        yield ended()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,27 +153,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", help="the name of one target")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--by-chance", action="store_true", help="without atheris")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
-    if options.inside:
-        by_coverage(options.only, options.seconds, options.seed)
-        return 0
-    from .targets import TARGETS  # not before atheris, in the process above
+    guided = importlib.util.find_spec("atheris") is not None and not options.by_chance
+    with (
+        importlib.import_module("atheris").instrument_imports(include=["shared"])
+        if guided
+        else nullcontext()
+    ):
+        from .targets import TARGETS  # not before
 
     chosen = [each for each in TARGETS if options.only in (None, each.name)]
     share = options.seconds / len(chosen)
-    guided = importlib.util.find_spec("atheris") is not None and not options.by_chance
-
-    def one(target: "Target") -> str | None:
-        if guided:
-            return in_a_process(target.name, share, options.seed)
-        return by_chance(target.name, target.seeds, share, options.seed)
-
     failed = False
-    with ThreadPoolExecutor(os.cpu_count() if guided else 1) as pool:  # each is a process
-        for target, wrong in zip(chosen, pool.map(one, chosen), strict=True):
-            print(f"{target.name}: {wrong or 'ok'}", flush=True)  # noqa: T201 - what this is for
+    with tempfile.TemporaryDirectory() as folder:
+        found: Iterator[tuple[str, str | None]] = (
+            on_every_core(chosen, Path(folder), share * (os.cpu_count() or 1), options.seed)
+            if guided
+            else (
+                (each.name, by_chance(each.name, each.seeds, share, options.seed))
+                for each in chosen
+            )
+        )
+        for name, wrong in found:
+            print(f"{name}: {wrong or 'ok'}", flush=True)  # noqa: T201 - what this is for
             failed = failed or wrong is not None
     return int(failed)
 
