@@ -8,7 +8,6 @@ C-20 to C-24.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -150,7 +149,7 @@ def verify_chain(
     """
     carried = tuple(chain)
     key = (carried, frozenset(anchors), profile, frozenset(pinned))
-    found = _recall(key)
+    found = _remembered.get(key)
     if found is None or not found.not_before <= now <= found.not_after:
         found = _verify(carried, key[1], profile, key[3], now)
         _remember(key, found)
@@ -324,23 +323,15 @@ _CA_POLICY = verification.ExtensionPolicy.webpki_defaults_ca()
 _LEAF_POLICY = verification.ExtensionPolicy.permit_all()  # `_leaf_key` asks what we ask of leaves
 
 _Key = tuple[tuple[bytes, ...], frozenset[bytes], Profile, frozenset[bytes]]
-_remembered: OrderedDict[_Key, VerifiedChain] = OrderedDict()
+_remembered: dict[_Key, VerifiedChain] = {}
 _lock = Lock()
-
-
-def _recall(key: _Key) -> VerifiedChain | None:
-    with _lock:
-        found = _remembered.get(key)
-        if found is not None:
-            _remembered.move_to_end(key)
-    return found
 
 
 def _remember(key: _Key, found: VerifiedChain) -> None:
     with _lock:
         _remembered[key] = found
-        if len(_remembered) > _REMEMBERED:
-            _remembered.popitem(last=False)
+        if len(_remembered) > _REMEMBERED:  # the eldest goes, so that reading needs no lock
+            del _remembered[next(iter(_remembered))]
 
 
 def validity(certificate: bytes) -> tuple[datetime, datetime]:

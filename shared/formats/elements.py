@@ -141,6 +141,9 @@ def to_json(value: Any) -> JsonValue:
     """
     if value is None or isinstance(value, (str, bool)):
         return value
+    if isinstance(value, cbor.Tag):
+        text = value.value if value.tag in {cbor.TDATE, cbor.FULL_DATE} else None
+        return text if isinstance(text, str) else None
     if isinstance(value, int):
         return value if -_MAX_INTEGER <= value < 2 * _MAX_INTEGER else None
     if isinstance(value, bytes):
@@ -153,6 +156,4 @@ def to_json(value: Any) -> JsonValue:
         if not all(isinstance(name, str) for name in value):
             return None
         return {name: to_json(each) for name, each in value.items()}
-    if isinstance(value, cbor.Tag) and value.tag in {cbor.TDATE, cbor.FULL_DATE}:
-        return value.value if isinstance(value.value, str) else None
     return None

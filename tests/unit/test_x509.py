@@ -425,6 +425,19 @@ def test_a_refusal_is_not_remembered() -> None:
     assert verify(leaf, CA_CERTIFICATE)
 
 
+def test_the_eldest_path_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many issuers do not fill the memory; who is forgotten is verified anew."""
+    monkeypatch.setattr("shared.crypto.x509._REMEMBERED", 2)
+    monkeypatch.setattr("shared.crypto.x509._remembered", {})
+    leaves = [certificate(f"Leaf {number}", LEAF, "CA", CA) for number in range(3)]
+    eldest, second, last = (verify(each, CA_CERTIFICATE) for each in leaves)
+    assert verify(leaves[1], CA_CERTIFICATE) is second
+    assert verify(leaves[2], CA_CERTIFICATE) is last
+    again = verify(leaves[0], CA_CERTIFICATE)
+    assert again is not eldest
+    assert again == eldest
+
+
 def test_paths_are_verified_by_many_threads() -> None:
     root = Authority.make()
     signers = [root.signer(Profile.STATUS) for _ in range(8)]
