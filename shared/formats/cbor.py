@@ -59,7 +59,7 @@ def _kept(tag: int) -> Any:
     attribute that is not there.
     """
     hook = None, partial(CBORTag, tag)
-    return cbor2.shareable_decoder(lambda _immutable: hook, immutable=True)
+    return cbor2.shareable_decoder(immutable=True)(lambda _immutable: hook)
 
 
 _TAGS: Mapping[int, Any] = {
