@@ -1,26 +1,30 @@
 """The short code beside the QR code, for people who cannot scan it.
 
 They type `https://<verifier>/c/CODE`, or the code at `/c`, and get a page that says who asks for
-what and leads to their wallet. A code has 37 random bits without letters that look alike; it counts
-until its transaction is answered or over, for the first browser that comes with it, and wrong ones
-are counted in the database for each network and hour, so that nobody tries them all. Looking at a
-link is no use of it: only the button of the page is (browsers fetch what they think will be
-typed). What a code opens is what the QR code on the same screen opens, no more.
+what and leads to their wallet. A code is without letters that look alike; it counts until its
+transaction is answered or over, for the first browser that comes with it. Looking at a link is no
+use of it: only the button of the page is (browsers fetch what they think will be typed). What a
+code opens is what the QR code on the same screen opens, no more.
 
-Specification: DESIGN, "Decided" (guesses of secrets); ADR 0022.
+Nobody may try them all, and nobody may be shut out because a neighbour behind the same address
+tries. So no network is counted, but all wrong codes of an hour together, in the database: once
+they could have found one with a probability of CHANCE, codes of eight characters open nothing for
+the rest of that hour, and those shown from then on have twelve.
+
+Specification: DESIGN, "Decided" (guesses of secrets); ADR 0022, ADR 0031.
 """
 
 import hashlib
 import hmac
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from sqlalchemy import bindparam, or_, select, update
 
 from shared.crypto.sealing import hkdf
 from shared.encoding import b64url_encode
-from shared.errors import NotFound, TooManyRequests
-from shared.runtime.database import insert_once, once
+from shared.errors import NotFound
+from shared.runtime import logs
+from shared.runtime.database import insert_once
 from shared.runtime.languages import mark
 from shared.runtime.prepared import Prepared
 
@@ -32,9 +36,12 @@ from .transactions import FOR_BROWSER, OPEN, state_now
 
 ALPHABET = "234679ACDEFGHJKMNPQRTUWXY"
 """Neither 0 O, 1 I L, 5 S, 8 B, Z nor V."""
-LENGTH = 8
-WRONG_AN_HOUR = 30
-_HALF = LENGTH // 2
+SHORT, LONG = 8, 12
+CHANCE = 1e-6
+"""That anybody, from however many networks, finds an open code within one hour."""
+_GROUP = 4
+
+log = logs.get_log(__name__)
 
 
 class WrongCode(NotFound):
@@ -43,14 +50,6 @@ class WrongCode(NotFound):
     code = "wrong_code"
     public = mark("This code is not right, or it is not good any more.")
     next_step = mark("Compare it with the screen at the desk, or ask there for a new one.")
-
-
-class TooManyCodes(TooManyRequests):
-    """Too many wrong ones from one network in this hour."""
-
-    code = "too_many_codes"
-    public = mark("Too many wrong codes came from this place.")
-    next_step = mark("Scan the code at the desk instead, or try again in an hour.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +71,24 @@ class Opened:
     cookie: str
 
 
-def code_of(secret: str) -> str:
-    """The code of the transaction with this *secret*."""
+def code_of(secret: str, length: int) -> str:
+    """The code of the transaction with this *secret*: SHORT or LONG."""
     number = int.from_bytes(hashlib.sha256(b"short code:" + secret.encode()).digest())
     found = ""
-    for _ in range(LENGTH):
+    for _ in range(length):
         number, digit = divmod(number, len(ALPHABET))
         found += ALPHABET[digit]
     return found
 
 
 def shown(code: str) -> str:
-    """As people read it: in two halves."""
-    return f"{code[:_HALF]}-{code[_HALF:]}"
+    """As people read it: in groups of four."""
+    return "-".join(code[at : at + _GROUP] for at in range(0, len(code), _GROUP))
 
 
 def typed(text: str) -> str:
     """What somebody typed, without what they may have put between."""
-    return "".join(each for each in text.upper() if each.isalnum())[: 2 * LENGTH]
+    return "".join(each for each in text.upper() if each.isalnum())[: 2 * LONG]
 
 
 def code_hash(verifier: Verifier, code: str) -> bytes:
@@ -109,24 +108,41 @@ _OPEN = Prepared(
 )
 
 
-def open_code(verifier: Verifier, text: str, *, cookie: str | None, address: str) -> Opened:
+def length(verifier: Verifier) -> int:
+    """How many characters a code needs now."""
+    return SHORT if _tries(verifier) < budget(verifier) else LONG
+
+
+def budget(verifier: Verifier) -> int:
+    """How many wrong short codes an hour has: each desk shows one that might have been found."""
+    desks_ = sum(len(each.desks) for each in verifier.tenants.values())
+    return int(CHANCE * len(ALPHABET) ** SHORT / max(1, desks_))
+
+
+def shown_under(verifier: Verifier, secret: str, kept: bytes) -> str:
+    """The code of the transaction with this *secret* whose hash was *kept* when it was asked."""
+    short = code_of(secret, SHORT)
+    return short if code_hash(verifier, short) == kept else code_of(secret, LONG)
+
+
+def open_code(verifier: Verifier, text: str, *, cookie: str | None) -> Opened:
     """Open what the code in *text* stands for; the first browser that does is the only one.
 
     Args:
         verifier: this service.
         text: as typed.
         cookie: of a browser that came before.
-        address: of the other side, for the limit.
 
     Raises:
-        WrongCode: nothing is open under it for this browser.
-        TooManyCodes: too many wrong ones from this network.
+        WrongCode: nothing is open under it for this browser, or it is too short now.
         NotTrusted, NotEntitled: the trust list does not know who asks, or that it may.
     """
-    _check_limit(verifier, address)
+    code, needed = typed(text), length(verifier)
+    if len(code) < needed or not set(code) <= set(ALPHABET):
+        raise WrongCode("code: none can look like this now")  # so it is no guess
     browser = cookie or b64url_encode(verifier.random_bytes(32))
     values = {
-        "code_hash_": code_hash(verifier, typed(text)),
+        "code_hash_": code_hash(verifier, code),
         "browser_": hashlib.sha256(b"code browser:" + browser.encode()).digest(),
     }
     desk = _OPEN.returned(verifier.database, values)
@@ -136,7 +152,8 @@ def open_code(verifier: Verifier, text: str, *, cookie: str | None, address: str
         row = FOR_BROWSER.row(verifier.database, here)
     now = verifier.clock()
     if row is None or state_now(row, now) not in OPEN:
-        _count_wrong(verifier, address)
+        if needed == SHORT:
+            _count_wrong(verifier)
         raise WrongCode("code: unknown, of another browser, or over")
     tenant = verifier.tenant(desk.tenant)
     query = tenant.queries[row.query]
@@ -145,34 +162,30 @@ def open_code(verifier: Verifier, text: str, *, cookie: str | None, address: str
     return Opened(query, dict(entity.names), desk.id, link, browser)
 
 
-def _check_limit(verifier: Verifier, address: str) -> None:
-    statement = select(guesses.c.tries).where(guesses.c.bucket == _bucket(verifier, address))
+def _tries(verifier: Verifier) -> int:
+    statement = select(guesses.c.tries).where(guesses.c.bucket == _bucket(verifier))
     with verifier.database.reading() as connection:
-        tries = connection.execute(statement).scalar_one_or_none()
-    if (tries or 0) >= WRONG_AN_HOUR:
-        raise TooManyCodes("code: too many wrong ones")
+        return connection.execute(statement).scalar_one_or_none() or 0
 
 
-def _count_wrong(verifier: Verifier, address: str) -> None:
-    bucket = _bucket(verifier, address)
+def _count_wrong(verifier: Verifier) -> None:
+    bucket = _bucket(verifier)
     ends = verifier.clock().replace(minute=59, second=59, microsecond=0)
-    another = update(guesses).where(guesses.c.bucket == bucket).values(tries=guesses.c.tries + 1)
+    another = (
+        update(guesses)
+        .where(guesses.c.bucket == bucket)
+        .values(tries=guesses.c.tries + 1)
+        .returning(guesses.c.tries)
+    )
+    tries = 1
     with verifier.database.transaction() as connection:
         if not insert_once(connection, guesses, {"bucket": bucket, "tries": 1, "expires_at": ends}):
-            once(connection, another)
+            tries = connection.execute(another).scalar_one()
+    if tries == budget(verifier):
+        log.warning("short codes are guessed; they are longer for the rest of the hour")
 
 
-def _bucket(verifier: Verifier, address: str) -> bytes:
-    """The network and the hour, under a key: the row tells no address."""
-    name = f"{_network(address)}\x00{verifier.clock():%FT%H}".encode()
+def _bucket(verifier: Verifier) -> bytes:
+    """The hour."""
+    name = f"{verifier.clock():%FT%H}".encode()
     return hmac.digest(hkdf(verifier.idempotency_key, "wrong codes"), name, "sha256")
-
-
-def _network(address: str) -> str:
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(found, IPv6Address):
-        return str(ip_network((found, 64), strict=False))
-    return address

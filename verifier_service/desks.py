@@ -23,7 +23,7 @@ from shared.runtime.languages import mark
 from shared.runtime.prepared import Prepared
 
 from .answers import StartRequest, TransactionAnswer
-from .codes import code_hash, code_of
+from .codes import code_hash, code_of, length, shown_under
 from .context import Verifier
 from .events import Key
 from .queries import Query
@@ -83,7 +83,7 @@ _HERE = _d.tenant == bindparam("tenant_"), _d.id == bindparam("id_")
 _MINE = *_HERE, _d.holder == bindparam("holder_"), _d.visit == bindparam("visit_")
 _EMPTY = {"transaction_id": null(), "code_hash": null(), "code_browser": null()}
 
-_READ = Prepared(select(_d.holder, _d.visit, _d.transaction_id).where(*_HERE))
+_READ = Prepared(select(_d.holder, _d.visit, _d.transaction_id, _d.code_hash).where(*_HERE))
 _SIT = Prepared(
     update(desks)
     .where(*_MINE)
@@ -166,7 +166,7 @@ def look(verifier: Verifier, clerk: Clerk, desk: str) -> Visit:
     if answer.state in OPEN:
         tenant = verifier.tenant(clerk.tenant)
         link = wallet_link(verifier, tenant, names.request_id)
-        code = code_of(names.secret)
+        code = shown_under(verifier, names.secret, row.code_hash)
     return Visit(desk, row.visit, query, answer, link, code)
 
 
@@ -203,7 +203,7 @@ def ask(verifier: Verifier, clerk: Clerk, desk: str, query: str) -> Visit:
     )
     asked = {
         "transaction_id_": started.transaction_id,
-        "code_hash_": code_hash(verifier, code_of(names.secret)),
+        "code_hash_": code_hash(verifier, code_of(names.secret, length(verifier))),
     }
     with verifier.database.transaction() as connection:
         moved = _ASK.changed(connection, _here(clerk, desk, row.visit) | asked)

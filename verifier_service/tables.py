@@ -123,7 +123,7 @@ desks = Table(
     UniqueConstraint("code_hash"),
 )
 
-# Wrong short codes of one network in one hour, both hidden in the key.
+# Wrong short codes of one hour (codes.py).
 guesses = Table(
     "guesses",
     metadata,

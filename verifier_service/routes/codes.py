@@ -8,7 +8,7 @@ from shared.runtime.languages import choose
 from shared.runtime.pages import Pages, cookie
 from shared.runtime.routes import PageRouter, page_router
 
-from ..codes import TooManyCodes, WrongCode, open_code, typed
+from ..codes import WrongCode, open_code, typed
 from ..context import Verifier
 from ..counter import question
 
@@ -33,8 +33,8 @@ def post_code(call: Call, verifier: Verifier) -> Response:
     """Opens what the code stands for, for this browser alone."""
     code = call.form().get("code", "")
     try:
-        opened = open_code(verifier, code, cookie=cookie(call.scope, COOKIE), address=call.client)
-    except (WrongCode, TooManyCodes) as error:
+        opened = open_code(verifier, code, cookie=cookie(call.scope, COOKIE))
+    except WrongCode as error:
         return _form(call, typed(code), error)
     pages: Pages = call.scope["pages"]
     language = pages.language(call.scope)
@@ -50,7 +50,7 @@ def post_code(call: Call, verifier: Verifier) -> Response:
     )
 
 
-def _form(call: Call, code: str, error: WrongCode | TooManyCodes | None = None) -> Response:
+def _form(call: Call, code: str, error: WrongCode | None = None) -> Response:
     pages: Pages = call.scope["pages"]
     found = None if error is None else refusal(error)
     return call.page(
