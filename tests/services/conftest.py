@@ -1,4 +1,4 @@
-"""Fixtures for service tests: every test that asks for `database_url` runs on both databases."""
+"""Fixtures for service tests: what asks for `database_url` or the wallet's `world` runs on both."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.databases import PostgreSQL, sqlite_url, start_postgresql_or_skip
+from tests.support.wallet import WalletWorld
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +58,20 @@ def database_url(new_database_url: Callable[[], str]) -> str:
 def empty_database_url(new_database_url: Callable[[], str]) -> str:
     """An empty database for this test alone."""
     return new_database_url()
+
+
+@pytest.fixture(scope="module")
+def shared_world(
+    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WalletWorld]:
+    """One wallet with its neighbours for all tests of the module."""
+    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def world(shared_world: WalletWorld) -> WalletWorld:
+    """The wallet's; its neighbours behave again."""
+    shared_world.reset()
+    return shared_world

@@ -1,25 +1,22 @@
 """What stands in the wallet's database, and what an old backup of it is good for."""
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from shared.crypto.sealing import Keyring
-from shared.demo.phone import Refused
 from shared.errors import TooManyRequests, VerificationError
 from shared.runtime.database import UtcDateTime
 from shared.runtime.keys import KeyDirectory
 from tests.support.clock import NOW
 from tests.support.trust import PID
-from tests.support.wallet import OVER_18, TX_CODE, WalletWorld
+from tests.support.wallet import OVER_18, TX_CODE, WalletWorld, refused
 from wallet_service import guessing, rotating
 from wallet_service.shares.tables import shares
 from wallet_service.tables import (
@@ -33,28 +30,6 @@ from wallet_service.tables import (
     used_challenges,
     wallets,
 )
-
-
-@pytest.fixture(scope="module")
-def shared_world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
-
-
-def refused(call: Callable[[], Any]) -> str:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.code
-
 
 # -- Deadlines ---------------------------------------------------------------------------------
 

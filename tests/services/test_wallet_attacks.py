@@ -3,7 +3,7 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from shared.demo import browser
 from shared.demo.phone import Deceived, Phone, Refused
 from shared.encoding import b64url_encode
 from tests.support.trust import PID, RESIDENCE
-from tests.support.wallet import IDENTITY, OVER_18, TX_CODE, WALLET, WalletWorld
+from tests.support.wallet import IDENTITY, OVER_18, TX_CODE, WALLET, WalletWorld, refused
 from wallet_service.tables import (
     approvals,
     copies,
@@ -28,27 +28,6 @@ from wallet_service.tables import (
 )
 
 PUBLIC_TABLES = {"trust_state"}  # the trust list: public, and the same for everybody
-
-
-@pytest.fixture(scope="module")
-def shared_world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
-
-
-def refused(call: Callable[[], Any]) -> str:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.code
 
 
 def row(world: WalletWorld, table: Table, key: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Cards as people count them: one for several formats, one place for a new issue, told in time."""
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,21 +15,6 @@ from tests.support.wallet import (
 )
 from wallet_service.replacing import groups, same_person
 from wallet_service.tables import copies
-
-
-@pytest.fixture(scope="module")
-def shared_world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
 
 
 def preview(world: WalletWorld, phone: Phone, *types: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from shared.trust import Role
 from tests.support.asgi import AsgiClient
 from tests.support.strict_issuer import CONFIGURATIONS, MDOC, StrictIssuer
 from tests.support.trust import PID, SD_JWT, trust_list
-from tests.support.wallet import CLAIMS, IDENTITY, WALLET, WalletWorld, agencies
+from tests.support.wallet import CLAIMS, IDENTITY, WALLET, WalletWorld, agencies, refused
 from wallet_service import provider_status, refresh_tokens
 from wallet_service.cleaning import clean
 from wallet_service.tables import (
@@ -30,21 +30,6 @@ from wallet_service.tables import (
 SUITE = "https://suite.example"
 AT_ONCE = 8
 DOWN = Response(status_code=503)
-
-
-@pytest.fixture(scope="module")
-def shared_world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
 
 
 @pytest.fixture
@@ -78,12 +63,6 @@ def suite(world: WalletWorld) -> Iterator[Callable[..., StrictIssuer]]:
 
 
 Make = Callable[..., StrictIssuer]
-
-
-def refused(call: Callable[[], Any]) -> str:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.code
 
 
 def at_once(act: Callable[[], Any]) -> list[Any]:

@@ -26,12 +26,6 @@ def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WalletWor
 
 
 @pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
-
-
-@pytest.fixture
 def phone(world: WalletWorld) -> Phone:
     return world.phone_with(PID)
 

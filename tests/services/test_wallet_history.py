@@ -1,6 +1,5 @@
 """Who has seen my data: the log in words, letters about an entry, and what stays of a deletion."""
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -8,15 +7,6 @@ import pytest
 from shared.demo.phone import Phone, Refused
 from tests.support.trust import PID, trust_list
 from tests.support.wallet import IDENTITY, OVER_18, WalletWorld, agencies
-
-
-@pytest.fixture(scope="module")
-def world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
-    yield made
-    made.close()
 
 
 def entries(phone: Phone) -> list[dict[str, Any]]:

@@ -1,23 +1,10 @@
 """Journeys of a citizen through the wallet's public API, with real protocols around it."""
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from shared.demo.phone import Refused
 from tests.support.trust import PID, RESIDENCE
 from tests.support.wallet import OVER_18, WalletWorld
-
-
-@pytest.fixture(scope="module")
-def world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(
-        tmp_path_factory.mktemp("wallet"), new_database_url(), new_database_url()
-    )
-    yield made
-    made.close()
 
 
 def test_a_citizen_receives_a_credential_and_proves_their_age(world: WalletWorld) -> None:

@@ -1,7 +1,7 @@
 """The wallet and mdocs: received, shown under labels, presented by its own signer."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -39,21 +39,6 @@ EITHER: dict[str, Any] = {
     ],
     "credential_sets": [{"options": [["pid"], ["pid_mdoc"]]}],
 }
-
-
-@pytest.fixture(scope="module")
-def shared_world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
 
 
 def test_an_mdoc_is_a_card_like_any_other(world: WalletWorld) -> None:

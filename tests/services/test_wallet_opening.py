@@ -1,6 +1,6 @@
 """Who may open a wallet: registration, sessions, recovery, revocation, the end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,27 +9,12 @@ from sqlalchemy import func, insert, select
 
 from shared.demo import browser
 from shared.demo.passkey import SoftwarePasskey
-from shared.demo.phone import Phone, Refused
+from shared.demo.phone import Phone
 from shared.encoding import b64url_decode, b64url_encode
 from tests.support.trust import PID
-from tests.support.wallet import OVER_18, TX_CODE, WALLET, WalletWorld
+from tests.support.wallet import OVER_18, TX_CODE, WALLET, WalletWorld, refused
 from wallet_service.shares import tables as share_tables
 from wallet_service.tables import metadata
-
-
-@pytest.fixture(scope="module")
-def shared_world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
 
 
 def rows(world: WalletWorld) -> dict[str, int]:
@@ -44,14 +29,6 @@ def rows(world: WalletWorld) -> dict[str, int]:
                 statement = select(func.count()).select_from(table)
                 counts[table.name] = connection.execute(statement).scalar_one()
     return counts
-
-
-def refused(call: Callable[[], Any]) -> str:
-    with pytest.raises(Refused) as caught:
-        call()
-    assert caught.value.problem["next_step"]
-    assert caught.value.problem["support_id"]
-    return caught.value.code
 
 
 # -- Registration --------------------------------------------------------------------------

@@ -83,12 +83,6 @@ def shared_world(
     made.close()
 
 
-@pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
-
-
 def says(world: WalletWorld, **display: Any) -> None:
     """What the issuer's metadata say of every document it issues."""
 

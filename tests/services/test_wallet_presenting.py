@@ -1,7 +1,7 @@
 """From an Authorization Request to one answer, and every request that must get none."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,28 +24,8 @@ from tests.support.wallet import (
     WalletWorld,
     _signer,
     agencies,
+    refused,
 )
-
-
-@pytest.fixture(scope="module")
-def shared_world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
-
-
-def refused(call: Callable[[], Any]) -> str:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.code
 
 
 def pid_query(*paths: list[Any], purpose: str | None = "identification") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """From a Credential Offer to stored Credentials, and every way in which it must stop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,34 +8,22 @@ import pytest
 from sqlalchemy import func, select, update
 
 from shared.crypto.software import SoftwareKey
-from shared.demo.phone import Phone, Refused
+from shared.demo.phone import Phone
 from shared.oid4vci.offer import CredentialOffer, offer_link
 from shared.runtime.trust_list import TrustListStale
 from shared.trust import Role
 from tests.support.trust import PID, RESIDENCE, Agency, issue, trust_list
-from tests.support.wallet import CLAIMS, GRANT, IDENTIFIER, ISSUER, TX_CODE, WalletWorld, agencies
+from tests.support.wallet import (
+    CLAIMS,
+    GRANT,
+    IDENTIFIER,
+    ISSUER,
+    TX_CODE,
+    WalletWorld,
+    agencies,
+    refused,
+)
 from wallet_service.tables import copies, issuances
-
-
-@pytest.fixture(scope="module")
-def shared_world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
-
-
-def refused(call: Callable[[], Any]) -> str:
-    with pytest.raises(Refused) as caught:
-        call()
-    return caught.value.code
 
 
 def value_offer(**members: Any) -> str:

@@ -1,33 +1,16 @@
 """A lost passkey is struck off: it opens nothing any more, and one always stays."""
 
 import threading
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import pytest
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from shared.demo.phone import Phone, Refused
 from tests.support.trust import PID
-from tests.support.wallet import OVER_18, WALLET, WalletWorld
+from tests.support.wallet import OVER_18, WALLET, WalletWorld, refused
 from wallet_service.tables import sessions, unlockers, wraps
-
-
-@pytest.fixture(scope="module")
-def shared_world(
-    new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WalletWorld]:
-    made = WalletWorld.make(tmp_path_factory.mktemp("w"), new_database_url(), new_database_url())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def world(shared_world: WalletWorld) -> WalletWorld:
-    shared_world.reset()
-    return shared_world
 
 
 def two(world: WalletWorld) -> tuple[Phone, Phone]:
@@ -57,12 +40,6 @@ def approve(phone: Phone, approval: str) -> dict[str, Any]:
     return gesture
 
 
-def code(act: Callable[[], Any]) -> str:
-    with pytest.raises(Refused) as caught:
-        act()
-    return caught.value.code
-
-
 def rows_of(world: WalletWorld, struck: str) -> list[int]:
     tables = (unlockers.c.id, wraps.c.unlocker, sessions.c.unlocker)
     with world.wallet.database.reading() as connection:
@@ -88,22 +65,22 @@ def test_a_struck_passkey_opens_nothing_and_its_sessions_end(world: WalletWorld)
     assert rows_of(world, lost) == [1, 2, 1]  # nothing happens by session alone
     gesture = approve(phone, approval)
     assert rows_of(world, lost) == [0, 0, 0]
-    assert code(tablet.overview) == "unauthenticated"
-    assert code(tablet.open) == "passkey_refused"
+    assert refused(tablet.overview) == "unauthenticated"
+    assert refused(tablet.open) == "passkey_refused"
     assert phone.log()[-1]["type"] == "unlocker_removed"
     phone.close()
     phone.open()
     consent = phone.resolve(world.verifier.ask(OVER_18))
     assert phone.approve(consent).outcome == "shared"
     again = partial(phone._post, f"/approvals/{approval}/approve", gesture)
-    assert code(again) == "approval_used"
+    assert refused(again) == "approval_used"
 
 
 def test_no_passkey_approves_its_own_end(world: WalletWorld) -> None:
     """ADR 0018: one that stays has to; so whoever is left has proven that they can go on."""
     phone, tablet = two(world)
     own = unlocker(tablet)
-    assert code(partial(approve, tablet, propose(tablet, own))) == "passkey_refused"
+    assert refused(partial(approve, tablet, propose(tablet, own))) == "passkey_refused"
     assert rows_of(world, own) == [1, 2, 1]
     approve(phone, propose(tablet, own))
     assert rows_of(world, own) == [0, 0, 0]
@@ -111,11 +88,11 @@ def test_no_passkey_approves_its_own_end(world: WalletWorld) -> None:
 
 def test_the_last_passkey_stays(world: WalletWorld) -> None:
     phone = world.phone_with(PID)
-    assert code(lambda: propose(phone, unlocker(phone))) == "last_passkey"
+    assert refused(lambda: propose(phone, unlocker(phone))) == "last_passkey"
     [recovery] = [e["id"] for e in phone.overview()["unlockers"] if e["kind"] == "recovery"]
     stranger = unlocker(world.new_phone())
     for other in (recovery, stranger, "unl_nothing"):
-        assert code(partial(propose, phone, other)) == "not_found"
+        assert refused(partial(propose, phone, other)) == "not_found"
 
 
 def test_of_two_that_strike_each_other_off_one_stays(world: WalletWorld) -> None:

@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,7 +29,7 @@ from starlette.testclient import TestClient
 
 from shared.crypto.software import SoftwareKey
 from shared.crypto.x509 import Profile
-from shared.demo.phone import Phone
+from shared.demo.phone import Phone, Refused
 from shared.encoding import JsonValue, b64url_encode
 from shared.formats import credential as formats
 from shared.formats import type_metadata
@@ -709,6 +710,15 @@ class WalletWorld:
         for each in types:
             phone.receive(self.issuer.offer(each), self.issuer.tx_code)
         return phone
+
+
+def refused(call: Callable[[], Any]) -> str:
+    """The code with which *call* is refused; the citizen is told what to do next."""
+    with pytest.raises(Refused) as caught:
+        call()
+    assert caught.value.problem["next_step"]
+    assert caught.value.problem["support_id"]
+    return caught.value.code
 
 
 _CONFIGURATIONS = {PID: "pid_sd_jwt", RESIDENCE: "residence_sd_jwt", PID_MDOC: "pid_mdoc"}
