@@ -1,13 +1,11 @@
 """The issuer's pages in a real browser: on a small phone, by keyboard, without scripts, read aloud.
 
-Chromium before the service over TLS; axe-core looks at every page. What the browser must not do
+Chromium before the service over TLS. What the browser must not do
 (frames, scripts, forms to elsewhere) is its own doing: no test stands in for it.
 """
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,17 +14,14 @@ from issuer_service.app import create_app
 from shared.runtime.errors import PAGE_MARKER
 from tests.support.attested import AttestedWallet
 from tests.support.browsing import TlsServer, chromium, listen
-from tests.support.components import missing
 from tests.support.issuer import PUBLIC_URL, TENANT, IssuerWorld, sample_register
 from tests.support.openid import CLIENT_ID
+from tests.support.readable import look
 from tests.support.tls import TlsFiles
 from tests.support.visiting import desk_code, query
 
-AXE = Path(__file__).parents[1] / "interop/node_modules/axe-core/axe.min.js"
 PHONE = {"width": 320, "height": 640}
 PERSON = "AV-000001"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-SHOTS = Path(os.environ["SHOTS"]) if "SHOTS" in os.environ else None
 
 
 @pytest.fixture(scope="module")
@@ -80,19 +75,6 @@ def begin(page: Any, world: IssuerWorld) -> None:
     page.goto(f"/registry/authorize?{query(wallet.client_id, uri)}")
 
 
-def look(page: Any, name: str) -> None:
-    """No fault that axe finds, nothing wider than the phone, nothing refused by the policy."""
-    if not AXE.is_file():
-        missing("npm ci in tests/interop installs axe-core")
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("rules => axe.run({runOnly: {type: 'tag', values: rules}})", RULES)
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    assert page.evaluate("getComputedStyle(document.body).margin") == "0px"  # the style came
-    if SHOTS is not None:
-        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-
-
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_every_page_is_accessible_at_320_pixels(
     world: IssuerWorld, browser: Any, language: str
@@ -101,6 +83,7 @@ def test_every_page_is_accessible_at_320_pixels(
     page = opened(browser, language=language)
     begin(page, world)
     assert page.locator("html").get_attribute("lang") == language
+    assert page.evaluate("getComputedStyle(document.body).margin") == "0px"  # the style came
     look(page, f"login-{language}")
     page.fill("#code", "7K4P-92QX-5TDM")
     page.click("#login-submit")

@@ -5,9 +5,7 @@ what it answers go through the page as they would.
 """
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,16 +14,13 @@ import pytest
 from shared.runtime.clock import utc_now
 from shared.trust import Role
 from tests.support.browsing import chromium
-from tests.support.components import missing
 from tests.support.live_verifier import PORTAL, LiveVerifier
 from tests.support.qr_reading import read_code
+from tests.support.readable import look
 from tests.support.suite_wallet import Asked, Suite
 from tests.support.tls import TlsFiles
 
-AXE = Path(__file__).parents[1] / "interop/node_modules/axe-core/axe.min.js"
-SHOTS = Path(os.environ["SHOTS"]) if "SHOTS" in os.environ else None
 PHONE = {"width": 320, "height": 640}
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 BACK = f"{PORTAL}/back"
 WALLET = """
 window.DigitalCredential = class {};
@@ -197,15 +192,3 @@ def test_another_browser_is_told_so(live: LiveVerifier, browser: Any) -> None:
     assert first.goto(started["page"]).status == 200
     first.context.close()
     second.context.close()
-
-
-def look(page: Any, name: str) -> None:
-    """No fault that axe finds, nothing wider than the phone, nothing refused by the policy."""
-    if not AXE.is_file():
-        missing("npm ci in tests/interop installs axe-core")
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("rules => axe.run({runOnly: {type: 'tag', values: rules}})", RULES)
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    if SHOTS is not None:
-        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)

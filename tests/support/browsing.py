@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -108,11 +108,11 @@ class MixedTransport(httpcore2.ConnectionInterface):
 
 
 @contextmanager
-def chromium(tls: TlsFiles, *further: str) -> Iterator[Any]:
+def chromium(tls: TlsFiles | None = None, *further: str) -> Iterator[Any]:
     """A headless browser that believes the certificate of *tls*; skips where there is none.
 
     Args:
-        tls: of the servers.
+        tls: of the servers; None if they speak plain HTTP.
         further: arguments, for example to find host names elsewhere.
     """
     if not CHROMIUM.is_file():
@@ -121,36 +121,55 @@ def chromium(tls: TlsFiles, *further: str) -> Iterator[Any]:
         from playwright.sync_api import sync_playwright
     except ImportError:
         missing("playwright is not installed")
-    pin = f"--ignore-certificate-errors-spki-list={_spki_hash(Path(tls.certificate))}"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=[*_ARGUMENTS, pin, *further], timeout=30_000
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with sync_playwright() as playwright, _started(playwright.chromium, tls, *further) as browser:
+        yield browser
+
+
+def another(browser: Any, tls: TlsFiles) -> AbstractContextManager[Any]:
+    """A second browser beside *browser*: processes, cookies, keys and caches of its own."""
+    return _started(browser.browser_type, tls)
+
+
+@contextmanager
+def _started(kind: Any, tls: TlsFiles | None, *further: str) -> Iterator[Any]:
+    arguments = [*_ARGUMENTS, *further]
+    if tls is not None:
+        pin = _spki_hash(Path(tls.certificate))
+        arguments.append(f"--ignore-certificate-errors-spki-list={pin}")
+    browser = kind.launch(executable_path=str(CHROMIUM), args=arguments, timeout=30_000)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+def authenticators(page: Any) -> Any:
+    """What holds passkeys for *page*: a session that `add_key` adds to."""
+    session = page.context.new_cdp_session(page)
+    session.send("WebAuthn.enable", {"enableUI": False})
+    return session
+
+
+def add_key(session: Any, transport: str = "internal", *, prf: bool = True) -> str:
+    """One authenticator: resident, user verified, with PRF; answers by itself. Its id."""
+    options = {
+        "protocol": "ctap2",
+        "ctap2Version": "ctap2_1",
+        "transport": transport,
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "hasPrf": prf,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+    made = session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    return str(made["authenticatorId"])
 
 
 def add_authenticator(page: Any, *, prf: bool = True) -> Any:
-    """A phone's passkeys for *page*: resident, user verified, with PRF; answers by itself."""
-    session = page.context.new_cdp_session(page)
-    session.send("WebAuthn.enable", {"enableUI": False})
-    session.send(
-        "WebAuthn.addVirtualAuthenticator",
-        {
-            "options": {
-                "protocol": "ctap2",
-                "ctap2Version": "ctap2_1",
-                "transport": "internal",
-                "hasResidentKey": True,
-                "hasUserVerification": True,
-                "hasPrf": prf,
-                "isUserVerified": True,
-                "automaticPresenceSimulation": True,
-            }
-        },
-    )
+    """A phone's passkeys for *page*."""
+    session = authenticators(page)
+    add_key(session, prf=prf)
     return session
 
 

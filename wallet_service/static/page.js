@@ -80,6 +80,13 @@ function explain(id, known, raw) {
   $(id).lang = known === undefined && raw ? "en" : document.documentElement.lang;
 }
 
+// What doing the same once more cannot mend.
+const OVER = new Set(
+  `request_expired verifier_refused over_asking_blocked invalid_request invalid_client unknown_agency
+  untrusted_issuer wrong_credential foreign_callback wrong_server code_locked nothing_renews
+  not_supported`.split(/\s+/),
+);
+
 export function fail(error, again) {
   const refused = error instanceof Refused ? error : new Refused("page_error");
   if (!(error instanceof Refused)) console.error(error);
@@ -90,7 +97,11 @@ export function fail(error, again) {
   explain("error-detail", said("known-errors", code), refused.detail);
   $("error-fault").textContent = said("faults", refused.whoseFault) ?? "";
   explain("error-next-step", said("next-steps", code), refused.nextStep);
-  $("error-home").hidden = $("sections") === null;
+  const home = $("sections") !== null;
+  const over = home && OVER.has(code);
+  $("again").hidden = over;
+  $("error-home").hidden = !home;
+  $("error-home").classList.toggle("main", over);
   $("again").onclick = (refused.code === "unauthenticated" ? undefined : again) ?? retry;
   show("failure");
 }
