@@ -27,7 +27,7 @@ from shared.runtime.trust_list import TrustListClient, TrustSource
 
 from . import auditing, tables
 from .catalogue import BUILT_IN, Configuration, read_catalogue
-from .cleaning import clean
+from .cleaning import clean, forget
 from .context import CHALLENGE_LIFE, Issuer, Secrets, Tenant
 from .indexes import Indexes
 from .metadata import documents
@@ -242,6 +242,7 @@ def make_jobs(issuer: Issuer) -> Jobs:
     jobs.every("chain_audit", 60, chain)
     jobs.every("clean", 300, lambda now: clean(issuer.database, now=now))
     jobs.every("clean_staff", 300, issuer.staff.sessions.clean)
+    jobs.every("forget", 86_400, lambda now: forget(issuer, now=now))
     return jobs
 
 

@@ -1,17 +1,33 @@
-"""What is no longer needed goes: secrets of ended offers, used nonces (S-03, I-112)."""
+"""What is no longer needed goes: secrets, used nonces, old offers and records (S-03, I-112)."""
 
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, delete, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from shared.runtime.database import Database
 from shared.runtime.idempotency import forget_requests
 
+from .context import Issuer
 from .tables import (
     authorizations,
+    copies,
     deferrals,
+    deliveries,
     desk_codes,
     grants,
+    issuances,
     metadata,
     offers,
     refresh_tokens,
@@ -21,19 +37,14 @@ from .tables import (
 
 _RENEWABLE = timedelta(days=30)
 _REPEATABLE = timedelta(days=1)
+_PORTION = 500
+_OF_OFFER = and_(grants.c.tenant == offers.c.tenant, grants.c.offer_id == offers.c.id)
 
 
-def clean(database: Database, *, now: datetime) -> None:
-    """Erase what its purpose has left; each statement alone, so nobody waits for long.
-
-    An offer keeps its content while a token of it may be used again, and an uncollected one for 30
-    days, in which it can be renewed. An authorization request stays a day longer than its code, so
-    that a code which comes again is known. Issuances stay: they are what can be revoked.
-    """
-    of_offer = and_(grants.c.tenant == offers.c.tenant, grants.c.offer_id == offers.c.id)
-    collected = select(grants.c.id).where(of_offer, grants.c.issued > 0).exists()
-    usable = or_(
-        select(grants.c.id).where(of_offer, grants.c.expires_at > now).exists(),
+def _usable(now: datetime) -> ColumnElement[bool]:
+    """Whether a token of the offer may be used again."""
+    return or_(
+        select(grants.c.id).where(_OF_OFFER, grants.c.expires_at > now).exists(),
         select(refresh_tokens.c.id)
         .where(
             refresh_tokens.c.tenant == offers.c.tenant,
@@ -43,8 +54,18 @@ def clean(database: Database, *, now: datetime) -> None:
         )
         .exists(),
     )
-    old = offers.c.created_at < now - _RENEWABLE
-    ended = and_(or_(and_(offers.c.state == "redeemed", collected), old), ~usable)
+
+
+def clean(database: Database, *, now: datetime) -> None:
+    """Erase what its purpose has left; each statement alone, so nobody waits for long.
+
+    An offer keeps its content while a token of it may be used again, and an uncollected one for 30
+    days, in which it can be renewed. An authorization request stays a day longer than its code, so
+    that a code which comes again is known. What offers and issuances leave goes in `forget`.
+    """
+    collected = select(grants.c.id).where(_OF_OFFER, grants.c.issued > 0).exists()
+    old = and_(offers.c.created_at < now - _RENEWABLE, offers.c.expires_at < now)
+    ended = and_(or_(and_(offers.c.state == "redeemed", collected), old), ~_usable(now))
     for statement in (
         update(offers)
         .where(ended, func.length(offers.c.content) > literal_column("0"))
@@ -64,3 +85,71 @@ def clean(database: Database, *, now: datetime) -> None:
         with database.single() as connection:
             connection.execute(statement)
     forget_requests(database, metadata, before=now - _REPEATABLE)
+
+
+def forget(issuer: Issuer, *, now: datetime) -> None:
+    """Delete offers that ended and records of credentials that expired, after the time they have.
+
+    With an offer go its grants and tokens, with a record its copies and deliveries. The audit trail
+    keeps that they were. An offer of which something may be used is none that ended.
+    """
+    settings = issuer.settings
+    for tenant in issuer.tenants:
+        before = now - timedelta(days=settings.offer_days)
+        _forget_offers(issuer.database, tenant, before=before, now=now)
+        if settings.record_days is not None:
+            before = now - timedelta(days=settings.record_days)
+            _forget_records(issuer.database, tenant, before=before)
+
+
+def _forget_offers(database: Database, tenant: str, *, before: datetime, now: datetime) -> None:
+    ended = select(offers.c.id).where(
+        offers.c.tenant == tenant,
+        offers.c.created_at < before,
+        offers.c.expires_at < now,
+        ~_usable(now),
+    )
+
+    def hanging(found: Sequence[str]) -> Mapping[Table, ColumnElement[bool]]:
+        return {
+            refresh_tokens: refresh_tokens.c.offer_id.in_(found),
+            grants: grants.c.offer_id.in_(found),
+            offers: offers.c.id.in_(found),
+        }
+
+    _delete(database, tenant, ended, hanging)
+
+
+def _forget_records(database: Database, tenant: str, *, before: datetime) -> None:
+    expired = select(issuances.c.id).where(
+        issuances.c.tenant == tenant,
+        issuances.c.issued_at < before,
+        issuances.c.expires_at < before,
+    )
+
+    def hanging(found: Sequence[str]) -> Mapping[Table, ColumnElement[bool]]:
+        theirs = and_(copies.c.tenant == tenant, copies.c.issuance_id.in_(found))
+        return {
+            deliveries: deliveries.c.id.in_(select(copies.c.delivery_id).where(theirs)),
+            copies: copies.c.issuance_id.in_(found),
+            issuances: issuances.c.id.in_(found),
+        }
+
+    _delete(database, tenant, expired, hanging)
+
+
+def _delete(
+    database: Database,
+    tenant: str,
+    which: Select[str],
+    hanging: Callable[[Sequence[str]], Mapping[Table, ColumnElement[bool]]],
+) -> None:
+    """Delete what *which* finds with all that hangs on it, in portions; what is in use waits."""
+    portion = which.limit(_PORTION).with_for_update(skip_locked=True)
+    while True:
+        with database.transaction() as connection:
+            found = connection.execute(portion).scalars().all()
+            for table, rows in hanging(found).items() if found else ():
+                connection.execute(delete(table).where(table.c.tenant == tenant, rows))
+        if len(found) < _PORTION:
+            return

@@ -19,7 +19,7 @@ from shared.formats.claims_path import select
 from .catalogue import Configuration
 from .claims import Reading
 from .context import Tenant
-from .registers import Entry, EntryNotReady, RegisterUnavailable
+from .registers import Entry, RegisterLater, RegisterUnavailable
 
 
 class ClaimsNotFitting(InvalidInput):
@@ -75,6 +75,7 @@ def dataset(
     Raises:
         SubjectMissing, SubjectUnknown, SubjectRefused, ClaimsNotFitting: there are no such claims.
         EntryNotReady: the register has not finished the entry; ask again later.
+        RegisterLater: the register does not answer, and the type may be fetched later.
         RegisterUnavailable: the register does not answer; ask again later.
 
     Specification: SD-JWT VC, sections 9.3 and 9.4; PROFILE F-TM-08.
@@ -112,7 +113,7 @@ def _entry(tenant: Tenant, configuration: Configuration, subject: str) -> Entry:
         return tenant.register.entry(subject)
     except RegisterUnavailable as error:
         if configuration.file.register_down == "defer":
-            raise EntryNotReady("register: down, and the type may come later") from error
+            raise RegisterLater("register: down, and the type may come later") from error
         raise
 
 

@@ -25,7 +25,7 @@ from . import auditing
 from .context import Issuer, Tenant
 from .datasets import dataset
 from .offers import Content, OfferEnded, OfferView, Row, content_of, get, read_row, view
-from .registers import EntryNotReady
+from .registers import EntryNotReady, RegisterLater, RegisterUnavailable
 from .tables import grants, metadata, offers
 from .tokens import stop_refreshing
 
@@ -130,6 +130,8 @@ def create(
         configuration = tenant.configurations[each]
         try:
             dataset(tenant, configuration, subject=wanted.subject, given=wanted.claims, now=now)
+        except RegisterLater as error:  # an offer names a person whom somebody has looked up
+            raise RegisterUnavailable("offer: nobody could be looked up") from error
         except EntryNotReady:
             if not configuration.file.deferral_days:
                 raise  # otherwise the wallet is asked to come again (I-85)

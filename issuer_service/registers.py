@@ -46,6 +46,10 @@ class EntryNotReady(Conflict):
         self.retry_after = retry_after
 
 
+class RegisterLater(EntryNotReady):
+    """The register does not answer, and the type's policy is to come back: nothing is known yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What a register holds about one person: fields, marks such as "deceased", a version."""

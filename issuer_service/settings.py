@@ -28,6 +28,17 @@ class IssuerSettings(ServiceSettings):
         ge=30,
         description="The longest life that the creator of an offer may ask for.",
     )
+    offer_days: int = Field(
+        default=400,
+        ge=31,
+        description="How long after it was made an offer that ended is still listed, then deleted.",
+    )
+    record_days: int | None = Field(
+        default=None,
+        ge=31,
+        description="How long after its end the record of a credential is kept (for whom, which "
+        "type, when, its places in status lists; no claims); unset: for ever.",
+    )
     access_token_seconds: int = Field(
         default=300,
         ge=30,

@@ -10,22 +10,25 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from shared.crypto.keys import Signer
 from shared.encoding import RandomBytes
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.formats import status_cwt, status_list
 from shared.formats.status_dates import dated, misdated
 from shared.formats.status_list import StatusList
 from shared.formats.status_states import Status
 from shared.runtime.database import Database, once
+from shared.runtime.logs import get_log
 from shared.runtime.published import Published, form, pack
 
 from .indexes import RESERVED, Indexes
 from .tables import copies, issuances, status_lists
+
+log = get_log(__name__)
 
 BITS = 2  # valid, revoked and suspended; all types share the lists
 EXPIRES = timedelta(hours=24)  # ST-42
@@ -47,7 +50,9 @@ _LISTS = select(
     status_lists.c.version,
     status_lists.c.cwt.is_(None).label("incomplete"),
 ).where(status_lists.c.needed_until > bindparam("now"))
-_PLACES = select(copies.c.tenant, copies.c.list, copies.c.idx, issuances.c.state).join_from(
+_PLACES = select(
+    copies.c.tenant, copies.c.list, copies.c.idx, issuances.c.state, issuances.c.changed_at
+).join_from(
     issuances,
     copies,
     (copies.c.tenant == issuances.c.tenant) & (copies.c.issuance_id == issuances.c.id),
@@ -152,45 +157,67 @@ class ListBuilder:
         self._seen: datetime | None = None
 
     def publish(self, tenants: Mapping[str, Publisher], *, now: datetime) -> int:
-        """Publish every list that changed or grows old; returns how many."""
+        """Publish every list that changed or grows old; returns how many.
+
+        Raises:
+            Unavailable: some could not be published; the next run does it.
+        """
         with self._database.reading() as connection:
             rows = {
                 (row.tenant, row.number): row for row in connection.execute(_LISTS, {"now": now})
             }
-            if self._seen is None:
-                places = list(connection.execute(_NOT_VALID))
-            else:
-                since = self._seen - _OVERLAP
-                places = list(connection.execute(_CHANGED, {"since": since}))
-        fresh = {key for key in rows if key not in self._lists}
-        if self._seen is not None and fresh:
-            with self._database.reading() as connection:
-                places += [
-                    place
-                    for place in connection.execute(_NOT_VALID)
-                    if (place.tenant, place.list) in fresh
-                ]
-        for key, row in rows.items():
-            self._keep_up(key, row.covers, row.version)
-        changed = set()
-        for place in places:
-            built = self._lists.get((place.tenant, place.list))
-            status = STATES[place.state]
-            if built is not None and built.statuses.get(place.idx) != status:
-                built.statuses.set(place.idx, status)
-                changed.add((place.tenant, place.list))
+            changed = self._read(connection, rows, now)
         self._seen = now
-        published = 0
+        published, left = 0, 0
         for key, row in rows.items():
             age = now - row.published_at
             old = row.incomplete or age >= _RENEW or misdated(now, row.published_at)
             if (key in changed or old) and (publisher := tenants.get(row.tenant)) is not None:
-                published += self._publish(
-                    publisher, row.number, key, row.ttl, row.published_at, now
-                )
-        for key in set(self._lists) - set(rows):
-            del self._lists[key]
+                try:
+                    stored = self._publish(
+                        publisher, row.number, key, row.ttl, row.published_at, now
+                    )
+                except Exception:  # the key of one tenant holds up nobody else
+                    log.exception("status_list_not_published", tenant=row.tenant, list=row.number)
+                    stored = False
+                    left += 1
+                published += stored
+                if not stored:  # or another replica was faster: begin this list anew
+                    del self._lists[key]
+        if left:
+            raise Unavailable("status lists: some could not be published")
         return published
+
+    def _read(
+        self, connection: Connection, rows: Mapping[tuple[str, int], Row[Any]], now: datetime
+    ) -> set[tuple[str, int]]:
+        """Bring memory to what the database says; returns the lists that are to be published.
+
+        For a list that memory does not hold it counts what changed since its token was signed:
+        what is valid again is not to be seen otherwise.
+        """
+        fresh = rows.keys() - self._lists.keys()
+        since = min([self._seen or now, *(rows[key].published_at for key in fresh)])
+        not_valid = list(connection.execute(_NOT_VALID)) if fresh else []
+        moved = connection.execute(_CHANGED, {"since": since - _OVERLAP}).all()
+        for key in self._lists.keys() - rows.keys():
+            del self._lists[key]
+        for key, row in rows.items():
+            self._keep_up(key, row.covers, row.version)
+        for place in not_valid:
+            if (key := (place.tenant, place.list)) in fresh:
+                self._lists[key].statuses.set(place.idx, STATES[place.state])
+        changed = set()
+        for place in moved:
+            key, status = (place.tenant, place.list), STATES[place.state]
+            built = self._lists.get(key)
+            if built is None:
+                continue
+            late = key in fresh and place.changed_at >= rows[key].published_at - _OVERLAP
+            if late or built.statuses.get(place.idx) != status:
+                built.statuses.set(place.idx, status)
+                changed.add(key)
+        return changed
 
     def _keep_up(self, key: tuple[str, int], covers: int, version: int) -> None:
         built = self._lists.get(key)
@@ -220,7 +247,7 @@ class ListBuilder:
         at = dated(now, published_at)
         signed = sign_list(publisher, number, built.statuses, ttl=ttl, now=at)
         with self._database.single() as connection:
-            stored = once(
+            return once(
                 connection,
                 _STORE,
                 {
@@ -235,10 +262,6 @@ class ListBuilder:
                     "new_version": built.version + 1,
                 },
             )
-        if not stored:  # another replica was faster: begin this list anew at the next tick
-            del self._lists[key]
-            self._seen = None
-        return stored
 
 
 class PublishedLists:

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from issuer_service.catalogue import BUILT_IN
-from issuer_service.cleaning import clean
+from issuer_service.cleaning import clean, forget
 from issuer_service.registers import Entry, EntryNotReady, SubjectUnknown
 from shared.crypto.keys import PublicKey
 from shared.crypto.software import SoftwareKey
@@ -742,3 +743,59 @@ def test_an_attestation_whose_status_cannot_be_had_waits(
     body = {"credential_configuration_id": "attested", "proofs": {"jwt": [proof]}}
     refused = wallet.request(token(wallet, "attested"), body)
     assert (refused.status, refused.json()["error"]) == (400, "invalid_proof")
+
+
+# --- What time takes (S-03, PAIN_POINTS 2.42) ---
+
+
+def _renewed_late(world: IssuerWorld) -> dict[str, Any]:
+    """An offer that nobody collected for a month, renewed for a week on its last day."""
+    offer = world.offer("pid_sd_jwt", subject=PERSON)
+    world.clock.advance(days=29)
+    renewed = world.api("POST", f"/offers/{offer['offer_id']}/renew", {"expires_in": 604_800})
+    assert renewed.status == 200, renewed.text
+    world.clock.advance(days=2)
+    return dict(renewed.json())
+
+
+def test_an_offer_that_was_renewed_late_keeps_what_it_needs(
+    world: IssuerWorld, wallet: Wallet
+) -> None:
+    """I-22: as long as it may be collected its content stays."""
+    offer = _renewed_late(world)
+    clean(world.issuer.database, now=world.clock())
+    assert wallet.redeem(offer)
+
+
+def test_ended_offers_and_expired_records_are_forgotten(world: IssuerWorld, wallet: Wallet) -> None:
+    """S-03: offers with their grants and tokens after `offer_days`, records after `record_days`.
+
+    Who may still renew keeps his; the audit trail keeps that they were.
+    """
+    names = ("offers", "grants", "refresh_tokens", "issuances", "deliveries", "copies")
+
+    def counts() -> list[int]:
+        return [world.count(each) for each in names]
+
+    def waited(days: int, **settings: int) -> list[int]:
+        now, changed = (
+            begun + timedelta(days=days),
+            world.issuer.settings.model_copy(update=settings),
+        )
+        clean(world.issuer.database, now=now)
+        forget(replace(world.issuer, settings=changed), now=now)
+        return counts()
+
+    begun = world.clock()
+    waited(4_000, record_days=31)
+    assert counts() == [0] * len(names)
+    wallet.collect("residence_sd_jwt", subject=PERSON)
+    world.offer("pid_sd_jwt", subject=PERSON)
+    assert AttestedWallet(world).tokens()["refresh_token"]
+    trail = world.count("audit")
+    assert counts() == waited(100) == [3, 2, 1, 1, 1, 1]
+    assert waited(100, offer_days=31) == [1, 1, 1, 1, 1, 1]
+    assert waited(401) == [0, 0, 0, 1, 1, 1]  # records stay, unless the agency says otherwise
+    assert waited(30, record_days=31) == [0, 0, 0, 1, 1, 1]
+    assert waited(4_000, record_days=31) == [0] * len(names)
+    assert world.count("audit") == trail

@@ -457,6 +457,9 @@ def test_while_the_register_is_down_nothing_is_half_issued(tmp_path: Path) -> No
     deferred = wallet.request(tokens["pid_sd_jwt"], wallet.credential_request("pid_sd_jwt"))
     assert deferred.status == 202, deferred.text
     assert world.count("issuances") == 0
+    body = {"credentials": ["pid_sd_jwt"], "subject": "nobody"}  # who was never looked up
+    assert world.api("POST", "/offers", body).status == 503
+    assert world.count("offers") == 2
     copy.write_bytes(content)
     _reconnect(world)
     again = wallet.request(tokens["residence_sd_jwt"], request)

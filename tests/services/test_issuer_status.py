@@ -9,7 +9,7 @@ import pytest
 
 from issuer_service.status_tokens import ListBuilder
 from shared.encoding import from_numeric_date
-from shared.errors import VerificationError
+from shared.errors import Unavailable, VerificationError
 from shared.formats import status_cwt
 from shared.formats.status_list import StatusList
 from shared.formats.status_states import Status
@@ -231,6 +231,57 @@ def test_another_replica_publishes_the_same_list(world: IssuerWorld) -> None:
     world.publish()  # the first one, whose memory is older now
     again = StatusList.from_json(claims(fetched(world).text)["status_list"])
     assert [at for at in range(2**20) if after.get(at) and again.get(at) != after.get(at)] == []
+
+
+def test_what_was_reinstated_before_a_crash_is_published_by_who_comes_after(
+    world: IssuerWorld,
+) -> None:
+    """ST-33: a list that says "suspended" of what is valid again changed, too."""
+    held = issuance(world, "AV-000034")
+    world.api("POST", f"/issuances/{held}/suspend", {"reason": "under_review"})
+    world.publish()
+    world.clock.advance(hours=1)
+    before = StatusList.from_json(claims(fetched(world).text)["status_list"])
+    world.api("POST", f"/issuances/{held}/reinstate", {"reason": "review_ended"})
+    world.clock.advance(minutes=5)
+    other = ListBuilder(world.issuer.database, world.issuer.indexes, CountingBytes("after"))
+    assert other.publish(world.issuer.tenants, now=world.clock()) == 1
+    after = StatusList.from_json(claims(fetched(world).text)["status_list"])
+    back = [at for at in range(2**20) if before.get(at) == 2 and after.get(at) == 0]
+    assert len(back) == 1
+    world.clock.advance(hours=1)
+    idle = ListBuilder(world.issuer.database, world.issuer.indexes, CountingBytes("idle"))
+    assert idle.publish(world.issuer.tenants, now=world.clock()) == 0  # nothing moved since
+
+
+class _Broken:
+    """A tenant whose key cannot sign now."""
+
+    def __init__(self, tenant: Any) -> None:
+        self.status_uri = tenant.status_uri
+
+    @property
+    def status_key(self) -> Any:
+        raise Unavailable("token: away")
+
+
+def test_a_key_that_fails_loses_no_revocation_and_holds_up_no_other_tenant(
+    world: IssuerWorld,
+) -> None:
+    """ST-33, DESIGN "nothing lost": what could not be signed is signed by the next run."""
+    held = issuance(world, "AV-000035")
+    world.publish()
+    before = StatusList.from_json(claims(fetched(world).text)["status_list"])
+    world.api("POST", f"/issuances/{held}/revoke", {"reason": "withdrawn"})
+    builder = ListBuilder(world.issuer.database, world.issuer.indexes, CountingBytes("broken"))
+    tenants = {**world.issuer.tenants, "registry": _Broken(world.issuer.tenant("registry"))}
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            builder.publish(tenants, now=world.clock())
+    world.clock.advance(minutes=10)
+    builder.publish(world.issuer.tenants, now=world.clock())
+    after = StatusList.from_json(claims(fetched(world).text)["status_list"])
+    assert [at for at in range(2**20) if before.get(at) != after.get(at)]
 
 
 @pytest.mark.parametrize(
