@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from .browsing import add_authenticator
+from .browsing import add_key, authenticators
 from .readable import look
 
 WIDTH, HEIGHT = 320, 640
@@ -21,6 +21,8 @@ class Phone:
 
     Attributes:
         taps: keys that did something (Enter, Space): what would be taps of a finger.
+        own_key: the authenticator of the phone itself, by its id.
+        subject: whose phone it is, where a test needs to know.
         problems: errors in the console, and requests to anybody but localhost.
         name: stands in the names of pictures.
     """
@@ -29,6 +31,8 @@ class Phone:
     url: str
     name: str
     authenticator: Any = None
+    own_key: str = ""
+    subject: str = ""
     taps: int = 0
     problems: list[str] = field(default_factory=list)
     recovery_code: str = ""
@@ -60,8 +64,24 @@ class Phone:
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda r: problems.append(r.url) if _foreign(r.url) else None)
-        phone.authenticator = add_authenticator(page, prf=prf)
+        phone.authenticator = authenticators(page)
+        phone.own_key = phone.add_key("internal", prf=prf)
         return phone
+
+    def another(self) -> Self:
+        """Somebody's other phone, set up like this one."""
+        language, _, shade = self.name.partition("-")
+        browser = self.page.context.browser
+        return self.make(browser, self.url, language=language, dark=shade == "dark")
+
+    def add_key(self, transport: str, *, prf: bool = True) -> str:
+        """One more authenticator, such as a security key ("usb"): its id."""
+        return add_key(self.authenticator, transport, prf=prf)
+
+    def answers(self, key: str, *, does: bool) -> None:
+        """Whether somebody touches this authenticator when it is asked."""
+        told = {"authenticatorId": key, "enabled": does}
+        self.authenticator.send("WebAuthn.setAutomaticPresenceSimulation", told)
 
     def end(self) -> None:
         """Close it; nothing may have gone wrong unseen, and nobody else was asked anything."""
