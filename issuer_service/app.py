@@ -21,7 +21,6 @@ from shared.runtime.keys import KeyDirectory
 from shared.runtime.openid import OpenIdProvider
 from shared.runtime.pages import Pages
 from shared.runtime.settings import load_settings
-from shared.runtime.staff_files import open_door
 from shared.runtime.staff_pages import StaffEntrance
 from shared.runtime.trust_list import TrustListClient, TrustSource
 
@@ -202,16 +201,8 @@ def make_entrance(
         key=secrets.staff,
         public_url=settings.public_url,
         roles=STAFF_ROLES,
-        doors={
-            name: open_door(
-                file.staff,
-                tenant=name,
-                public_url=settings.public_url,
-                roles=STAFF_ROLES,
-                fetcher=lambda: fetcher or Fetcher.from_settings(settings),
-            )
-            for name, file in files.items()
-        },
+        files={name: file.staff for name, file in files.items()},
+        fetcher=lambda: fetcher or Fetcher.from_settings(settings),
         agency=lambda tenant: files[tenant].names,
         record=auditing.of_staff(clock, random_bytes),
         clock=clock,

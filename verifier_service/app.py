@@ -20,7 +20,6 @@ from shared.runtime.jobs import Jobs
 from shared.runtime.keys import KeyDirectory
 from shared.runtime.pages import Pages
 from shared.runtime.settings import load_settings
-from shared.runtime.staff_files import open_door
 from shared.runtime.staff_pages import StaffEntrance
 from shared.runtime.trust_list import TrustListClient, TrustSource
 
@@ -180,16 +179,8 @@ def make_entrance(
         key=hkdf(keys.secret("records"), "verifier", "staff"),
         public_url=settings.public_url,
         roles=ROLES,
-        doors={
-            name: open_door(
-                each.staff,
-                tenant=name,
-                public_url=settings.public_url,
-                roles=ROLES,
-                fetcher=lambda: fetcher or Fetcher.from_settings(settings),
-            )
-            for name, each in tenants.items()
-        },
+        files={name: each.staff for name, each in tenants.items()},
+        fetcher=lambda: fetcher or Fetcher.from_settings(settings),
         agency=agency,
         record=of_staff(clock, random_bytes),
         clock=clock,

@@ -23,16 +23,29 @@ START_SECONDS = 120  # a busy machine starts slowly; whoever ends is noticed at 
 STOP_SECONDS = 10
 
 
+_ATTEMPTS = 20
+_taken: list[socket.socket] = []  # held as long as this process lives
+
+
 def free_port(preferred: int) -> int:
-    """*preferred* if nothing listens there on the loopback address, else one the system picks."""
-    for port in (preferred, 0):
+    """*preferred* if nobody has it on the loopback address, else one the system picks.
+
+    It is this process's from now on: its UDP port says so to others who ask here, since nothing
+    listens yet.
+    """
+    for port in (preferred, *[0] * _ATTEMPTS):
+        mark = socket.socket(type=socket.SOCK_DGRAM)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
+                found = int(probe.getsockname()[1])
+                mark.bind(("127.0.0.1", found))
             except OSError:
+                mark.close()
                 continue
-            return int(probe.getsockname()[1])
+        _taken.append(mark)
+        return found
     message = "no free port on 127.0.0.1"
     raise RuntimeError(message)
 

@@ -20,6 +20,7 @@ from . import staff_visits
 from .calls import Call
 from .database import Database
 from .errors import refusal
+from .fetch import Fetcher
 from .languages import choose, mark
 from .openid import NotSignedIn
 from .pages import Pages, redirect
@@ -36,7 +37,7 @@ from .sign_in import (
     sign_in_place,
 )
 from .staff_accounts import InvitationGone, StaffAccounts
-from .staff_files import Door, NoRoles
+from .staff_files import Door, NoRoles, StaffFile, open_door
 from .staff_passkeys import Gesture, TookTooLong, WrongPasskey
 from .staff_visits import NoSuchWay
 from .tables import StaffTables
@@ -72,13 +73,22 @@ class StaffEntrance:
         key: bytes,
         public_url: str,
         roles: Collection[str],
-        doors: Mapping[str, Door],
+        files: Mapping[str, StaffFile],
+        fetcher: Callable[[], Fetcher],
         agency: Callable[[str], Mapping[str, str]],
         record: Recorder,
         clock: Clock,
         random_bytes: RandomBytes,
     ) -> Self:
-        """The entrance of one service, whole."""
+        """The entrance of one service, whole; *files* by tenant, providers asked by a *fetcher*.
+
+        Raises:
+            InvalidInput: a tenant's file gives a role that there is not, or leaves no way in.
+        """
+        doors = {
+            name: open_door(file, tenant=name, public_url=public_url, roles=roles, fetcher=fetcher)
+            for name, file in files.items()
+        }
         sessions = StaffSessions(
             database, tables, key=key, record=record, clock=clock, random_bytes=random_bytes
         )
