@@ -62,6 +62,8 @@ ApprovalType = Literal[
     "delete_log_entry",
     "add_unlocker",
     "remove_unlocker",
+    "replace_code",
+    "export",
     "delete_wallet",
 ]
 
@@ -102,6 +104,7 @@ class Approved:
     payload: dict[str, Any]
     payload_hash: bytes
     assertion: Mapping[str, JsonValue]
+    unlocker: str  # whose gesture it was
 
     def receipt(self) -> dict[str, JsonValue]:
         """For the log: the citizen's own proof of what was approved."""
@@ -261,7 +264,7 @@ def consume(
             connection.execute(
                 update(unlockers).where(unlockers.c.id == key.id).values(sign_count=count)
             )
-    return Approved(approval, row.type, payload, challenge, assertion)
+    return Approved(approval, row.type, payload, challenge, assertion, key.id)
 
 
 def refuse(wallet: Wallet, opened: OpenWallet, approval: str) -> None:

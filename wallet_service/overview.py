@@ -18,6 +18,8 @@ from .vault import OpenWallet
 _UNDER_WAY = (
     "tx_code",
     "sign_in",
+    "authorizing",
+    "redeeming",
     "preview",
     "accepted",
     "requesting",
@@ -28,7 +30,7 @@ _UNDER_WAY = (
 )
 _SOON = timedelta(days=30)  # before its end a card is spoken of
 _RECENT = timedelta(days=14)  # so long a change of the unlockers is spoken of
-_OF_UNLOCKERS = ("unlocker_added", "recovered")
+_OF_UNLOCKERS = ("unlocker_added", "recovered", "code_replaced")
 
 
 def overview(wallet: Wallet, opened: OpenWallet, *, now: datetime) -> dict[str, JsonValue]:

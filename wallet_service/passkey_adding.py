@@ -30,6 +30,7 @@ from .vault import (
     OpenWallet,
     Purpose,
     check_unlockers,
+    hold_unlockers,
     renew_unlockers_mac,
     share_of,
     unlockers_of,
@@ -93,6 +94,7 @@ def add(
     inner = NewUnlocker(b64url_decode(new["read_key"]), b64url_decode(new["act_key"]), wraps)
     share = share_of(wallet, opened.id)
     with wallet.database.transaction() as connection:
+        hold_unlockers(connection, opened.id)
         check_unlockers(connection, opened.id, opened.k_read)
         add_unlocker(
             connection,

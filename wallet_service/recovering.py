@@ -33,6 +33,7 @@ from .vault import (
     OpenWallet,
     WalletAltered,
     check_unlockers,
+    hold_unlockers,
     inner_wraps,
     renew_unlockers_mac,
     share_of,
@@ -144,6 +145,7 @@ def finish_recovery(
     wallet_id = ticket["wallet"]
     share = share_of(wallet, wallet_id)
     with wallet.database.transaction() as connection:
+        hold_unlockers(connection, wallet_id)
         if _due(connection, wallet, lookup, now=now)["wallet"] != wallet_id:
             raise NotFound("recovery: begun for another wallet")
         check_unlockers(connection, wallet_id, k_read)

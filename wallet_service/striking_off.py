@@ -8,7 +8,7 @@ Specification: WALLET_SECURITY, sections 2 and 4; DESIGN 2.6.
 
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 
 from shared.encoding import JsonValue
 from shared.errors import Conflict, NotFound
@@ -17,8 +17,14 @@ from shared.runtime.database import once
 from . import approving, logbook, passkeys
 from .approving import Approved
 from .context import Wallet
-from .tables import sessions, unlockers, wallets, wraps
-from .vault import OpenWallet, check_unlockers, renew_unlockers_mac, unlockers_of
+from .tables import sessions, unlockers, wraps
+from .vault import (
+    OpenWallet,
+    check_unlockers,
+    hold_unlockers,
+    renew_unlockers_mac,
+    unlockers_of,
+)
 
 
 class LastPasskey(Conflict):
@@ -55,9 +61,7 @@ def strike_off(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: d
         raise approving.ApprovalUsed("unlocker: approved for something else")
     unlocker = approved.payload["unlocker"]["id"]
     with wallet.database.transaction() as connection:
-        # Of two at once the second waits here, and then counts what the first has left.
-        own = wallets.c.id == opened.id
-        connection.execute(update(wallets).where(own).values(backed_up=wallets.c.backed_up))
+        hold_unlockers(connection, opened.id)
         left = select(func.count()).where(
             unlockers.c.wallet == opened.id, unlockers.c.kind == "passkey"
         )

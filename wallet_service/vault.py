@@ -180,6 +180,15 @@ def unlockers_of(connection: Connection, wallet_id: str) -> list[RowMapping]:
     return list(connection.execute(_UNLOCKERS, {"of_wallet": wallet_id}).mappings())
 
 
+def hold_unlockers(connection: Connection, wallet_id: str) -> None:
+    """Of two that change the unlockers at once the second waits here, and sees what the first did.
+
+    Else each would renew the MAC over a set that lacks the other's change.
+    """
+    own = wallets.c.id == wallet_id
+    connection.execute(update(wallets).where(own).values(backed_up=wallets.c.backed_up))
+
+
 def check_unlockers(connection: Connection, wallet_id: str, k_read: bytes) -> None:
     """The root is right and no public key was swapped, added or removed behind the citizen's back.
 

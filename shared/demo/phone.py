@@ -189,6 +189,27 @@ class Phone(WalletClient):
         wraps = {"read": sealed["read_wrap"], "act": sealed["act_wrap"]}
         self._post(f"/approvals/{approval}/approve", {"assertion": response, "wraps": wraps})
 
+    def replace_code(self, kind: str) -> str:
+        """A new recovery or revocation code in the place of the old one; returns the new one."""
+        code = browser.make_code()
+        keys = UnlockerKeys.of_code(code) if kind == "recovery" else None
+        public = keys.public() if keys else {}
+        body = {"lookup": browser.lookup(code), **public}
+        approval = self._post(f"/codes/{kind}", body)["approval"]
+        found = self.approval(approval)
+        new = found["payload"]["code"]
+        if {name: new[name] for name in public} != public or new["kind"] != kind:
+            raise Deceived("approval: another code")
+        response, k_act = self._act(found)
+        wraps = {}
+        if keys:
+            roots = Roots(self._k_read, k_act)
+            sealed = keys.body(roots, wallet=self.wallet, unlocker=new["unlocker"])
+            wraps = {"read": sealed["read_wrap"], "act": sealed["act_wrap"]}
+        self._post(f"/approvals/{approval}/approve", {"assertion": response, "wraps": wraps})
+        setattr(self, f"{kind}_code", code)
+        return code
+
     def revoke(self) -> None:
         """From any device, without a session: freeze the wallet."""
         self._post("/revoke", {"lookup": browser.lookup(self.revocation_code)})
@@ -236,6 +257,13 @@ class Phone(WalletClient):
         receipt = self._approve(approval, lambda payload: payload["type"] == "delete_wallet")
         self._token = None
         return receipt
+
+    def export(self) -> dict[str, Any]:
+        """What moves the wallet elsewhere, not sealed yet (TS10 `MigrationData`)."""
+        approval = self._post("/export")["approval"]
+        found = self._approve(approval, lambda payload: payload["type"] == "export")
+        migration: dict[str, Any] = found["migration"]
+        return migration
 
     def delete_card(self, card: str) -> None:
         """Destroy one card with its keys."""

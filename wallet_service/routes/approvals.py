@@ -6,6 +6,8 @@ from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 from .. import (
     answering,
     approving,
+    code_replacing,
+    exporting,
     flows,
     forgetting,
     holding,
@@ -83,10 +85,15 @@ def _carry_out(
             passkey_adding.add(wallet, opened, approved, body.wraps, now=now)
         case "remove_unlocker":
             striking_off.strike_off(wallet, opened, approved, now=now)
+        case "replace_code":
+            code_replacing.replace(wallet, opened, approved, body.wraps, now=now)
         case "delete_credential":
             holding.delete_card(wallet, opened, approved, now=now)
         case "delete_log_entry":
             forgetting.forget(wallet, opened, approved, now=now)
+        case "export":
+            migration = exporting.export(wallet, opened, approved, now=now)
+            return {"type": approved.type, "migration": migration}
         case "delete_wallet":
             head = leaving.delete_wallet(wallet, opened, approved, now=now)
             return {

@@ -4,6 +4,7 @@ from shared.encoding import JsonValue, to_numeric_date
 from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
 from .. import (
+    code_replacing,
     guessing,
     opening,
     passkey_adding,
@@ -122,6 +123,29 @@ def propose_removal(call: Call, wallet: Wallet) -> Answer:
     """Begin the approval *remove_unlocker*."""
     opened = open_wallet(call, wallet)
     return {"approval": striking_off.propose(wallet, opened, call.path["id"], now=wallet.clock())}
+
+
+@router.post("/codes/recovery", body=messages.NewRecoveryCode, answer=messages.Answer, status=201)
+def propose_recovery_code(call: Call, wallet: Wallet) -> Answer:
+    """Begin the approval *replace_code*: another recovery code, typed back already."""
+    opened = open_wallet(call, wallet)
+    body = call.message(messages.NewRecoveryCode)
+    keys = body.read_key, body.act_key
+    approval = code_replacing.propose(
+        wallet, opened, "recovery", lookup=body.lookup, keys=keys, now=wallet.clock()
+    )
+    return {"approval": approval}
+
+
+@router.post("/codes/revocation", body=messages.LookupBody, answer=messages.Answer, status=201)
+def propose_revocation_code(call: Call, wallet: Wallet) -> Answer:
+    """Begin the approval *replace_code*: another revocation code."""
+    opened = open_wallet(call, wallet)
+    lookup = call.message(messages.LookupBody).lookup
+    approval = code_replacing.propose(
+        wallet, opened, "revocation", lookup=lookup, keys=None, now=wallet.clock()
+    )
+    return {"approval": approval}
 
 
 @router.post("/recovery/proof/begin", body=messages.LookupBody, answer=messages.Answer)

@@ -109,6 +109,14 @@ def ask_issuer(call: Call, wallet: Wallet) -> Answer:
     """Get a document from an agency of the trust list without an offer (W-02)."""
     opened = open_wallet(call, wallet)
     body = call.message(messages.WishBody)
+    if body.configuration is None:
+        wished = {
+            "issuer": {"identifier": body.issuer},
+            "format": body.format,
+            "type": body.type,
+        }
+        flow = receiving.open_again(wallet, opened, wished, now=wallet.clock())
+        return issuance_answer(wallet, opened, flow)
     flow = receiving.open_issuer(
         wallet,
         opened,

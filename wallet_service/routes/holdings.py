@@ -8,6 +8,7 @@ from shared.runtime.routes import Answer, ApiRouter, Call, hot_api_router
 
 from .. import (
     contacting,
+    exporting,
     forgetting,
     holding,
     labelling,
@@ -55,6 +56,12 @@ def set_locale(call: Call, wallet: Wallet) -> Answer:
 def propose_deletion(call: Call, wallet: Wallet) -> Answer:
     """Begin the approval *delete_wallet*."""
     return {"approval": leaving.propose(wallet, open_wallet(call, wallet), now=wallet.clock())}
+
+
+@router.post("/export", answer=messages.Answer, status=201)
+def propose_export(call: Call, wallet: Wallet) -> Answer:
+    """Begin the approval *export*; its answer carries what TS10 calls `MigrationData`."""
+    return {"approval": exporting.propose(wallet, open_wallet(call, wallet), now=wallet.clock())}
 
 
 @router.get("/credentials/{id}", answer=messages.Answer)

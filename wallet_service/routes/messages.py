@@ -1,8 +1,8 @@
 """Bodies and answers of `/api/v1`: strict, unknown members ignored; bytes are base64url."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic import JsonValue as JsonMember
 
 from shared.encoding import b64url_decode
@@ -85,6 +85,13 @@ class LookupBody(Message):
     lookup: Key
 
 
+class NewRecoveryCode(LookupBody):
+    """POST /codes/recovery: a new recovery code's public keys beside what finds it."""
+
+    read_key: Key
+    act_key: Key
+
+
 class ProofBody(Message):
     """POST /recovery/proof."""
 
@@ -138,10 +145,21 @@ class TicketBody(Message):
 
 
 class WishBody(Message):
-    """POST /issuances: a document of an agency, without an offer."""
+    """POST /issuances: a document of an agency, without an offer.
+
+    By the agency's own name for it, or by its format and type, as an export file says it.
+    """
 
     issuer: Annotated[str, Field(min_length=1, max_length=2048)]
-    configuration: Annotated[str, Field(min_length=1, max_length=256)]
+    configuration: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    format: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    type: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.configuration is None) != (None not in {self.format, self.type}):
+            raise ValueError("configuration, or format and type")
+        return self
 
 
 class CallbackBody(Message):

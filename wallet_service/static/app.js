@@ -8,7 +8,7 @@ import { untold } from "./told.js";
 import { Refused, call } from "./wallet.js";
 
 const VIEWS = new Set(
-  "open begin recover cards card scan receive consent notices history unlockers settings".split(" "),
+  "open begin recover cards card scan receive consent notices history unlockers newcode settings export import".split(" "),
 );
 const TASKS = new Set(["open", "begin", "recover", "receive", "consent"]); // nothing beside them
 const FIRST = { start: "cards", offer: "receive", callback: "receive", authorize: "consent" };

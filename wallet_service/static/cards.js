@@ -9,7 +9,8 @@ import { untold } from "./told.js";
 import { call } from "./wallet.js";
 
 const looked = new WeakMap(); // for each open wallet, the cards whose state was looked up meanwhile
-const URGENT = new Set(["recovery_begun", "wallet_frozen", "unlocker_added", "recovered"]);
+const WAITS = { accepted: "preview", authorizing: "sign_in", redeeming: "sign_in" };
+const URGENT = new Set(["recovery_begun", "wallet_frozen", "unlocker_added", "recovered", "code_replaced"]);
 
 function row({ card, formats }, test) {
   const item = fill("card", card);
@@ -21,7 +22,7 @@ function row({ card, formats }, test) {
 
 function flowRow(flow) {
   const what = [flow.documents?.join(", "), flow.party].filter(Boolean).join(" – ");
-  const waits = flow.step === "accepted" ? "preview" : flow.step;
+  const waits = WAITS[flow.step] ?? flow.step;
   const step = said("flow-steps", flow.renews && waits === "preview" ? "renewal" : waits);
   const item = fill("flow", { id: flow.id, what, step });
   const view = flow.kind === "issuance" ? "receive" : "consent";

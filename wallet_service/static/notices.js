@@ -12,6 +12,7 @@ const ACTS = {
   recovery_begun: ["stop"],
   unlocker_added: ["unlockers", "known"],
   recovered: ["unlockers", "known"],
+  code_replaced: ["unlockers", "known"],
   card_suspended: ["card"],
 };
 const OF_A_CARD = ["renew", "card"];

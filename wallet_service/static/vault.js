@@ -25,7 +25,7 @@ export function random(length) {
   return crypto.getRandomValues(new Uint8Array(length));
 }
 
-function concat(...parts) {
+export function concat(...parts) {
   const all = new Uint8Array(parts.reduce((sum, each) => sum + each.length, 0));
   let at = 0;
   for (const each of parts) {
@@ -39,7 +39,7 @@ function bigEndian(number, length) {
   return Uint8Array.from({ length }, (_, at) => Math.floor(number / 256 ** (length - 1 - at)) % 256);
 }
 
-async function sha256(bytes) {
+export async function sha256(bytes) {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 }
 
@@ -228,6 +228,14 @@ export function codeBytes(code) {
     number >>= 8n;
   }
   return bytes;
+}
+
+export function sameCode(one, other) {
+  try {
+    return encode(codeBytes(one)) === encode(codeBytes(other));
+  } catch {
+    return false;
+  }
 }
 
 export async function lookupOf(code) {

@@ -246,6 +246,27 @@ export class Wallet {
     await post("/recovery/proof", { k_read: vault.encode(kRead) });
   }
 
+  // A new code, typed back already; with the gesture the old one is good for nothing.
+  async replaceCode(kind, code) {
+    const lookup = await lookupOf(code);
+    const keys = kind === "recovery" ? await vault.keysOfCode(code) : undefined;
+    const mine = keys && (await vault.publicKeys(keys));
+    const named = {
+      kind,
+      lookup_hash: vault.encode(await vault.sha256(vault.decode(lookup))),
+      ...mine,
+    };
+    const { approval } = await post(`/codes/${kind}`, { lookup, ...mine });
+    const expected = ({ type, code: shown }) =>
+      type === "replace_code" && Object.keys(named).every((each) => shown[each] === named[each]);
+    const seal = async (act, payload) => {
+      const roots = { read: this.kRead, act };
+      const sealed = await vault.unlockerBody(keys, roots, this.id, payload.code.unlocker);
+      return { read: sealed.read_wrap, act: sealed.act_wrap };
+    };
+    await this.approve(approval, expected, keys && { seal });
+  }
+
   // A further passkey, made and tried; it counts once `approvePasskey` was approved with another.
   async preparePasskey() {
     const options = await post("/unlockers/options");
@@ -276,6 +297,12 @@ export class Wallet {
       (payload) => payload.type === "remove_unlocker" && payload.unlocker.id === unlocker,
       { staying: (each) => each.unlocker !== unlocker },
     );
+  }
+
+  // What moves the wallet elsewhere, not sealed yet.
+  async export() {
+    const { approval } = await post("/export");
+    return (await this.approve(approval, ({ type }) => type === "export")).migration;
   }
 
   // The end; the answer is the citizen's receipt.
@@ -311,7 +338,7 @@ export class Wallet {
     await recognise(this.id, "act", kAct);
     const keys = {};
     for (const { copy } of payload.items ?? []) keys[copy] = await vault.copyKey(kAct, copy);
-    const sealed = await seal?.(kAct);
+    const sealed = await seal?.(kAct, payload);
     return post(`/approvals/${approval}/approve`, { assertion, copy_keys: keys, wraps: sealed });
   }
 }
