@@ -32,4 +32,4 @@ def clean(wallet: Wallet, *, now: datetime) -> None:
         connection.execute(delete(approvals).where(approvals.c.expires_at <= now - _KEPT))
         for table in (issuances, presentations):
             connection.execute(delete(table).where(table.c.expires_at <= now - _KEPT))
-    leaving.finish(wallet)
+    leaving.finish(wallet, now=now)

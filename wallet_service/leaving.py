@@ -5,11 +5,11 @@ that sealed `S` there is destroyed within 35 days. Specification: WALLET_SECURIT
 6; DESIGN 2.8.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
 
-from shared.encoding import JsonValue
+from shared.encoding import JsonValue, start_of_day
 
 from . import approving, logbook, provider_status
 from .approving import Approved
@@ -34,7 +34,10 @@ from .tables import (
 )
 from .vault import OpenWallet, destroy_share
 
+BEGUN = "begun"
+"""The state of a wallet whose registration has not ended."""
 _LEAVING = "leaving"
+_ABANDONED = timedelta(days=1)  # no registration takes so long
 _OF_A_WALLET = (
     wraps,
     unlockers,
@@ -76,20 +79,22 @@ def delete_wallet(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now
             now=now,
         )
         connection.execute(update(wallets).where(wallets.c.id == opened.id).values(state=_LEAVING))
-    _erase(wallet, opened.id)
+    erase(wallet, opened.id)
     return last
 
 
-def finish(wallet: Wallet) -> None:
-    """End what was begun and interrupted: a deletion that was approved takes place."""
+def finish(wallet: Wallet, *, now: datetime) -> None:
+    """End what was interrupted: an approved deletion, and a registration that came to no end."""
+    abandoned = (wallets.c.state == BEGUN) & (wallets.c.created_on < start_of_day(now - _ABANDONED))
     with wallet.database.reading() as connection:
-        begun = select(wallets.c.id).where(wallets.c.state == _LEAVING)
-        found = connection.execute(begun).scalars().all()
+        over = select(wallets.c.id).where((wallets.c.state == _LEAVING) | abandoned)
+        found = connection.execute(over).scalars().all()
     for wallet_id in found:
-        _erase(wallet, wallet_id)
+        erase(wallet, wallet_id)
 
 
-def _erase(wallet: Wallet, wallet_id: str) -> None:
+def erase(wallet: Wallet, wallet_id: str) -> None:
+    """`S` first, then all rows."""
     destroy_share(wallet, wallet_id)
     with wallet.database.transaction() as connection:
         provider_status.revoke(connection, wallet_id)

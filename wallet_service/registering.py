@@ -14,16 +14,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, update
 
 from shared.encoding import JsonValue, b64url_decode, b64url_encode, start_of_day, to_numeric_date
 from shared.errors import Conflict, InvalidInput
-from shared.runtime.database import insert_once
+from shared.runtime.database import insert_once, once
 
 from . import logbook, passkeys, sessions
 from .context import Wallet
+from .leaving import BEGUN, erase
 from .tables import codes, unlockers, wallets
-from .vault import Purpose, add_wraps, destroy_share, make_share, unlockers_mac, unlockers_of
+from .vault import Purpose, add_wraps, make_share, unlockers_mac, unlockers_of
 
 LIFETIME = timedelta(minutes=15)
 
@@ -109,10 +110,23 @@ def finish(wallet: Wallet, registration: Registration, *, now: datetime) -> sess
     ticket = open_ticket(wallet, "registration", registration.token, now=now)
     # 1. The passkey: creation with PRF, then one assertion of the same credential.
     credential = verify_passkey(wallet, ticket, registration.creation, registration.assertion)
-    # 2. S first, in its own database.
+    # 2. The wallet as begun, so that whoever cleans up finds it; then S, in its own database.
     wallet_id, passkey, recovery = ticket["wallet"], ticket["passkey"], ticket["recovery"]
-    share = make_share(wallet, wallet_id)
+    row = {
+        "id": wallet_id,
+        "state": BEGUN,
+        "locale": registration.locale,
+        "created_on": start_of_day(now),
+        "version": 0,
+        "log_head": bytes(32),
+        "unlockers_mac": b"",
+        "backed_up": False,
+    }
+    with wallet.database.single() as connection:
+        if not insert_once(connection, wallets, row):
+            raise Conflict("registration: this wallet exists already")
     try:
+        share = make_share(wallet, wallet_id)
         with wallet.database.transaction() as connection:
             # 3. The unlockers, and a MAC under the citizen's root over all their keys.
             add_unlocker(
@@ -131,17 +145,9 @@ def finish(wallet: Wallet, registration: Registration, *, now: datetime) -> sess
                 share=share,
             )
             mac = unlockers_mac(registration.k_read, wallet_id, unlockers_of(connection, wallet_id))
-            row = {
-                "id": wallet_id,
-                "state": "active",
-                "locale": registration.locale,
-                "created_on": start_of_day(now),
-                "version": 0,
-                "log_head": bytes(32),
-                "unlockers_mac": mac,
-                "backed_up": False,
-            }
-            connection.execute(insert(wallets).values(row))
+            begun = update(wallets).where(wallets.c.id == wallet_id, wallets.c.state == BEGUN)
+            if not once(connection, begun.values(state="active", unlockers_mac=mac)):
+                raise Conflict("registration: took too long")
             # 4. The codes, by MAC.
             for kind, lookup in (
                 ("recovery", registration.recovery_lookup),
@@ -162,7 +168,7 @@ def finish(wallet: Wallet, registration: Registration, *, now: datetime) -> sess
                 connection, session.opened, kind="wallet_created", result="done", body={}, now=now
             )
     except BaseException:
-        destroy_share(wallet, wallet_id)
+        erase(wallet, wallet_id)
         raise
     return session
 

@@ -30,7 +30,7 @@ class WalletRow(Base, table=True):
     __tablename__ = "wallets"
 
     id: str = Field(primary_key=True, max_length=_ID)
-    state: str = Field(max_length=16)  # active, frozen, leaving
+    state: str = Field(max_length=16)  # begun, active, frozen, leaving
     locale: str = Field(max_length=35)
     created_on: datetime = Field(sa_type=UtcDateTime)  # the day
     version: int  # one more with every entry of the log

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from shared.demo.phone import Refused
 from shared.runtime.migrations import is_current, migrate, pending_changes
 from shared.runtime.settings import SettingsInvalid, load_settings
 from shared.trust import Role
 from tests.support.trust import PID
 from tests.support.wallet import IDENTIFIER, OVER_18, TX_CODE, WalletWorld, _signer
-from wallet_service import leaving, letters, wording
+from wallet_service import leaving, letters, registering, wording
 from wallet_service.cleaning import clean
 from wallet_service.settings import WalletSettings
+from wallet_service.shares.tables import shares
 from wallet_service.tables import (
     approvals,
     issuances,
@@ -77,7 +79,7 @@ def test_a_deletion_that_was_cut_off_is_finished(
     """WALLET_SECURITY 6: S destroyed first; the rows do not stay behind."""
     phone = world.phone_with(PID)
     with monkeypatch.context() as patch:
-        patch.setattr(leaving, "_erase", destroy_share)
+        patch.setattr(leaving, "erase", destroy_share)
         phone.delete_wallet()
 
     def left() -> int:
@@ -90,6 +92,36 @@ def test_a_deletion_that_was_cut_off_is_finished(
     assert left() == 0
 
 
+def test_a_registration_that_was_cut_off_leaves_nothing(
+    world: WalletWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S-03: its share goes as well, though it lies in the other store; no other share does."""
+    phone = world.new_phone()
+
+    def died(*_: object, **__: object) -> None:
+        raise SystemError
+
+    def left() -> tuple[int, int]:
+        found = []
+        for database, table in ((world.wallet.database, wallets), (world.wallet.shares, shares)):
+            with database.reading() as connection:
+                count = connection.execute(select(func.count()).select_from(table)).scalar_one()
+                found.append(int(count))
+        return found[0], found[1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registering, "add_unlocker", died)
+        patch.setattr(registering, "erase", lambda *_: None)
+        with pytest.raises(Refused):
+            world.new_phone()
+    assert left() == (2, 2)
+    clean(world.wallet, now=world.clock())
+    assert left() == (2, 2)  # it might still go on
+    clean(world.wallet, now=world.clock() + timedelta(days=2))
+    assert left() == (1, 1)
+    phone.open()
+
+
 def test_readiness_names_both_stores(world: WalletWorld) -> None:
     answer = world.client.get("/health/ready")
     assert answer.json() == {"status": "ok", "parts": {"database": True, "shares": True}}
@@ -97,7 +129,6 @@ def test_readiness_names_both_stores(world: WalletWorld) -> None:
 
 def test_signed_metadata_is_demanded_where_the_policy_says_so(world: WalletWorld) -> None:
     """W-03: no fallback to unsigned when policy asks for signed."""
-    from shared.demo.phone import Refused
     from shared.oid4vci.metadata import CredentialIssuerMetadata
 
     settings = world.wallet.settings.model_copy(update={"signed_issuer_metadata": True})
