@@ -224,9 +224,9 @@ def make_jobs(issuer: Issuer) -> Jobs:
 
     def chain(now: datetime) -> None:
         for name in auditing.unchained(issuer.database) & set(issuer.tenants):
-            auditing.chain(
-                issuer.database, tenant=name, signer=issuer.secrets.audit_key(name), now=now
-            )
+            key = issuer.secrets.audit_key(name)
+            while auditing.chain(issuer.database, tenant=name, signer=key, now=now):
+                pass  # a portion at a time
 
     # A short lease: who dies while publishing delays revocations by this much at most (ST-33).
     jobs.every("publish_status_lists", issuer.settings.status_tick_seconds, publish, lease=3)
