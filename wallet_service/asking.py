@@ -37,7 +37,7 @@ _JSON, _JWT = "application/json", "application/jwt"
 
 
 class NonceRefused(ExpectedError):
-    """`invalid_nonce`: to be cured with a new nonce and new proofs."""
+    """To be cured with a new nonce and new proofs: `invalid_nonce`, or proofs that grew old."""
 
 
 class Prover(Protocol):
@@ -50,22 +50,28 @@ class Prover(Protocol):
         ...
 
 
-def compose(
+def prove(
     line: Line, state: Mapping[str, Any], part: Mapping[str, Any], prover: Prover, *, now: datetime
-) -> dict[str, Any]:
-    """The bytes of one credential request, to be recorded before they are sent."""
+) -> dict[str, JsonValue]:
+    """The `proofs` of one configuration, for a new c_nonce."""
     answer = line.fetch_nonce(state["endpoints"]["nonce"])
     if answer.status != 200:
         raise Unavailable("nonce endpoint: no nonce")
     with answer_of_agency():
         c_nonce = NonceResponse.parse(answer.body, max_bytes=MAX_ANSWER).c_nonce
+    return prover.prove(part, client_id=line.client_id, nonce=c_nonce, now=now)
+
+
+def compose(
+    state: Mapping[str, Any], part: Mapping[str, Any], proofs: dict[str, JsonValue]
+) -> dict[str, Any]:
+    """The bytes of one credential request, to be recorded before they are sent."""
     identifier = state["identifiers"].get(part["configuration"])
     named = (
         {"credential_configuration_id": part["configuration"]}
         if identifier is None
         else {"credential_identifier": identifier}
     )  # W-14
-    proofs = prover.prove(part, client_id=line.client_id, nonce=c_nonce, now=now)
     request = {**named, "proofs": proofs}
     return {"part": dict(part), "answer": None, **_sealed(state, CredentialRequest, request)}
 
@@ -129,11 +135,17 @@ def read_answer(request: Mapping[str, Any], answer: Fetched) -> CredentialRespon
             raise InvalidInput("credential response: does not open with our key") from error
 
 
-def refused(wallet: Wallet, opened: OpenWallet, flow: Flow, answer: Fetched) -> NoReturn:
+def refused(
+    wallet: Wallet,
+    opened: OpenWallet,
+    flow: Flow,
+    request: Mapping[str, Any],
+    answer: Fetched,
+) -> NoReturn:
     """What the refusal of a credential request means; see `tokens.refused` for the rest."""
     code = error_of(answer)
-    if code == "invalid_nonce":
-        raise NonceRefused("credential request: invalid_nonce")
+    if code == "invalid_nonce" or (code == "invalid_proof" and request.get("early")):
+        raise NonceRefused("credential request: other proofs are needed")
     if code == "invalid_token" and flow.state["grant"] == "authorization_code":
         state = {**flow.state, "access_token": None, "requests": [], "reason": "token_expired"}
         flows.record(wallet, opened, issuances, flow, to="sign_in", state=state)

@@ -21,7 +21,7 @@ from shared.oauth import pkce
 from shared.oauth.messages import PushedResponse, make_form
 from shared.runtime.database import once
 
-from . import coarse, flows, tokens
+from . import coarse, flows, obtaining, tokens
 from .context import Wallet
 from .flows import Flow
 from .posting import MAX_ANSWER, Line, answer_of_agency
@@ -106,13 +106,13 @@ def callback(
     """The browser is back: believe the answer if it is ours, and redeem its code.
 
     Returns:
-        the flow at `preview`; or at `sign_in` with `reason`, if the agency or the citizen there
-        said no.
+        the flow at `preview`, or as `obtaining.fetch` leaves it if it was accepted before; at
+        `sign_in` with `reason`, if the agency or the citizen there said no.
 
     Raises:
         ForeignCallback: not begun in this session of this wallet, or not waited for any more.
         WrongServer: `iss` is missing or another one; the flow has failed.
-        CodeRefused, IssuerRefused, Unavailable: as the token endpoint answers.
+        CodeRefused, IssuerRefused, Unavailable: as the agency answers.
 
     Specification: RFC 6749, section 4.1.2; RFC 9207, section 2.4; PROFILE W-12, W-13.
     """
@@ -148,7 +148,10 @@ def callback(
         "redirect_uri": callback_url(wallet),
         "code_verifier": flow.state["verifier"],
     }
-    return tokens.fetch(wallet, opened, flow, state, form, to="preview", now=now)
+    if not state.get("early_proofs"):
+        return tokens.fetch(wallet, opened, flow, state, form, to="preview", now=now)
+    flow = tokens.fetch(wallet, opened, flow, state, form, to="accepted", now=now)
+    return obtaining.fetch(wallet, opened, flow, now=now)
 
 
 def _request(wallet: Wallet, state: Mapping[str, Any], secret: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ proposed.
 Specification: WALLET_SECURITY, section 9; PROFILE W-57, Q-22; PAIN_POINTS 8 and 9.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ def model(
     labels: Mapping[str, Labels],
     *,
     left: Mapping[str, int],
+    lacks: Sequence[JsonValue],
     locale: str,
     now: datetime,
 ) -> dict[str, JsonValue]:
@@ -36,6 +37,7 @@ def model(
         asked: the question and what would answer it.
         labels: by type.
         left: unused copies by card.
+        lacks: what the wallet would need to have an answer (`lacking`).
         locale: the citizen's language.
         now: when it is shown.
     """
@@ -58,6 +60,7 @@ def model(
         "seconds_left": _seconds_left(state.get("answer_until"), now),
         "possible": asked.answerable,
         "blocked": asked.blocked,
+        "lacking": list(lacks),
         "warnings": warnings(state["warnings"], locale),
         "credentials": [
             {

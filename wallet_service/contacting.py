@@ -6,11 +6,19 @@ that is known. Specification: TS6, TS7 and TS8 of the EUDI wallet; PAIN_POINTS 1
 
 from shared.encoding import JsonValue
 from shared.errors import ExpectedError
-from shared.trust import Entity
+from shared.trust import Entity, TrustList
 from shared.trust.entries import Contact
 
 from . import wording
 from .context import Wallet
+
+
+def trust_list(wallet: Wallet) -> TrustList | None:
+    """The trust list, if it can be had."""
+    try:
+        return wallet.trust.current()
+    except ExpectedError:
+        return None
 
 
 def entity(wallet: Wallet, entity_id: str) -> Entity | None:

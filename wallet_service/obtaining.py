@@ -2,7 +2,8 @@
 
 Keys and step are recorded, sealed, before each call, and the credential request is resent byte for
 byte, so a crash resumes. The holder keys live in memory for one request only: whatever needs them
-again needs a new gesture. What an issuer defers is picked up while the wallet is open, never before
+again needs a new gesture. Before a sign-in at the agency the proofs are made with the yes, and wait
+with the flow (ADR 0029). What an issuer defers is picked up while the wallet is open, never before
 its time and by one request at a time (`collect`).
 
 Specification: OpenID4VCI 1.0, sections 7, 8, 9 and 10; PROFILE W-14, W-30 to W-35, W-40, W-42.
@@ -25,6 +26,7 @@ from .posting import Line
 from .tables import issuances
 from .vault import OpenWallet
 
+UNDECIDED = ("sign_in", "authorizing", "redeeming", "preview", "accepted")  # yes can be said
 _DEFERRED = timedelta(days=90)  # a flow that waits for its issuer lives this long
 
 
@@ -39,11 +41,14 @@ def obtain(
 ) -> Flow:
     """Go from an approved *accept* to checked credentials that wait to be kept.
 
+    Before a sign-in at the agency only the proofs are made; `fetch` goes on when it is over.
+
     Raises:
         CodeRefused, IssuerRefused: the agency said no; the flow says how to go on.
         Unavailable: no answer; `resume` goes on where it stopped.
     """
-    flows.expect(flow, "preview", "accepted", now=now)
+    flows.expect(flow, *UNDECIDED, now=now)
+    signs_in = flow.step not in {"preview", "accepted"}
     # 1. New keys, sealed; nothing of an earlier attempt stays in use.
     keys = proving.create_keys(wallet.holder_keys, approved, copy_keys)
     state = {
@@ -52,12 +57,52 @@ def obtain(
         "receipt": approved.receipt(),
         "exchange": approved.payload.get("replaces", []),
         "requests": [],
+        "early_proofs": None,
+        "reason": None,
     }
-    flow = flows.record(wallet, opened, issuances, flow, to="accepted", state=state)
+    step = "accepted"
+    if signs_in:
+        step, _ = "sign_in", Line.of(wallet, opened, state, now=now)
+    flow = flows.record(wallet, opened, issuances, flow, to=step, state=state)
+    prover = proving.Proofs(wallet.provider, approved, keys)
+    if signs_in:
+        return _prove_early(wallet, opened, flow, prover, now=now)
     # 2. The token, once.
     if flow.state["access_token"] is None:
         flow = tokens.again(wallet, opened, flow, to="accepted", now=now)
-    return proceed(wallet, opened, flow, proving.Proofs(wallet.provider, approved, keys), now=now)
+    return proceed(wallet, opened, flow, prover, now=now)
+
+
+def _prove_early(
+    wallet: Wallet, opened: OpenWallet, flow: Flow, prover: Prover, *, now: datetime
+) -> Flow:
+    """Proofs for the request that follows the sign-in: a c_nonce needs no token (VCI 7)."""
+    state = dict(flow.state)
+    line = Line.of(wallet, opened, state, now=now)
+    state["early_proofs"] = {
+        part["configuration"]: asking.prove(line, state, part, prover, now=now)
+        for part in state["parts"]
+    }
+    return flows.record(wallet, opened, issuances, flow, to="sign_in", state=state)
+
+
+def fetch(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
+    """Signed in, and accepted before: go on to checked credentials with the proofs made then.
+
+    Where the sign-in took longer than their c_nonce lives, the flow stands at `accepted`, with its
+    token, for another gesture.
+
+    Raises: as `obtain`.
+    """
+    flows.expect(flow, "accepted", now=now)
+    proofs = flow.state["early_proofs"]
+    requests = [
+        {**asking.compose(flow.state, part, proofs[part["configuration"]]), "early": True}
+        for part in flow.state["parts"]
+    ]
+    state = {**flow.state, "early_proofs": None, "requests": requests}
+    flow = flows.record(wallet, opened, issuances, flow, to="requesting", state=state)
+    return resume(wallet, opened, flow, now=now)
 
 
 def proceed(
@@ -90,7 +135,7 @@ def resume(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
         return _collect(wallet, opened, flow, now=now)
     except NonceRefused:
         flow = flows.load(wallet, opened, issuances, flow.id)
-        state = {**flow.state, "requests": []}
+        state = {**flow.state, "requests": [], "reason": "approve_again"}
         return flows.record(wallet, opened, issuances, flow, to="accepted", state=state)
 
 
@@ -140,7 +185,11 @@ def _record_requests(
     line = Line(wallet, state["line"])
     requests = state["requests"] or [{"part": part} for part in state["parts"]]
     state["requests"] = [
-        each if each.get("answer") else asking.compose(line, state, each["part"], proofs, now=now)
+        each
+        if each.get("answer")
+        else asking.compose(
+            state, each["part"], asking.prove(line, state, each["part"], proofs, now=now)
+        )
         for each in requests
     ]
     return flows.record(wallet, opened, issuances, flow, to="requesting", state=state)
@@ -165,7 +214,7 @@ def _answered(
     """Send one request; its answer, or when to ask again, is recorded at once."""
     flow, answer = asking.send(wallet, opened, flow, request, now=now)
     if answer.status not in {200, 202}:
-        asking.refused(wallet, opened, flow, answer)
+        asking.refused(wallet, opened, flow, request, answer)
     message = asking.opened_answer(wallet, opened, flow, request, answer)
     requests = list(flow.state["requests"])
     if message.credentials is None:

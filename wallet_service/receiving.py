@@ -3,7 +3,7 @@
 An offer is untrusted: what it names counts once the metadata of its issuer confirms it, and the
 issuer is one the trust list knows, for exactly this type (`previewing.py`). Only then the citizen
 sees a preview. With a pre-authorized code it is used after the approval *accept* (`obtaining.py`);
-without one the citizen signs in at the agency first (`authorizing.py`).
+without one the citizen signs in at the agency as well (`authorizing.py`).
 
 Specification: OpenID4VCI 1.0, sections 4, 12.2 and 13.5; PROFILE W-01 to W-05, W-16;
 WALLET_SECURITY 6.
@@ -25,7 +25,7 @@ from shared.oid4vci.offer import (
 )
 from shared.trust import TrustList
 
-from . import approving, flows, holding, replacing
+from . import approving, flows, holding, obtaining, replacing
 from .context import Wallet
 from .discovering import fetch_offer, issuer_metadata
 from .flows import Flow
@@ -196,7 +196,7 @@ def propose_accept(
     Args:
         wallet: the service.
         opened: the citizen's.
-        flow: at its preview.
+        flow: at its preview, or before the sign-in at the agency.
         replace: the cards whose place the new ones may take, if they are about the same person.
         now: the flow must not have expired.
 
@@ -204,7 +204,7 @@ def propose_accept(
         InvalidInput: one of *replace* is not another issue of what is offered.
         BackupMissing: nothing but this device opens the wallet.
     """
-    flows.expect(flow, "preview", "accepted", now=now)
+    flows.expect(flow, *obtaining.UNDECIDED, now=now)
     state = flow.state
     if not set(replace) <= set(already_held(wallet, opened, state)):
         raise InvalidInput("accept: replaces what is not another issue of this document")
@@ -277,6 +277,7 @@ def _state(
         "tx_code": None if grant is None else _tx_code(grant),
         "tx_code_value": None,
         "line": None,
+        "early_proofs": None,
         "access_token": None,
         "refresh_token": None,
         "identifiers": {},

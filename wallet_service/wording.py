@@ -136,6 +136,47 @@ WARNINGS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+_IDENTITY = {
+    "en": "Identity card",
+    "de": "Personalausweis",
+    "fr": "Carte d'identité",
+    "ar": "بطاقة الهوية",
+}
+_DRIVING = {
+    "en": "Driving licence",
+    "de": "Führerschein",
+    "fr": "Permis de conduire",
+    "ar": "رخصة القيادة",
+}
+_DISABILITY = {
+    "en": "Disability card",
+    "de": "Behindertenausweis",
+    "fr": "Carte d'invalidité",
+    "ar": "بطاقة الإعاقة",
+}
+_STUDENT = {
+    "en": "Student card",
+    "de": "Studierendenausweis",
+    "fr": "Carte d'étudiant",
+    "ar": "بطاقة الطالب",
+}
+TYPES: Mapping[str, Mapping[str, str]] = {
+    "urn:eudi:pid:1": _IDENTITY,
+    "eu.europa.ec.eudi.pid.1": _IDENTITY,
+    "org.iso.18013.5.1.mDL": _DRIVING,
+    "urn:citizen-wallet:residence:1": {
+        "en": "Proof of residence",
+        "de": "Wohnsitznachweis",
+        "fr": "Attestation de domicile",
+        "ar": "إثبات السكن",
+    },
+    "urn:citizen-wallet:disability-card:1": _DISABILITY,
+    "citizen-wallet.disability-card.1": _DISABILITY,
+    "urn:citizen-wallet:student-card:1": _STUDENT,
+    "citizen-wallet.student-card.1": _STUDENT,
+}
+"""What documents are called of which the wallet holds none; of one it holds, the agency's word."""
+
 REFUSING = {
     "en": "The agency learns only that nothing was shared, not why.",
     "de": "Die Behörde erfährt nur, dass nichts gezeigt wurde, nicht warum.",

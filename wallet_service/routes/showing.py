@@ -5,7 +5,18 @@ from typing import Any
 
 from shared.encoding import JsonValue, to_numeric_date
 
-from .. import consenting, holding, labelling, presenting, receiving, replacing, wording
+from .. import (
+    consenting,
+    contacting,
+    holding,
+    labelling,
+    lacking,
+    obtaining,
+    presenting,
+    receiving,
+    replacing,
+    wording,
+)
 from ..context import Wallet
 from ..flows import Flow
 from ..holding import Card
@@ -13,9 +24,9 @@ from ..vault import OpenWallet
 
 _ISSUANCE_ACTIONS: Mapping[str, tuple[str, ...]] = {
     "tx_code": ("tx-code", "refuse"),
-    "sign_in": ("authorize", "refuse"),
-    "authorizing": ("authorize", "refuse"),
-    "redeeming": ("authorize", "refuse"),
+    "sign_in": ("accept", "authorize", "refuse"),
+    "authorizing": ("accept", "authorize", "refuse"),
+    "redeeming": ("accept", "authorize", "refuse"),
     "preview": ("accept", "refuse"),
     "accepted": ("accept", "refuse"),
     "requesting": ("resume", "refuse"),
@@ -23,7 +34,7 @@ _ISSUANCE_ACTIONS: Mapping[str, tuple[str, ...]] = {
     "review": ("keep", "discard"),
 }
 """What may be done next. "accepted" and "requesting" are where a crash resumes."""
-_BEFORE = ("tx_code", "sign_in", "preview", "accepted")  # the citizen's yes
+_BEFORE = ("tx_code", *obtaining.UNDECIDED)  # the citizen's yes
 
 
 def issuance_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str, JsonValue]:
@@ -51,6 +62,7 @@ def issuance_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[str,
             for each in state["parts"]
         ]
         answer["renews"] = state.get("replaces")
+        answer["accepted"] = bool(state.get("early_proofs"))
         answer["tx_code"] = state["tx_code"] if flow.step == "tx_code" else None
         if flow.step == "tx_code":
             answer["tries_left"] = state.get("tries_left")
@@ -99,7 +111,9 @@ def presentation_answer(wallet: Wallet, opened: OpenWallet, flow: Flow) -> dict[
         labels = labelling.labels_by_type(wallet, opened, asked.newest_by_type())
         left = holding.copies_left(wallet, opened)
         now = wallet.clock()
-        model = consenting.model(asked, labels, left=left, locale=locale, now=now)
+        trust = contacting.trust_list(wallet)
+        lacks = lacking.lacking(asked, trust, locale=locale, now=now)
+        model = consenting.model(asked, labels, left=left, lacks=lacks, locale=locale, now=now)
         return {**_flow_answer(flow, actions), "consent": model}
     answer = _flow_answer(flow, ("retry",) if flow.step == "answered" else ())
     for name in ("outcome", "redirect_uri", "reason"):

@@ -1,18 +1,20 @@
 // A new wallet: its passkey, its two codes, the proof that the recovery code was kept.
 
-import { app, end, opened, route, views } from "./app.js";
+import { app, end, go, opened, route, views } from "./app.js";
 import { $, announce, onClick, onSubmit, said, save, show } from "./page.js";
 import { Wallet } from "./wallet.js";
 
 let begun = false; // here and now: its codes can still be shown
+let then; // what goes on after the proof
 
 export async function begin() {
   const { opened: wallet, codes } = await Wallet.begin(document.documentElement.lang);
-  begun = true;
   $("recovery-code").textContent = codes.recovery;
   $("revocation-code").textContent = codes.revocation;
+  begun = true;
   await opened(wallet);
-  show("codes");
+  then = () => (location.hash ? end() : route()); // on to what led here
+  askBack();
 }
 
 function forget() {
@@ -20,6 +22,14 @@ function forget() {
   $("recovery-code").textContent = "";
   $("revocation-code").textContent = "";
   $("typed-code").value = "";
+  cover(false);
+}
+
+// What is typed back comes from where it was written down, not from the screen.
+function cover(covered) {
+  $("codes").classList.toggle("is-covered", covered);
+  $("covered").hidden = !covered;
+  $("show-codes").hidden = !covered;
 }
 
 function sheet() {
@@ -36,23 +46,33 @@ onClick("copy-codes", async () => {
 });
 
 function askBack() {
-  $("show-codes").hidden = !begun;
-  $("prove-otherwise").hidden = begun;
-  show("prove");
+  for (const each of document.querySelectorAll("#codes .once")) each.hidden = !begun;
+  for (const each of document.querySelectorAll("#codes .later")) each.hidden = begun;
+  show("codes");
 }
 
-$("written").addEventListener("click", askBack);
-$("show-codes").addEventListener("click", () => show("codes"));
+$("typed-code").addEventListener("input", () => {
+  if (begun && $("show-codes").hidden) cover(true);
+});
+$("show-codes").addEventListener("click", () => {
+  cover(false);
+  askBack();
+});
 
 onSubmit(
   "prove-form",
   async () => {
     await app.wallet.proveRecovery($("typed-code").value);
     forget();
-    if (location.hash) end();
-    else route(); // on to what led here
+    then();
   },
   askBack,
 );
 
-views.register("begin", { enter: askBack, leave: forget });
+// The recovery code of a wallet that is there already; then on with an offer that waits for it.
+function enter(issuance) {
+  then = issuance === undefined ? end : () => go("receive", issuance);
+  askBack();
+}
+
+views.register("begin", { enter, leave: forget });

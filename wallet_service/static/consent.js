@@ -3,6 +3,7 @@
 import { app, views } from "./app.js";
 import { choices, picks, rows } from "./choosing.js";
 import { showDone } from "./done.js";
+import { rows as lacks } from "./lacking.js";
 import { $, busy, fill, onClick, onSubmit, said, show } from "./page.js";
 import { canonical } from "./vault.js";
 import { Refused, call } from "./wallet.js";
@@ -84,6 +85,7 @@ function showConsent() {
   $("impossible").hidden = model.possible;
   $("not-allowed").hidden = !model.blocked;
   $("no-match").hidden = model.blocked;
+  $("lacking").replaceChildren(...lacks(model.lacking, again));
   $("share").hidden = !model.possible;
   $("retention").hidden = model.retention_seconds === null;
   if (model.retention_seconds !== null) $("kept").textContent = inWords(model.retention_seconds);

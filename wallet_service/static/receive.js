@@ -1,6 +1,6 @@
-// An agency offers a document: preview, code or sign-in there, one gesture, the content, kept or not.
-// The same view takes the browser back from the agency (/callback): first the answer is handed to the
-// session that began it, and only then anything else happens.
+// An agency offers a document: what it is, a code or a sign-in there, one gesture; the content, kept
+// or not. The same view takes the browser back from the agency (/callback): first the answer is handed
+// to the session that began it, and only then anything else happens.
 
 import { app, end, go as goTo, opened, views } from "./app.js";
 import { soon } from "./faces.js";
@@ -20,21 +20,13 @@ async function go(changed) {
     each.replaceChildren(...oneOfEach().map((name) => fill("document", { name })));
   }
   switch (flow.step) {
+    case "tx_code":
     case "sign_in":
     case "authorizing":
     case "redeeming":
-      $("came-back").hidden = flow.reason === undefined;
-      show("agency-sign-in");
-      break;
-    case "tx_code":
-      showTxCode();
-      break;
     case "preview":
     case "accepted":
-      $("exchange").hidden = already().length === 0;
-      $("offers").hidden = Boolean(flow.renews);
-      $("renews").hidden = !flow.renews;
-      show("preview");
+      showPreview();
       break;
     case "requesting":
       await go(act("resume"));
@@ -59,24 +51,68 @@ const oneOfEach = () => [...new Set((flow.documents ?? []).map((each) => each.na
 
 const already = () => (flow.documents ?? []).flatMap((each) => each.already);
 
-function showTxCode() {
+const SIGNING_IN = new Set(["sign_in", "authorizing", "redeeming"]);
+const BACK = {
+  approve_again: "approve_again",
+  access_denied: "came_back",
+  code_refused: "sign_in_again",
+  token_expired: "sign_in_again",
+};
+
+function showPreview() {
+  const { step, reason } = flow;
+  const there = SIGNING_IN.has(step);
+  const typed = step === "tx_code";
+  $("offers").hidden = Boolean(flow.renews);
+  $("renews").hidden = !flow.renews;
+  $("exchange").hidden = already().length === 0;
+  for (const id of ["sign-in-words", "yes-there"]) $(id).hidden = !there;
+  for (const id of ["yes-words", "yes"]) $(id).hidden = there;
+  const back = typed || reason === undefined ? undefined : (BACK[reason] ?? "agency_refused");
+  $("came-back").hidden = back === undefined;
+  $("came-back").textContent = said("offer-words", back ?? "") ?? "";
+  $("tx-code-field").hidden = !typed;
+  if (typed) askCode();
+  show("preview");
+  if (typed && reason === "code_refused") codeWrong("code_refused", flow.tries_left);
+}
+
+function askCode() {
   const { description, input_mode: mode } = flow.tx_code;
-  const wrong = flow.reason === "code_refused";
   $("tx-code-words").textContent = description ?? "";
   $("tx-code-where").hidden = Boolean(description);
-  $("tx-code-wrong").hidden = !wrong;
-  $("tries-left").hidden = typeof flow.tries_left !== "number";
-  $("tries-left-count").textContent = flow.tries_left ?? "";
-  $("tx-code-field").classList.toggle("wrong", wrong);
   const field = $("typed-tx-code");
   field.inputMode = mode === "text" ? "text" : "numeric";
-  field.setAttribute("aria-invalid", String(wrong));
   field.value = "";
-  show("tx-code");
-  if (wrong) {
-    announce($("tx-code-wrong").innerText);
-    field.focus();
-  }
+  $("tx-code-wrong").hidden = true;
+  $("tx-code-field").classList.remove("wrong");
+  field.removeAttribute("aria-invalid");
+}
+
+function codeWrong(why, left) {
+  $("tx-code-problem").textContent = said("offer-words", why);
+  $("tries-left").hidden = typeof left !== "number";
+  $("tries-left-count").textContent = left ?? "";
+  $("tx-code-wrong").hidden = false;
+  $("tx-code-field").classList.add("wrong");
+  $("typed-tx-code").setAttribute("aria-invalid", "true");
+  announce($("tx-code-wrong").innerText);
+  $("typed-tx-code").focus();
+}
+
+// The code as it was typed: spaces and dashes are for readers, digits may be Arabic ones.
+function typedCode() {
+  const { input_mode: mode, length } = flow.tx_code;
+  const typed = $("typed-tx-code").value.trim();
+  const code =
+    mode === "text"
+      ? typed
+      : typed
+          .replace(/[\s-]/g, "")
+          .replace(/[\u0660-\u0669\u06f0-\u06f9]/g, (digit) => String(digit.charCodeAt(0) & 0xf));
+  if (code === "") return [code, "code_missing"];
+  if (mode !== "text" && !/^[0-9]+$/.test(code)) return [code, "code_digits"];
+  return [code, length && code.length !== length ? "code_length" : undefined];
 }
 
 function card(received) {
@@ -115,11 +151,6 @@ function expected(payload, replace) {
 
 const again = () => busy(() => go(call("GET", `/issuances/${flow.id}`)), again);
 
-onSubmit(
-  "tx-code-form",
-  () => go(act("tx-code", { tx_code: $("typed-tx-code").value.trim() })),
-  again,
-);
 onClick("keep", () => go(act("keep")), again);
 onClick("discard", () => go(act("discard")), again);
 for (const each of document.querySelectorAll(".refuse")) {
@@ -135,33 +166,43 @@ onClick(
   again,
 );
 
-onClick(
-  "authorize",
+// One gesture; before a sign-in at the agency, on the way there.
+onSubmit(
+  "accept-form",
   async () => {
-    location.assign((await act("authorize")).authorize_url);
+    if (flow.step === "tx_code") {
+      const [code, wrong] = typedCode();
+      if (wrong) {
+        codeWrong(wrong);
+        return;
+      }
+      flow = await act("tx-code", { tx_code: code });
+    }
+    const there = SIGNING_IN.has(flow.step);
+    if (!there || !flow.accepted) await accept();
+    if (there && flow.accepted) location.assign((await act("authorize")).authorize_url);
   },
   again,
 );
 
-onClick(
-  "accept",
-  async () => {
-    // Back from the agency the session is there, but not this page's half of it.
-    if (app.wallet === undefined) await opened(await Wallet.open());
-    const replace = $("replace").checked ? already() : [];
-    try {
-      const { approval } = await act("accept", { replace });
-      await go(app.wallet.approve(approval, (payload) => expected(payload, replace)));
-    } catch (error) {
-      // The code was wrong: the flow stands where it can be typed again.
-      if (!(error instanceof Refused)) throw error;
-      if (error.code === "code_refused") await look();
-      else if (error.code === "second_unlocker_needed") goTo("begin");
-      else throw error;
-    }
-  },
-  again,
-);
+async function accept() {
+  // Back from the agency the session is there, but not this page's half of it.
+  if (app.wallet === undefined) await opened(await Wallet.open());
+  const replace = $("replace").checked ? already() : [];
+  const there = SIGNING_IN.has(flow.step);
+  try {
+    const { approval } = await act("accept", { replace });
+    const done = app.wallet.approve(approval, (payload) => expected(payload, replace));
+    if (there) flow = await done;
+    else await go(done);
+  } catch (error) {
+    // The code was wrong: the flow stands where it can be typed again.
+    if (!(error instanceof Refused)) throw error;
+    if (error.code === "code_refused") await look();
+    else if (error.code === "second_unlocker_needed") goTo("begin", flow.id);
+    else throw error;
+  }
+}
 
 async function look() {
   await go(call("GET", `/issuances/${flow.id}`));
@@ -176,13 +217,24 @@ for (const id of ["to-documents", "wait-elsewhere", "show-it"]) {
 
 // -- What led here ---------------------------------------------------------------------------------
 
+let brought; // what the browser came back with
+
 async function callback() {
-  const pairs = [...new URLSearchParams(location.search)];
-  const parameters = Object.fromEntries(pairs);
-  const twice = pairs.length !== Object.keys(parameters).length;
+  brought ??= new URLSearchParams(location.search);
+  const parameters = Object.fromEntries(brought);
+  const twice = [...brought].length !== Object.keys(parameters).length;
   history.replaceState(null, "", "/callback"); // the code stays in no history
-  if (twice) throw new Refused("foreign_callback");
-  await go(call("POST", "/issuances/callback", { parameters }));
+  try {
+    if (twice) throw new Refused("foreign_callback");
+    await go(call("POST", "/issuances/callback", { parameters }));
+  } catch (error) {
+    // An answer is taken once: from here on the wallet itself knows how it stands.
+    if (error.code !== "no_answer") {
+      app.entry = "start";
+      history.replaceState(null, "", "/#cards");
+    }
+    throw error;
+  }
 }
 
 async function enter(id) {
