@@ -89,9 +89,11 @@ def test_other_devices_are_told_and_this_one_is_not(world: WalletWorld) -> None:
     phone.add_passkey(tablet)
     tablet.open()
     tablet.replace_code("revocation")
-    told = lambda each: [n["code"] for n in each.overview()["notices"]]  # noqa: E731
-    assert "code_replaced" in told(phone)
-    assert "code_replaced" not in told(tablet)
+    told, itself = (
+        [notice["code"] for notice in each.overview()["notices"]] for each in (phone, tablet)
+    )
+    assert "code_replaced" in told
+    assert "code_replaced" not in itself
 
 
 def proposed(phone: Phone, kind: str, code: str) -> tuple[str, dict[str, Any]]:
