@@ -1,16 +1,23 @@
 // The counter: asks, waits for the answer, shows it in words, blanks it. What is shown comes from
 // the server whole (`/now`), so a reload, another replica or a lost connection change nothing. The
 // claims are in this document alone, and leave it with the answer.
+import { listen } from "./news.js";
 import { drawQr } from "./qr-image.js";
 
 const $ = (id) => document.getElementById(id);
 const { place, home, csrf, blankAfter } = $("counter").dataset;
 const PARTS = ["choose", "asking", "answer"];
 const SOON = 15; // seconds before an answer disappears
+const PATIENCE = 15; // seconds for one call
+const LONGEST = 15; // seconds between two tries to reach a server that is away
 
 let shown = { visit: 0, phase: "free" }; // what the server said last
 let last = null; // the question asked last: most customers are asked the same
-let source = null;
+let stream = null; // of news
+let heard = ""; // the id of its last event
+let tries = 0; // in vain since the last contact
+let again = null; // when the next one is due
+let due = null; // what it will be
 let timer = null;
 let turn = 0; // counts the clerk's acts: news that was asked for before the last one is old
 let ends = 0; // when the time that is shown runs out, in milliseconds of this device
@@ -43,12 +50,15 @@ async function call(path, content, options = {}) {
     body: content ? JSON.stringify(content) : undefined,
     redirect: "manual",
     cache: "no-store",
+    signal: AbortSignal.timeout(PATIENCE * 1000),
     ...options,
   });
-  if (answer.type === "opaqueredirect") location.reload();
-  if (!(answer.headers.get("content-type") ?? "").startsWith("application/json")) {
-    throw new Error(`${path}: ${answer.status}`);
+  if (answer.type === "opaqueredirect") {
+    location.reload();
+    await new Promise(() => {}); // nothing more happens here
   }
+  const readable = (answer.headers.get("content-type") ?? "").startsWith("application/json");
+  if (!readable || (!content && answer.status >= 500)) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }
 
@@ -60,19 +70,32 @@ function open(part, focused) {
 }
 
 function stop() {
-  source?.close();
-  source = null;
+  stream?.close();
+  stream = null;
+  heard = "";
+  tries = 0;
+  wait();
   clearInterval(timer);
-  timer = null;
+}
+
+// What was to be tried again is not, or is `act` after so many seconds.
+function wait(act = null, seconds = 0) {
+  clearTimeout(again);
+  due = act;
+  if (act) again = setTimeout(act, seconds * 1000);
 }
 
 // Runs `each` every second with the seconds that are left.
 function countDown(seconds, each) {
   clearInterval(timer);
   ends = Date.now() + seconds * 1000;
-  const tick = () => each(Math.max(0, Math.round((ends - Date.now()) / 1000)));
-  tick();
+  const tick = () => {
+    const left = Math.max(0, Math.round((ends - Date.now()) / 1000));
+    if (left === 0) clearInterval(timer);
+    each(left);
+  };
   timer = setInterval(tick, 1000);
+  tick();
 }
 
 function clock(seconds) {
@@ -199,11 +222,14 @@ function show(state) {
   }
   put("trouble-headline", "");
   $("trouble").hidden = true;
+  if (shown.visit !== state.visit) stop(); // another tab has gone on
+  const back = !$("away").hidden;
   $("away").hidden = true;
   const same = shown.visit === state.visit && shown.phase !== "free";
   const open_ = state.phase === "waiting" || state.phase === "opened";
   if (open_ && same && !$("asking").hidden) {
     if (shown.phase !== state.phase) showPhase(state.phase);
+    else if (back) say(words("back"));
   } else if (open_) {
     showAsking(state);
   } else if (state.phase === "answered") {
@@ -213,10 +239,11 @@ function show(state) {
   } else {
     stop();
     showChoice();
+    if (back) say(words("back"));
   }
   if (state.question) last = state.question.id;
   shown = { visit: state.visit, phase: state.phase, code: state.answer?.code };
-  if (open_) listen();
+  if (open_) follow();
 }
 
 function showTrouble({ code, headline, text, next_step }) {
@@ -234,61 +261,79 @@ function showBroken() {
   showTrouble({ headline: words("broken"), text: "", next_step: words("broken-next") });
 }
 
-// News of this visit, from whichever replica answers; the browser comes back by itself, with the
-// number of the last news it had. What it cannot mend (the server ended it) is mended by asking.
-function listen() {
-  if (source) return;
-  source = new EventSource(`${place}/events?visit=${shown.visit}`);
-  source.addEventListener("state", refresh);
-  source.addEventListener("open", () => {
-    $("away").hidden = true;
+// News of this visit, from whichever replica answers, after the last that came.
+async function follow() {
+  if (stream) return;
+  const mine = listen(`${place}/events?visit=${shown.visit}`, {
+    after: heard,
+    each: (id) => {
+      heard = id;
+      refresh();
+    },
+    alive: () => {
+      tries = 0;
+    },
   });
-  source.addEventListener("error", () => {
-    if (source?.readyState !== EventSource.CLOSED) {
-      $("away").hidden = false;
-      return;
-    }
-    source = null;
-    setTimeout(refresh, 3000);
-  });
+  stream = mine;
+  const how = await mine.ended;
+  if (how === "closed") return;
+  stream = null;
+  later(refresh, how === "lost");
+}
+
+// Tries again, after 1, 2, 4 … seconds; not all desks at the same moment.
+function later(act, lost = true) {
+  if (lost && $("away").hidden) {
+    $("away").hidden = false;
+    say($("away").textContent);
+  }
+  wait(act, Math.min(LONGEST, 2 ** tries) * (0.75 + Math.random() / 2));
+  tries += 1;
 }
 
 async function refresh() {
+  wait();
   const mine = turn;
   try {
     const state = await call("now");
     if (mine === turn) show(state);
   } catch {
-    if (mine !== turn) return;
-    $("away").hidden = false;
-    setTimeout(refresh, 3000);
+    if (mine === turn) later(refresh);
   }
 }
 
-// One act of the clerk at a time; only leaving the customer waits for no other.
+// One act of the clerk at a time; only leaving the customer waits for no other, and is tried again
+// until the server has heard of it.
 let busy = false;
 async function act(path, content) {
   if (busy && path !== "clear") return;
   busy = true;
   turn += 1;
   const mine = turn;
+  wait();
   try {
     const state = await call(path, content);
+    sessionStorage.removeItem(place);
     if (mine === turn) show(state);
   } catch {
-    if (mine === turn) showBroken();
+    if (mine !== turn) return;
+    if (path !== "clear") showBroken();
+    later(begin, path === "clear");
   } finally {
     if (mine === turn) busy = false;
   }
 }
 
 let clearing = Promise.resolve(); // a question chosen meanwhile waits for it and is not lost
+let wanted = 0; // of several chosen meanwhile the last one is meant
 
 // The screen is blank before anybody is asked: the network may be slow, the next customer is not.
 async function next(why = "free") {
+  wanted += 1;
   if (shown.phase === "free") return;
   stop();
   const { visit } = shown;
+  sessionStorage.setItem(place, visit);
   shown = { visit, phase: "free" };
   showChoice();
   say(words(why));
@@ -296,12 +341,19 @@ async function next(why = "free") {
   await clearing;
 }
 
+// What this tab does first, and after a failure: whoever was left is forgotten before all else.
+function begin() {
+  const left = sessionStorage.getItem(place);
+  if (left === null) refresh();
+  else act("clear", { visit: Number(left) });
+}
+
 // Whoever leaves an answer, or loads the page again, does not find it again: the server is told,
 // and this tab remembers it, as the next page may be faster.
 function leave() {
   turn += 1;
-  if (shown.phase !== "answered") return;
   stop();
+  if (shown.phase !== "answered") return;
   wipe();
   open("choose");
   const { visit } = shown;
@@ -313,8 +365,12 @@ function leave() {
 for (const button of document.querySelectorAll("[data-query]")) {
   button.addEventListener("click", async () => {
     last = button.dataset.query;
+    wanted += 1;
+    const mine = wanted;
+    button.ariaBusy = "true";
     await clearing;
-    act("ask", { query: last });
+    if (mine === wanted) await act("ask", { query: last });
+    button.ariaBusy = null;
   });
 }
 $("cancel").addEventListener("click", () => next());
@@ -332,11 +388,11 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !event.repeat && !event.isComposing) next();
 });
 addEventListener("pagehide", leave);
+// A network that is back, or a tablet that wakes up, is not kept waiting.
+addEventListener("online", () => due?.());
+document.addEventListener("visibilitychange", () => document.hidden || due?.());
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
 
-const left = sessionStorage.getItem(place);
-sessionStorage.removeItem(place);
-if (left === null) refresh();
-else act("clear", { visit: Number(left) });
+begin();
