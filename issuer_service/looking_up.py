@@ -24,7 +24,7 @@ from .preview import preview
 from .registers import Entry, EntryNotReady, SubjectUnknown
 
 _NAMES = ("given_name", "family_name")
-_BIRTH = "birth_date"
+BIRTH = "birth_date"
 _ADDRESS = ("street_address", ("postal_code", "locality"), "country")
 PROTECTED = "address_protected"
 
@@ -50,6 +50,7 @@ class Person:
 
     Attributes:
         name: as the register writes it; empty where it has no such fields, or is not finished.
+        born: as the register writes it.
         address: for a letter; empty where it is protected.
         finished: False while the register works on the entry.
     """
@@ -144,7 +145,7 @@ def _person(entry: Entry, handle: str) -> Person:
         names = (each,) if isinstance(each, str) else each
         lines.append(" ".join(fields[one] for one in names if fields.get(one)))
     address = tuple(each for each in lines if each)
-    born = fields.get(_BIRTH, "")
+    born = fields.get(BIRTH, "")
     return Person(entry.reference, handle, name, born, address, finished=True)
 
 

@@ -1,7 +1,7 @@
 """What codes of this service are called, for people: states, moves, reasons, acts."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 from babel.dates import format_date
 
@@ -103,6 +103,14 @@ ACTS: Mapping[str, str] = {
 def moment(at: datetime, language: str) -> str:
     """*at* as people write it, in UTC."""
     return f"{format_date(at, 'medium', locale=language)}, {at:%H:%M} UTC"
+
+
+def day(text: str, language: str) -> str:
+    """A date of a register as people write it; one without day or month as it stands there."""
+    try:
+        return format_date(date.fromisoformat(text), "long", locale=language)
+    except ValueError:
+        return text
 
 
 def standing(found: IssuanceView, now: datetime) -> str:

@@ -96,6 +96,7 @@ def _begin(call: Call, issuer: Issuer, refused: ExpectedError | None = None) -> 
         refused=refused,
         register=tenant.file.register_ is not None,
         fields=looking_up.labels(tenant, language(call)),
+        dates={looking_up.BIRTH},
     )
 
 
@@ -135,6 +136,7 @@ def _person(call: Call, issuer: Issuer, refused: ExpectedError | None = None) ->
     held = revoking.page(issuer, tenant, subject=reference, limit=_SHOWN, after=None)
     offered = offers.page(issuer, tenant, limit=_SHOWN, after=None, subject=reference)
     may_offer = OFFERS in staff.roles
+    found = looking_up.person(tenant, reference, handle)
     return shown(
         call,
         tenant,
@@ -142,7 +144,8 @@ def _person(call: Call, issuer: Issuer, refused: ExpectedError | None = None) ->
         "desk-person.html",
         here="people",
         refused=refused,
-        person=looking_up.person(tenant, reference, handle),
+        person=found,
+        born=wording.day(found.born, tag),
         documents=looking_up.documents(tenant, reference, tag, now=now) if may_offer else [],
         may_offer=may_offer,
         lifetimes=lifetimes(call, issuer),
