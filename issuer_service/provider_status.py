@@ -53,7 +53,8 @@ def check_status(issuer: Issuer, status: JsonValue, chain: VerifiedChain, *, now
             revoked=trust_list.revoked,
             pinned=trust_list.pinned(Role.STATUS, now=at),
         )
-        return Document(found, found.issued_at, found.expires_at, found.ttl)
+        held = len(found.list) * found.list.bits // 8
+        return Document(found, found.issued_at, found.expires_at, found.ttl, held)
 
     try:
         found = issuer.documents.get(

@@ -212,7 +212,9 @@ def _found(
         statement = statement.where(issuances.c.subject == person)
     else:
         raise InvalidInput("order: neither an issuance nor a subject")
-    rows = connection.execute(statement.order_by(issuances.c.id)).mappings().all()
+    # Locked: what another clerk moves at this moment is moved before or after, and not missed.
+    statement = statement.order_by(issuances.c.id).with_for_update()
+    rows = connection.execute(statement).mappings().all()
     if order.credential is not None:
         rows = [row for row in rows if order.credential in _configurations(row)]
     if not rows:

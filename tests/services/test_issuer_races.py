@@ -147,3 +147,28 @@ def test_of_two_clerks_one_moves(world: IssuerWorld) -> None:
     path = f"/issuances/{found['issuance_id']}/suspend"
     answers = at_once(lambda _: world.api("POST", path, {"reason": "under_review"}))
     assert Counter(each.status for each in answers) == {200: 1, 409: THREADS - 1}
+
+
+def test_everything_about_a_person_is_revoked_whatever_another_clerk_does(
+    world: IssuerWorld,
+) -> None:
+    """I-113: a suspension at the same moment hides nothing from the revocation."""
+    person = {"subject": "AV-000061"}
+    for _ in range(4):
+        held = [
+            Wallet(world).collect("pid_sd_jwt", subject="AV-000061")[0]["offer_id"]
+            for _ in range(3)
+        ]
+        found = world.api("POST", "/issuances/find", person).json()["issuances"]
+        ids = [each["issuance_id"] for each in found if each["offer_id"] in held]
+
+        def act(number: int) -> Any:
+            if number == len(ids):  # noqa: B023
+                return world.api("POST", "/issuances/revoke", {**person, "reason": "withdrawn"})
+            body = {"reason": "under_review"}
+            return world.api("POST", f"/issuances/{ids[number]}/suspend", body)  # noqa: B023
+
+        answers = at_once(act, len(ids) + 1)
+        assert answers[-1].status == 200
+        after = world.api("POST", "/issuances/find", person).json()["issuances"]
+        assert {each["state"] for each in after} == {"revoked"}
