@@ -35,7 +35,7 @@ class NobodyFound(ExpectedError):
 
     status = 404
     code = "nobody_found"
-    public = mark("The register has no one entry for this.")
+    public = mark("Nobody was found, or more than one person.")
     next_step = mark("Compare what you typed with the person's papers.")
 
 
