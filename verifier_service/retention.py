@@ -30,7 +30,7 @@ from . import webhooks
 from .context import Verifier
 from .results import rejection
 from .tables import audit, guesses, transactions
-from .transactions import ENDED, OPEN, State, values
+from .transactions import ENDED, OPEN, UNLESS_HELD, State, values
 
 _PORTION = 500
 _t = transactions.c
@@ -65,7 +65,7 @@ _END = (
             state=State.REJECTED.value,
             reason="not_returned",
             outcome=rejection("not_returned"),
-            **_ENDING,
+            **(_ENDING | UNLESS_HELD),
         ),
         _t.state == State.RESPONDED.value,
     ),

@@ -241,25 +241,32 @@ OVERRIDE = (
 HOLD = update(transactions).where(*_HERE).values(held_until=bindparam("until_"))
 
 
-def _end(state: State, *leaving: State, unheld: bool = False) -> Update:
-    free = or_(_t.held_until.is_(None), _t.held_until <= bindparam("now_"))
+_HELD = _t.held_until > bindparam("now_", type_=UtcDateTime())
+UNLESS_HELD = {
+    name: case((_HELD, _t[name]), else_=null()) for name in ("sealed_claims", "claims_until")
+}
+"""Erases claims, unless somebody with the right to do so said that nothing is to be erased yet."""
+
+
+def _end(state: State, *leaving: State, **claims: object) -> Update:
     return (
         update(transactions)
-        .where(*_HERE, _t.state.in_(values(leaving)), *([free] if unheld else []))
+        .where(*_HERE, _t.state.in_(values(leaving)))
         .values(
             state=state.value,
             ended_at=func.coalesce(_t.ended_at, bindparam("now_")),
             due_at=bindparam("now_"),
             reason=bindparam("reason_"),
             outcome=bindparam("outcome_"),
-            **_NO_KEYS,
-            **_NO_CLAIMS,
+            **(_NO_KEYS | _NO_CLAIMS | claims),
         )
     )
 
 
-REJECT_RETURN = _end(State.REJECTED, State.RESPONDED, State.VERIFIED)
-DELETE = _end(State.DELETED, *(each for each in State if each is not State.DELETED), unheld=True)
+REJECT_RETURN = _end(State.REJECTED, State.RESPONDED, State.VERIFIED, **UNLESS_HELD)
+DELETE = _end(State.DELETED, *(each for each in State if each is not State.DELETED)).where(
+    or_(_t.held_until.is_(None), ~_HELD)
+)
 
 CANCEL = Prepared(
     update(transactions)

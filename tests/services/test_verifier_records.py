@@ -11,7 +11,7 @@ from shared.formats.values import Session
 from shared.jose import jws
 from shared.runtime.audit import HEAD_TYP
 from tests.support.asgi import Answer
-from tests.support.verifier import TENANT, HolderWallet, VerifierWorld
+from tests.support.verifier import RETURN_URL, TENANT, HolderWallet, VerifierWorld
 from verifier_service.records import TRAIL, chain_all
 from verifier_service.retention import erase_due
 
@@ -180,8 +180,8 @@ HOLD = {
 }
 
 
-def verified(world: VerifierWorld) -> dict[str, Any]:
-    started = world.start("identity")
+def verified(world: VerifierWorld, **asked: Any) -> dict[str, Any]:
+    started = world.start("identity", **asked)
     wallet = HolderWallet(world)
     assert wallet.answer(wallet.open(started["link"])).status == 200
     return started
@@ -215,6 +215,23 @@ def test_a_hold_stops_every_erasure_until_it_ends(world: VerifierWorld) -> None:
         world.clock.advance(days=days)
         erase_due(world.verifier, world.clock())
     assert world.row(started) is None
+
+
+def test_a_return_that_is_rejected_erases_nothing_that_is_held(world: VerifierWorld) -> None:
+    """V-50, DESIGN 6: the asker learns nothing, and what somebody is to look into stays."""
+    supervisor = bearer(world, "supervisor")
+    started = [verified(world, flow="same_device", return_url=RETURN_URL) for _ in range(3)]
+    for each in started[:2]:
+        assert hold(world, each, supervisor).status == 200
+    wrong, late, free = started
+    for each in (wrong, free):
+        assert world.come_back(each, "another").status == 403
+    world.clock.advance(minutes=30)
+    erase_due(world.verifier, world.clock())
+    assert [world.row(each).state for each in started] == ["rejected"] * 3
+    kept = [world.row(each).sealed_claims is not None for each in (wrong, late, free)]
+    assert kept == [True, True, False]
+    assert all("claims" not in world.result(each) for each in started)
 
 
 def test_a_lifted_hold_lets_retention_go_on(world: VerifierWorld) -> None:
