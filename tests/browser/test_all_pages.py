@@ -1,13 +1,14 @@
-"""Every page in every language: axe finds nothing, light or dark, in both directions."""
+"""Every state of every page for citizens, in every language, however devices are set up."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.browser.tour import STOPS
-from tests.support.app_phone import SHOTS
+from tests.browser.tour import EXTRA, STOPS
 from tests.support.app_world import AppWorld
+from tests.support.browsing import chromium
+from tests.support.readable import SHOTS
 
 WAYS = [("en", False), ("de", True), ("ar", False)]
 OTHER_WAYS = [("en", True), ("de", False), ("ar", True)]
@@ -15,13 +16,13 @@ OTHER_WAYS = [("en", True), ("de", False), ("ar", True)]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppWorld]:
-    with AppWorld.start(tmp_path_factory.mktemp("pages")) as made:
+    with AppWorld.start(tmp_path_factory.mktemp("pages"), queries=[EXTRA]) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def browser(world: AppWorld) -> Iterator[Any]:
-    with world.chromium() as started:
+    with chromium(world.tls, "--use-fake-device-for-media-stream") as started:
         yield started
 
 

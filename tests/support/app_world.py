@@ -45,7 +45,7 @@ from issuer_service.sample_register import generate
 from issuer_service.settings import IssuerSettings
 from shared.crypto.sealing import Keyring
 from shared.crypto.software import SoftwareKey
-from shared.demo.agencies import Agency
+from shared.demo.agencies import Agency, Refused
 from shared.demo.system import ApiClient
 from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
@@ -362,7 +362,10 @@ class Portal:
         [code] = parse_qs(urlsplit(str(request.url)).query).get("response_code", [""])
         place = f"transactions/{self.started['transaction_id']}/return"
         secret = {"Transaction-Secret": self.started["secret"]}
-        self.released = self.counter.call("POST", place, {"response_code": code}, **secret)
+        try:
+            self.released = self.counter.call("POST", place, {"response_code": code}, **secret)
+        except Refused:
+            self.released = {}  # the citizen did
         return _html("<h1>Back at the agency</h1>")
 
 

@@ -82,7 +82,8 @@ setting => {
       const mine = [each, each.closest("label")].some((it) => it?.contains(over));
       if (over && !mine && !over.contains(each))
         fault(`focus under ${name(over)}`, each);
-      const framed = each.matches(":is(button, .button, input, select, textarea):not(.plain, [type=file])");
+      const framed = each.matches("button, .button, input, select, textarea") &&
+        !each.matches(".plain, [type=file], [type=radio], [type=checkbox]");
       if (framed && setting === "forced colours" && !(parseFloat(now.borderTopWidth) >= 1))
         fault("without a frame", each);
     }

@@ -26,8 +26,8 @@ SETTINGS = ("as it is", "large text", "wide spacing", "forced colours", "more co
 
 _TWICE = """[...document.querySelectorAll("[id]")].map((each) => each.id)
   .filter((id, at, ids) => ids.indexOf(id) !== at)"""
-_AXE = """rules => axe.run(document, {runOnly: rules, rules: {"target-size": {enabled: true}},
-  resultTypes: ["violations"]})
+_AXE = """rules => axe.run({exclude: [[".part[hidden]"]]},
+  {runOnly: rules, rules: {"target-size": {enabled: true}}, resultTypes: ["violations"]})
   .then((it) => it.violations.map((each) => [each.id, each.nodes.map((node) => node.html)]))"""
 _SPACING = """() => {
   const sheet = new CSSStyleSheet();
@@ -69,7 +69,7 @@ def readable(page: Any, name: str, *, widths: Sequence[int] = ()) -> None:
                 if SHOTS is not None and (all_pictures or setting == SETTINGS[0]):
                     parts = (name, str(width) if widths else "", setting.replace(" ", "-"))
                     file = "-".join(filter(None, parts[: 2 + (setting != SETTINGS[0])]))
-                    page.screenshot(path=SHOTS / f"{file}.png", full_page=True)
+                    _picture(page, SHOTS / f"{file}.png", setting)
             if faults:
                 found[setting, width] = faults
     if page.viewport_size != size:
@@ -82,9 +82,9 @@ def _set(page: Any, setting: str) -> Iterator[None]:
     """The page as it is with one *setting* of its user's device."""
     match setting:
         case "large text":
-            _devtools(page).send("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})
+            _text(page, 2)
             yield
-            _devtools(page).send("Page.setFontSizes", {"fontSizes": {"standard": 16, "fixed": 13}})
+            _text(page, 1)
         case "wide spacing":
             page.evaluate(_SPACING)
             yield
@@ -104,6 +104,24 @@ def _set(page: Any, setting: str) -> Iterator[None]:
         case _:
             page.emulate_media(reduced_motion="reduce")
             yield
+
+
+def _text(page: Any, times: int) -> None:
+    """The size of text that the browser itself is set to."""
+    sizes = {"standard": 16 * times, "fixed": 13 * times}
+    _devtools(page).send("Page.setFontSizes", {"fontSizes": sizes})
+
+
+def _picture(page: Any, path: Path, setting: str) -> None:
+    """The whole page; a new size of the screen forgets that of the text."""
+    size = page.viewport_size
+    if setting == "large text":
+        height = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({**size, "height": height})
+        _text(page, 2)
+    page.screenshot(path=path, full_page=True)
+    if page.viewport_size != size:
+        page.set_viewport_size(size)
 
 
 @cache

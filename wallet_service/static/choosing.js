@@ -1,6 +1,7 @@
 // What would be shown, to be chosen from: sets of documents, cards that answer, claims with values.
 // What is optional is off; of alternatives one is on; only what would be sent is in sight.
 
+import { listed } from "./faces.js";
 import { $, claimShown, fill, said } from "./page.js";
 import { canonical } from "./vault.js";
 
@@ -24,7 +25,10 @@ function claimRow(claim, mark) {
   return row;
 }
 
-const from = (option) => `${option.issuer}, ${option.badge_text}`;
+// What a citizen sees of a way: of several formats of one document one is offered to choose.
+const looks = (way) => canonical(way.flatMap((each) => each.options.map((it) => [it.name, from(it)])));
+
+const from = (option) => listed(option.issuer, option.badge_text);
 
 function optionRow(query, option, group, checked) {
   const row = fill("option", { ...option, from: from(option) });
@@ -74,8 +78,11 @@ function wayRow(queries, group, pick) {
 
 function setRow(set, at, byId) {
   const group = `set-${at}`;
-  const ways = set.options.map((ids) => ids.map((id) => byId.get(id)));
-  const proposed = ways.findIndex((way) => way.every((each) => each.chosen.length > 0));
+  const all = set.options.map((ids) => ids.map((id) => byId.get(id)));
+  const best = all.find((way) => way.every((each) => each.chosen.length > 0));
+  const first = (way) => [best, ...all].find((each) => each && looks(each) === looks(way));
+  const ways = all.filter((way) => way === first(way));
+  const proposed = ways.indexOf(best);
   if (set.required && ways.length === 1) {
     const row = wayRow(ways[0], group);
     row.classList.add("card");

@@ -29,10 +29,13 @@ onClick("begin", async () => {
   await begin();
 });
 
+// What comes first to hand: opening where a wallet was open before, else beginning one.
 async function enter() {
   const possible = await able();
+  const known = Object.keys(localStorage).some((each) => each.startsWith("wallet/"));
   $("unable").hidden = possible;
-  $("open").classList.toggle("main", possible);
+  $("open").classList.toggle("main", possible && known);
+  $("begin").classList.toggle("main", possible && !known);
   show("sign-in");
 }
 
