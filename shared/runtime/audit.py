@@ -7,7 +7,7 @@ No row names a person.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -80,36 +80,60 @@ class AuditTrail:
     def check(self, database: Database, *, tenant: str, key: PublicKey) -> int:
         """How many rows of *tenant* stand unbroken under the newest signed head.
 
+        A portion at a time, however long the trail is; rows that are chained meanwhile count, too.
+
         Raises:
             VerificationError: a row was changed, removed or added; the text says at which sequence.
         """
-        rows = self._rows
+        previous, whole, last = b"", 0, -1
+        while last != whole:
+            last = whole
+            found, heads, newest = self._portion(database, tenant, whole)
+            for row in found:
+                whole += 1
+                previous = self._link(previous, whole, row)
+                if row.sequence != whole or row.hash != previous:
+                    raise VerificationError(f"audit: broken at {whole}")
+                if signature := heads.get(whole):
+                    signed = jws.verify_jwt(
+                        signature, key=key, typ=HEAD_TYP, algorithms=("ES256",)
+                    ).claims
+                    if signed.get("hash") != previous.hex() or signed.get("sub") != tenant:
+                        raise VerificationError(f"audit: the head signed at {whole} is another one")
+            if newest == whole:
+                return whole
+        raise VerificationError(f"audit: rows are missing after {whole}")
+
+    def _portion(
+        self, database: Database, tenant: str, after: int
+    ) -> tuple[Sequence[Any], dict[int, str], int]:
+        """Rows above the sequence *after*, the heads signed among them, and the newest head's.
+
+        Rows first: whichever of them can be seen came with a head, which can be seen then, too. The
+        last one is read again, since a second one of the same sequence could stand behind it.
+        """
+        rows, heads = self._rows, self._heads
+        known = 1 if after else 0
+        above = rows.c.sequence >= after if known else rows.c.sequence.is_not(None)
         with database.reading() as connection:
-            heads = {
-                head.sequence: head
-                for head in connection.execute(
-                    select(self._heads).where(self._heads.c.tenant == tenant)
-                )
-            }
             found = connection.execute(
                 select(rows)
-                .where(rows.c.tenant == tenant, rows.c.sequence.is_not(None))
+                .where(rows.c.tenant == tenant, above)
                 .order_by(rows.c.sequence)
-            ).all()
-        previous = b""
-        for expected, row in enumerate(found, start=1):
-            previous = self._link(previous, expected, row)
-            if row.sequence != expected or row.hash != previous:
-                raise VerificationError(f"audit: broken at {expected}")
-            if head := heads.get(expected):
-                signed = jws.verify_jwt(
-                    head.signature, key=key, typ=HEAD_TYP, algorithms=("ES256",)
-                ).claims
-                if signed.get("hash") != previous.hex() or signed.get("sub") != tenant:
-                    raise VerificationError(f"audit: the head signed at {expected} is another one")
-        if max(heads, default=0) != len(found):
-            raise VerificationError(f"audit: rows are missing after {len(found)}")
-        return len(found)
+                .limit(_BATCH + known)
+            ).all()[known:]
+            signed = connection.execute(
+                select(heads.c.sequence, heads.c.signature).where(
+                    heads.c.tenant == tenant,
+                    heads.c.sequence > after,
+                    heads.c.sequence <= after + len(found),
+                )
+            )
+            among = {head.sequence: head.signature for head in signed}
+            newest = connection.execute(
+                select(func.max(heads.c.sequence)).where(heads.c.tenant == tenant)
+            ).scalar_one()
+        return found, among, newest or 0
 
     def unchained(self, database: Database) -> set[str]:
         """Tenants with rows that wait for the job."""

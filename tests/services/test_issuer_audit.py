@@ -1,11 +1,13 @@
 """The audit trail: written with the act, chained and signed afterwards, broken by any change."""
 
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
 
 from issuer_service import auditing
 from shared.errors import InvalidInput, VerificationError
+from shared.runtime import audit
 from tests.support.issuer import IssuerWorld, Wallet, sample_register
 
 
@@ -25,6 +27,12 @@ def world(
     made.jobs.run_due()
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def _short_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trails are longer than what is read of them at once."""
+    monkeypatch.setattr(audit, "_BATCH", 2)
 
 
 def check(world: IssuerWorld) -> int:
@@ -47,6 +55,13 @@ def test_every_act_has_its_row_with_reason_and_second_approver(world: IssuerWorl
     assert "AV-000001" not in dump
 
 
+_AGAIN = (
+    "INSERT INTO audit (tenant, id, at, actor, act, object, sequence, hash)"
+    " SELECT tenant, 'aud_again', at, actor, act, object, sequence, hash"
+    " FROM audit WHERE sequence = {}"
+)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -55,6 +70,10 @@ def test_every_act_has_its_row_with_reason_and_second_approver(world: IssuerWorl
         "DELETE FROM audit WHERE sequence = 2",
         "DELETE FROM audit WHERE sequence = 4",
         "UPDATE audit SET sequence = 9 WHERE sequence = 4",
+        "UPDATE audit SET sequence = 0 WHERE sequence = 4",
+        "UPDATE audit SET sequence = 2 WHERE sequence = 3",
+        _AGAIN.format(2),
+        _AGAIN.format(4),
         "UPDATE audit_heads SET signature = replace(signature, '.', '.A')",
     ],
 )
@@ -78,3 +97,24 @@ def test_an_act_that_failed_left_no_row(world: IssuerWorld) -> None:
     world.api("POST", "/offers", {"credentials": ["pid_sd_jwt"], "subject": "AV-000007"})
     world.api("POST", "/issuances/iss_none/revoke", {"reason": "withdrawn"})
     assert auditing.count(world.issuer.database, tenant="registry") == before
+
+
+def test_a_long_trail_is_checked_within_bounded_memory(
+    world: IssuerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PERFORMANCE 4: a portion of fifty rows is held at a time, not the trail."""
+    monkeypatch.setattr(audit, "_BATCH", 50)
+    tenant = world.issuer.tenant("registry")
+    with world.issuer.database.transaction() as connection:
+        for number in range(1_001):
+            auditing.record(
+                world.issuer, connection, tenant, actor="app", act="code_used_twice", on=f"{number}"
+            )
+    world.clock.advance(minutes=2)
+    world.jobs.run_due()
+    check(world)
+    tracemalloc.start()
+    assert check(world) == 1_005
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200_000
