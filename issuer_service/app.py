@@ -56,6 +56,7 @@ PURPOSES = ("credential", "status", "metadata")
 """Keys that each tenant has, with certificates; without the last one metadata is not signed."""
 
 HERE = Path(__file__).parent
+_PORTIONS = 30  # of the audit trail in one run: lists are published by the same thread
 
 log = logs.get_log(__name__)
 
@@ -225,15 +226,16 @@ def make_jobs(issuer: Issuer) -> Jobs:
     def chain(now: datetime) -> None:
         for name in auditing.unchained(issuer.database) & set(issuer.tenants):
             key = issuer.secrets.audit_key(name)
-            while auditing.chain(issuer.database, tenant=name, signer=key, now=now):
-                pass  # a portion at a time
+            for _ in range(_PORTIONS):
+                if not auditing.chain(issuer.database, tenant=name, signer=key, now=now):
+                    break
 
     # A short lease: who dies while publishing delays revocations by this much at most (ST-33).
     jobs.every("publish_status_lists", issuer.settings.status_tick_seconds, publish, lease=3)
     jobs.every("chain_audit", 60, chain)
     jobs.every("clean", 300, lambda now: clean(issuer.database, now=now))
     jobs.every("clean_staff", 300, issuer.staff.sessions.clean)
-    jobs.every("forget", 86_400, lambda now: forget(issuer, now=now))
+    jobs.every("forget", 3_600, lambda now: forget(issuer, now=now))
     return jobs
 
 

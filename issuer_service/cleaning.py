@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 from shared.runtime.database import Database
+from shared.runtime.document_store import forget_documents
 from shared.runtime.idempotency import forget_requests
 
 from .context import Issuer
@@ -37,7 +38,9 @@ from .tables import (
 
 _RENEWABLE = timedelta(days=30)
 _REPEATABLE = timedelta(days=1)
+_DOCUMENTS = timedelta(days=365)  # fetched ones, which end long before
 _PORTION = 500
+_PORTIONS = 40  # in one run: what else this process does in the background waits for about a second
 _OF_OFFER = and_(grants.c.tenant == offers.c.tenant, grants.c.offer_id == offers.c.id)
 
 
@@ -91,9 +94,11 @@ def forget(issuer: Issuer, *, now: datetime) -> None:
     """Delete offers that ended and records of credentials that expired, after the time they have.
 
     With an offer go its grants and tokens, with a record its copies and deliveries. The audit trail
-    keeps that they were. An offer of which something may be used is none that ended.
+    keeps that they were. An offer of which something may be used is none that ended. So many go at
+    a time; the next run goes on.
     """
     settings = issuer.settings
+    forget_documents(issuer.database, metadata, before=now - _DOCUMENTS)
     for tenant in issuer.tenants:
         before = now - timedelta(days=settings.offer_days)
         _forget_offers(issuer.database, tenant, before=before, now=now)
@@ -146,7 +151,7 @@ def _delete(
 ) -> None:
     """Delete what *which* finds with all that hangs on it, in portions; what is in use waits."""
     portion = which.limit(_PORTION).with_for_update(skip_locked=True)
-    while True:
+    for _ in range(_PORTIONS):
         with database.transaction() as connection:
             found = connection.execute(portion).scalars().all()
             for table, rows in hanging(found).items() if found else ():

@@ -14,6 +14,7 @@ from shared.runtime.app import ServiceApp, make_app
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
+from shared.runtime.document_store import forget_documents
 from shared.runtime.documents import CacheBounds, DatabaseDocuments, DocumentCache
 from shared.runtime.fetch import Fetcher
 from shared.runtime.jobs import Jobs
@@ -58,6 +59,7 @@ _ERASE_SECONDS = 10
 _CHAIN_SECONDS = 30
 _SEND_SECONDS = 2
 _CLEAN_SECONDS = 300
+_FORGET_SECONDS = 3_600
 
 
 def queries_of(settings: VerifierSettings) -> dict[str, Query]:
@@ -204,9 +206,13 @@ def make_jobs(verifier: Verifier, fetcher: Fetcher) -> Jobs:
     def chain(now: datetime) -> None:
         chain_all(verifier, now)
 
+    def forget(now: datetime) -> None:
+        forget_documents(verifier.database, tables.metadata, before=now - timedelta(days=365))
+
     jobs.every("erase", _ERASE_SECONDS, erase)
     jobs.every("chain_audit", _CHAIN_SECONDS, chain)
     jobs.every("clean_staff", _CLEAN_SECONDS, verifier.staff.sessions.clean)
+    jobs.every("forget", _FORGET_SECONDS, forget)
     if any(map(verifier.has_webhook, verifier.tenants)):
         sender = Sender(verifier.database, fetcher, verifier.tenants, verifier.webhooks)
 

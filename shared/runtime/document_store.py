@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import MetaData, Table, bindparam, select, update
+from sqlalchemy import MetaData, Table, bindparam, delete, select, update
 
 from ..errors import VerificationError
 from .database import Database, insert_once, once
@@ -75,6 +75,13 @@ class DatabaseDocuments:
             newer = {"hash": _hash(url), "not_newer": document.issued_at}
             if not once(connection, statement, newer):
                 raise OlderDocument("document: a newer one was seen before")
+
+
+def forget_documents(database: Database, metadata: MetaData, *, before: datetime) -> None:
+    """Delete what was fetched for the last time *before* then (S-03)."""
+    table = metadata.tables["fetched_document"]
+    with database.single() as connection:
+        connection.execute(delete(table).where(table.c.fetched_at < before))
 
 
 def _hash(url: str) -> bytes:

@@ -13,6 +13,7 @@ from sqlalchemy import delete
 from shared.encoding import from_numeric_date, to_numeric_date
 from shared.errors import BadSignature, InvalidInput, NotFound, Unavailable
 from shared.runtime.database import Database, new_metadata
+from shared.runtime.document_store import forget_documents
 from shared.runtime.documents import (
     CacheBounds,
     DatabaseDocuments,
@@ -335,6 +336,17 @@ def test_the_store_knows_no_url(
         row = connection.execute(tables.fetched_document.select()).one()
     assert publisher.server.url.encode() not in bytes(row.url_hash)
     assert len(row.url_hash) == 32
+
+
+def test_what_was_not_fetched_for_long_is_forgotten(
+    cache: DocumentCache, publisher: Publisher, database: Database, clock: FixedClock
+) -> None:
+    """S-03."""
+    _get(cache, publisher.url())
+    for before, left in ((clock(), 1), (clock() + timedelta(seconds=1), 0)):
+        forget_documents(database, metadata, before=before)
+        with database.reading() as connection:
+            assert len(connection.execute(tables.fetched_document.select()).all()) == left
 
 
 def test_the_cache_has_bounds(fetcher: Fetcher, publisher: Publisher, clock: FixedClock) -> None:
