@@ -4,6 +4,7 @@ TLS 1.2 with the suites that BCP 195 recommends, and TLS 1.3; the list is set by
 defaults let CBC suites through (C-50, CERTIFICATION 2.1).
 """
 
+import asyncio
 import os
 import ssl
 from collections.abc import Callable
@@ -20,12 +21,16 @@ TLS_1_2_SUITES = (
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
 )
 _STOP_SECONDS = 10
+_REQUEST_SECONDS = 60.0
 _GOODBYE_SECONDS = 0.5
 _HEAD_LIMIT = 32 * 1024  # the app refuses from 16 KiB on (S-20) and says so; this bounds the memory
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Cuts a connection whose request line and headers do not end, or that outlives its server.
+    """Cuts a connection whose request does not end, or that outlives its server.
+
+    A head may be so long and no longer; a request, or the first one of a connection, has to be
+    there whole within a minute, so that silent or slow clients hold nothing for long (S-20).
 
     TLS waits for the client's goodbye before it closes, and an idle client does not listen.
     What the app holds ready in memory is sent as soon as the head was read (`ServiceApp.at_once`).
@@ -33,7 +38,28 @@ class BoundedHttp(HttpToolsProtocol):
 
     _in_head = True
     _head_bytes = 0
+    _begun: float | None = None  # the request that is not there whole
+    _watch: asyncio.TimerHandle | None = None
     _at_once = False  # whether the request that is being read was answered from memory
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The clock runs."""
+        super().connection_made(transport)
+        self._begun = self.loop.time()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        if self._watch is not None:
+            self._watch.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """Now and then, rather than a timer for each request."""
+        if self._begun is not None and self.loop.time() - self._begun > _REQUEST_SECONDS:
+            self.transport.abort()
+        else:
+            self._watch = self.loop.call_later(_REQUEST_SECONDS / 4, self._look)
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head that is not complete yet."""
@@ -50,7 +76,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A new head."""
-        self._in_head = True
+        self._in_head, self._begun = True, self.loop.time()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -62,6 +88,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Body and all; what was answered from memory has none."""
+        self._begun = None
         if not self._at_once:
             super().on_message_complete()
 

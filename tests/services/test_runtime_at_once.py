@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from shared.oauth.errors import InvalidRequest
+from shared.runtime import serving
 from shared.runtime.app import ServiceApp, make_app
 from shared.runtime.calls import Answer
 from shared.runtime.published import Form, FromMemory, Prepared, form, stored
@@ -205,3 +206,17 @@ def test_an_address_is_limited_and_an_unknown_one_is_told_by_the_proxy() -> None
     with _serving(behind, proxy_headers=False) as port:
         ((_, body),) = _exchange(port, GET, answers=1)
     assert body == b"kept"
+
+
+def test_a_request_that_does_not_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S-20: silent, or slow with its head or its body; one that is waited for is answered."""
+    monkeypatch.setattr(serving, "_REQUEST_SECONDS", _SLOW / 2)
+    head = b"POST /slow HTTP/1.1\r\nhost: a\r\n"
+    parts = (b"", head, head + b"content-length: 9\r\n\r\nhalf", GET + head)
+    with _serving(_app()) as port:
+        for each in parts:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(each)
+                with connection.makefile("rb") as stream, suppress(ConnectionResetError):
+                    stream.read()  # ends, in time
+        assert len(_exchange(port, SLOW + SLOW, answers=2)) == 2
