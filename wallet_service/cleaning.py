@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete
 
-from . import leaving
+from . import leaving, share_renewing
 from .context import Wallet
 from .tables import (
     approvals,
@@ -33,3 +33,4 @@ def clean(wallet: Wallet, *, now: datetime) -> None:
         for table in (issuances, presentations):
             connection.execute(delete(table).where(table.c.expires_at <= now - _KEPT))
     leaving.finish(wallet, now=now)
+    share_renewing.finish_all(wallet)

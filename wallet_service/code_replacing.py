@@ -13,15 +13,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import Connection, delete, exists, select, update
 
 from shared.encoding import JsonValue, b64url_decode, b64url_encode
 from shared.errors import Conflict, InvalidInput
 from shared.runtime.database import once
 
-from . import approving, logbook
+from . import approving, logbook, share_renewing
 from .approving import Approved
 from .context import Wallet
+from .recovering import recovery_unlocker
 from .registering import NewUnlocker, add_unlocker, code_mac, new_id
 from .tables import codes, unlockers, wallets, wraps
 from .vault import (
@@ -113,7 +114,7 @@ def replace(
             b64url_decode(new["read_key"]), b64url_decode(new["act_key"]), wraps_of_new
         )
     other = codes.alias()
-    exchange = (
+    guarded = (
         update(codes)
         .where(
             codes.c.wallet == opened.id,
@@ -123,22 +124,16 @@ def replace(
         )
         .values(mac=mac, not_before=None)
     )
-    share = share_of(wallet, opened.id)
-    with wallet.database.transaction() as connection:
-        hold_unlockers(connection, opened.id)
+
+    def exchange(connection: Connection) -> None:
         check_unlockers(connection, opened.id, opened.k_read)
-        if not once(connection, exchange):
+        if not once(connection, guarded):
             raise CodeTaken("code: replaced meanwhile, or the same as another")
         if inner is not None:
-            former = select(unlockers.c.id).where(
-                unlockers.c.wallet == opened.id, unlockers.c.kind == "recovery"
-            )
-            connection.execute(delete(wraps).where(wraps.c.unlocker.in_(former)))
-            connection.execute(
-                delete(unlockers).where(
-                    unlockers.c.wallet == opened.id, unlockers.c.kind == "recovery"
-                )
-            )
+            former = recovery_unlocker(connection, opened.id)
+            connection.execute(delete(wraps).where(wraps.c.unlocker == former))
+            connection.execute(delete(unlockers).where(unlockers.c.id == former))
+            share = share_of(wallet, opened.id)
             add_unlocker(
                 connection, inner, unlocker=new["unlocker"], wallet_id=opened.id, share=share
             )
@@ -153,3 +148,15 @@ def replace(
             body={"unlocker": approved.unlocker, **approved.receipt()},
             now=now,
         )
+
+    if kind == "recovery":
+        share_renewing.removing(
+            wallet,
+            opened.id,
+            exchange,
+            unlocker=lambda connection: recovery_unlocker(connection, opened.id),
+        )
+        return
+    with wallet.database.transaction() as connection:
+        hold_unlockers(connection, opened.id)
+        exchange(connection)

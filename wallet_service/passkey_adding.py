@@ -92,7 +92,6 @@ def add(
     if set(wraps) != set(PURPOSES):
         raise InvalidInput("passkey: both roots must be sealed to the new keys")
     inner = NewUnlocker(b64url_decode(new["read_key"]), b64url_decode(new["act_key"]), wraps)
-    share = share_of(wallet, opened.id)
     with wallet.database.transaction() as connection:
         hold_unlockers(connection, opened.id)
         check_unlockers(connection, opened.id, opened.k_read)
@@ -101,7 +100,7 @@ def add(
             inner,
             unlocker=new["id"],
             wallet_id=opened.id,
-            share=share,
+            share=share_of(wallet, opened.id),
             credential={
                 "credential_id": b64url_decode(new["credential_id"]),
                 "credential_key": b64url_decode(new["credential_key"]),

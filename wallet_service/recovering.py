@@ -56,7 +56,7 @@ def begin_proof(wallet: Wallet, opened: OpenWallet, lookup: bytes) -> dict[str, 
     with wallet.database.reading() as connection:
         if _code(connection, wallet, "recovery", lookup)["wallet"] != opened.id:
             raise NotFound("recovery: not the code of this wallet")
-        unlocker = _recovery_unlocker(connection, opened.id)
+        unlocker = recovery_unlocker(connection, opened.id)
         wraps = inner_wraps(wallet, connection, opened.id, "read")
     return {"unlocker": unlocker, "read_wrap": b64url_encode(wraps[unlocker])}
 
@@ -113,7 +113,7 @@ def open_recovery(wallet: Wallet, lookup: bytes, *, now: datetime) -> dict[str, 
     """After the waiting period: the code's inner wraps, and options for a new passkey."""
     with wallet.database.reading() as connection:
         row = _due(connection, wallet, lookup, now=now)
-        unlocker = _recovery_unlocker(connection, row["wallet"])
+        unlocker = recovery_unlocker(connection, row["wallet"])
         read = inner_wraps(wallet, connection, row["wallet"], "read")[unlocker]
         act = inner_wraps(wallet, connection, row["wallet"], "act")[unlocker]
     return {
@@ -143,7 +143,6 @@ def finish_recovery(
     ticket = open_ticket(wallet, "recover", token, now=now)
     credential = verify_passkey(wallet, ticket, creation, assertion)
     wallet_id = ticket["wallet"]
-    share = share_of(wallet, wallet_id)
     with wallet.database.transaction() as connection:
         hold_unlockers(connection, wallet_id)
         if _due(connection, wallet, lookup, now=now)["wallet"] != wallet_id:
@@ -154,7 +153,7 @@ def finish_recovery(
             new,
             unlocker=ticket["passkey"],
             wallet_id=wallet_id,
-            share=share,
+            share=share_of(wallet, wallet_id),
             credential=credential,
         )
         renew_unlockers_mac(connection, wallet_id, k_read)
@@ -215,7 +214,8 @@ def _due(connection: Connection, wallet: Wallet, lookup: bytes, *, now: datetime
     return row
 
 
-def _recovery_unlocker(connection: Connection, wallet_id: str) -> str:
+def recovery_unlocker(connection: Connection, wallet_id: str) -> str:
+    """The id of the recovery code as an unlocker."""
     statement = select(unlockers.c.id).where(
         unlockers.c.wallet == wallet_id, unlockers.c.kind == "recovery"
     )

@@ -1,27 +1,27 @@
 """A lost passkey is struck off, by approval of one that stays: it opens nothing any more.
 
-Its wraps, its public keys and the sessions it opened go in one transaction; the roots stay as they
-are (ADR 0018). The last passkey cannot be struck off: the way out is to delete the wallet.
+Its wraps, its public keys and the sessions it opened go in one transaction, and `S` with them, so
+that a backup of its wraps opens no more than they do; the roots stay as they are (ADR 0018). The
+last passkey cannot be struck off: the way out is to delete the wallet.
 
 Specification: WALLET_SECURITY, sections 2 and 4; DESIGN 2.6.
 """
 
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from shared.encoding import JsonValue
 from shared.errors import Conflict, NotFound
 from shared.runtime.database import once
 
-from . import approving, logbook, passkeys
+from . import approving, logbook, passkeys, share_renewing
 from .approving import Approved
 from .context import Wallet
 from .tables import sessions, unlockers, wraps
 from .vault import (
     OpenWallet,
     check_unlockers,
-    hold_unlockers,
     renew_unlockers_mac,
     unlockers_of,
 )
@@ -60,8 +60,8 @@ def strike_off(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: d
     if approved.type != "remove_unlocker":
         raise approving.ApprovalUsed("unlocker: approved for something else")
     unlocker = approved.payload["unlocker"]["id"]
-    with wallet.database.transaction() as connection:
-        hold_unlockers(connection, opened.id)
+
+    def remove(connection: Connection) -> None:
         left = select(func.count()).where(
             unlockers.c.wallet == opened.id, unlockers.c.kind == "passkey"
         )
@@ -89,3 +89,5 @@ def strike_off(wallet: Wallet, opened: OpenWallet, approved: Approved, *, now: d
             body={"unlocker": unlocker, **approved.receipt()},
             now=now,
         )
+
+    share_renewing.removing(wallet, opened.id, remove, unlocker=lambda _: str(unlocker))

@@ -11,6 +11,7 @@ Specification: WALLET_SECURITY, sections 2, 3 and 6; PROFILE W-44.
 
 import hmac
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ from .shares.tables import shares
 from .tables import unlockers, wallets, wraps
 
 SCHEMA = 1
+_SHARE = 32
 
 Purpose = Literal["read", "act"]
 PURPOSES: tuple[Purpose, ...] = ("read", "act")
@@ -88,7 +90,7 @@ class OpenWallet:
 
 def make_share(wallet: Wallet, wallet_id: str) -> bytes:
     """Make and store `S` of a new wallet: created first, destroyed first."""
-    share = wallet.random_bytes(32)
+    share = wallet.random_bytes(_SHARE)
     blob = wallet.share_keys().seal(share, aad=wallet_id.encode())
     with wallet.shares.single() as connection:
         if not insert_once(connection, shares, {"wallet": wallet_id, "blob": blob}):
@@ -97,14 +99,25 @@ def make_share(wallet: Wallet, wallet_id: str) -> bytes:
 
 
 def share_of(wallet: Wallet, wallet_id: str) -> bytes:
-    """`S` of this wallet; raises NotFound once it is destroyed."""
-    with wallet.shares.reading() as connection:
-        blob = connection.execute(
-            select(shares.c.blob).where(shares.c.wallet == wallet_id)
-        ).scalar_one_or_none()
+    """The `S` to seal with; for new wraps it is read while `hold_unlockers` holds.
+
+    Raises:
+        NotFound: it is destroyed.
+    """
+    return shares_of(wallet, wallet_id)[-1]
+
+
+def shares_of(wallet: Wallet, wallet_id: str, blob: bytes | None = None) -> tuple[bytes, ...]:
+    """`S`; behind it the next one, while an unlocker is removed (`share_renewing.py`)."""
+    if blob is None:
+        with wallet.shares.reading() as connection:
+            blob = connection.execute(
+                select(shares.c.blob).where(shares.c.wallet == wallet_id)
+            ).scalar_one_or_none()
     if blob is None:
         raise NotFound("vault: this wallet has no share")
-    return wallet.share_keys().open(blob, aad=wallet_id.encode())
+    held = wallet.share_keys().open(blob, aad=wallet_id.encode())
+    return tuple(held[at : at + _SHARE] for at in range(0, len(held), _SHARE))
 
 
 def destroy_share(wallet: Wallet, wallet_id: str) -> None:
@@ -126,7 +139,7 @@ def add_wraps(
 ) -> None:
     """Put the outer layer around the browser's wraps and store them."""
     for purpose in PURPOSES:
-        key, aad = _outer(share, wallet_id, unlocker, purpose)
+        key, aad = outer_layer(share, wallet_id, unlocker, purpose)
         connection.execute(
             insert(wraps).values(
                 unlocker=unlocker,
@@ -141,20 +154,39 @@ def inner_wraps(
     wallet: Wallet, connection: Connection, wallet_id: str, purpose: Purpose
 ) -> dict[str, bytes]:
     """The inner layer of the root for *purpose*, by unlocker: opens with the citizen's secret."""
-    rows = connection.execute(
-        select(wraps.c.unlocker, wraps.c.blob).where(
-            wraps.c.wallet == wallet_id, wraps.c.purpose == purpose
-        )
-    ).all()
-    share = share_of(wallet, wallet_id)
-    found = {}
-    for unlocker, blob in rows:
-        key, aad = _outer(share, wallet_id, unlocker, purpose)
-        found[unlocker] = open_sealed(key, blob, aad=aad)
-    return found
+    mine = select(wraps.c.unlocker, wraps.c.blob).where(
+        wraps.c.wallet == wallet_id, wraps.c.purpose == purpose
+    )
+    for last in (False, True):
+        secrets = shares_of(wallet, wallet_id)
+        try:
+            return {
+                unlocker: open_outer(secrets, wallet_id, unlocker, purpose, blob)
+                for unlocker, blob in connection.execute(mine).all()
+            }
+        except VerificationError:
+            if last:  # else they were sealed anew between the two looks
+                raise
+    raise AssertionError
 
 
-def _outer(share: bytes, wallet_id: str, unlocker: str, purpose: Purpose) -> tuple[bytes, bytes]:
+def open_outer(
+    secrets: tuple[bytes, ...], wallet_id: str, unlocker: str, purpose: Purpose, blob: bytes
+) -> bytes:
+    """The inner wrap, by whichever of *secrets* opens it; raises VerificationError."""
+    *olders, newest = secrets
+    for share in olders:
+        with suppress(VerificationError):
+            key, aad = outer_layer(share, wallet_id, unlocker, purpose)
+            return open_sealed(key, blob, aad=aad)
+    key, aad = outer_layer(newest, wallet_id, unlocker, purpose)
+    return open_sealed(key, blob, aad=aad)
+
+
+def outer_layer(
+    share: bytes, wallet_id: str, unlocker: str, purpose: Purpose
+) -> tuple[bytes, bytes]:
+    """Key and associated data of the outer layer of one wrap."""
     key = hkdf(share, "citizen-wallet/outer/v1", wallet_id, unlocker, purpose)
     return key, canonical_json([wallet_id, unlocker, purpose])
 

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import at_home, at_the_door, erasing, history, inside
+from . import at_home, at_the_door, erasing, history, inside, striking
 from .report import Report
 from .scene import prepared
 
@@ -19,7 +19,9 @@ def heist(folder: Path) -> Report:
         at_the_door.knock(scene, report, burglar)
         inside.tamper(scene, report, burglar)
         history.bring_back(scene, report)
-        erasing.erase(scene, report)
+        stolen = striking.strike(scene, report)
+        rotated = erasing.erase(scene, report)
+        striking.after_rotation(scene, report, stolen, rotated)
     return report
 
 

@@ -108,8 +108,8 @@ class Burglar:
             wallet, unlocker, purpose = lock.recipe[1:]
             self._inner.setdefault((wallet, unlocker, purpose), set()).add(inside)
             yield from self._open_inner((wallet, unlocker, purpose))
-        elif lock.kind != "row":
-            yield inside
+        elif lock.kind != "row":  # of shares perhaps two, the old and the new one
+            yield from (inside[at : at + _KEY] for at in range(0, len(inside), _KEY))
         if lock.kind == "session":
             yield from self._read_root(lock.wallet, inside)
 

@@ -17,8 +17,12 @@ from .scene import Scene, prf_of
 _CAROL = "Carol's content and keys"
 
 
-def erase(scene: Scene, report: Report) -> None:
-    """Carol deletes her wallet. All is tried with her own gesture: nobody could have more."""
+def erase(scene: Scene, report: Report) -> KeyDirectory:
+    """Carol deletes her wallet. All is tried with her own gesture: nobody could have more.
+
+    Returns:
+        the keys after the share key has rotated.
+    """
     loot, carol = scene.loot, scene.carol
     gestures = prf_of(carol.passkey)
     share = next(r["blob"] for r in loot.moments["after"]["shares"] if r["wallet"] == carol.wallet)
@@ -46,29 +50,29 @@ def erase(scene: Scene, report: Report) -> None:
     )
 
     # 2. The live main store is gone, but a backup has it; the share is gone with its store.
-    burglar = _with(loot, carol.wallet, loot.keys("after"), without=share)
+    burglar = with_keys(loot, carol.wallet, loot.keys("after"), without=share)
     burglar.use(gestures)
     report.add(
         "Open a backup of the main store after the share was destroyed, with Carol's own passkey",
         held="backups of the main store, all keys, Carol's PRF outputs",
-        gained=_of_carol(burglar, carol.wallet),
+        gained=inside(burglar, carol.wallet, _CAROL),
         note="destroying S closes the wallet for everyone, its owner included",
     )
-    burglar = _with(loot, carol.wallet, loot.keys("after"))
+    burglar = with_keys(loot, carol.wallet, loot.keys("after"))
     burglar.use(gestures)
     report.add(
         "The same with a backup of the shares store, while the share key is what it was",
         held="backups of both stores, all keys, Carol's PRF outputs",
-        gained=_of_carol(burglar, carol.wallet),
+        gained=inside(burglar, carol.wallet, _CAROL),
         allowed={_CAROL},
         note="so a backup is closed by Carol's own secret alone, until the share key rotates",
     )
 
     # 3. The share key rotates, and the old one is destroyed.
     rotated = _rotate(scene)
-    burglar = _with(loot, carol.wallet, rotated)
+    burglar = with_keys(loot, carol.wallet, rotated)
     burglar.use(gestures)
-    gained = _of_carol(burglar, carol.wallet)
+    gained = inside(burglar, carol.wallet, _CAROL)
     report.add(
         "The same after the share key was rotated and the old one destroyed",
         held="backups of both stores, today's keys, Carol's PRF outputs",
@@ -82,9 +86,12 @@ def erase(scene: Scene, report: Report) -> None:
         gained={f"Bob opens: {said}"},
         allowed={"Bob opens: yes"},
     )
+    return rotated
 
 
-def _with(loot: Loot, wallet: str, keys: KeyDirectory, *, without: bytes | None = None) -> Burglar:
+def with_keys(
+    loot: Loot, wallet: str, keys: KeyDirectory, *, without: bytes | None = None
+) -> Burglar:
     """A burglar with every secret of *keys*, and perhaps without one blob of the shares store."""
     burglar = Burglar(loot, wallet)
     if without is not None:
@@ -97,8 +104,8 @@ def _with(loot: Loot, wallet: str, keys: KeyDirectory, *, without: bytes | None 
     return burglar
 
 
-def _of_carol(burglar: Burglar, wallet: str) -> set[str]:
-    """Whether anything below the service's own layer came open."""
+def inside(burglar: Burglar, wallet: str, told: str) -> set[str]:
+    """Whether anything below the service's own layer came open; *told* is what it is called."""
     kinds = {"row", "key"}
     opened = [
         lock
@@ -106,7 +113,7 @@ def _of_carol(burglar: Burglar, wallet: str) -> set[str]:
         if lock.wallet == wallet and lock.kind in kinds and lock.name in burglar.opened
     ]
     roots = [name for name in burglar.opened if name.startswith(f"root {wallet}/")]
-    return {_CAROL} if opened or roots else set()
+    return {told} if opened or roots else set()
 
 
 def _rotate(scene: Scene) -> KeyDirectory:

@@ -22,6 +22,7 @@ GAINED = {
     "row written afterwards",
     "share under the share key",
     "Carol's content and keys",
+    "Bob's content and keys",
     # Not a gain: who stayed is not locked out by the rotation.
     "Bob opens: yes",
 }
