@@ -2,9 +2,8 @@
 // the old one. Whoever leaves before that keeps the old one.
 
 import { app, go, views } from "./app.js";
-import { $, announce, onClick, onSubmit, said, save, show } from "./page.js";
+import { $, announce, onClick, onSubmit, said, save, show, wrong } from "./page.js";
 import { makeCode, sameCode } from "./vault.js";
-import { Refused } from "./wallet.js";
 
 let kind;
 let made;
@@ -27,6 +26,7 @@ function forget() {
   made = undefined;
   $("fresh-code").textContent = "";
   $("retyped").value = "";
+  wrong("retyped");
   cover(false);
 }
 
@@ -58,7 +58,10 @@ onSubmit(
   "retype-form",
   async () => {
     const typed = $("retyped").value;
-    if (!sameCode(typed, made)) throw new Refused("other_code");
+    if (!sameCode(typed, made)) {
+      wrong("retyped", said("new-code-words", "other"));
+      return;
+    }
     await app.wallet.replaceCode(kind, typed);
     forget();
     show("code-replaced");

@@ -59,6 +59,17 @@ export function claimShown(claim) {
   return row;
 }
 
+// What stands in a field is wrong, in words beside it; without words it is not, or not any more.
+export function wrong(field, text) {
+  $(`${field}-wrong`).textContent = text ?? "";
+  $(`${field}-wrong`).hidden = !text;
+  $(`${field}-field`).classList.toggle("wrong", Boolean(text));
+  $(field).setAttribute("aria-invalid", String(Boolean(text)));
+  if (!text) return;
+  announce(text);
+  $(field).focus();
+}
+
 // A day in the reader's language, of seconds since 1970.
 export function day(seconds) {
   const style = { dateStyle: "long" };
@@ -82,10 +93,13 @@ function explain(id, known, raw) {
 
 // What doing the same once more cannot mend.
 const OVER = new Set(
-  `request_expired verifier_refused over_asking_blocked invalid_request invalid_client unknown_agency
+  `request_expired verifier_refused offer_over over_asking_blocked invalid_request invalid_client unknown_agency
   untrusted_issuer wrong_credential foreign_callback wrong_server code_locked nothing_renews
   not_supported`.split(/\s+/),
 );
+
+// What is nobody's fault, or where nobody here knows whose it is.
+const NOBODYS = new Set(["request_expired", "verifier_refused", "offer_over"]);
 
 export function fail(error, again) {
   const refused = error instanceof Refused ? error : new Refused("page_error");
@@ -95,7 +109,7 @@ export function fail(error, again) {
   $("error-support-id").textContent = refused.supportId ?? "";
   $("error-support").hidden = !refused.supportId;
   explain("error-detail", said("known-errors", code), refused.detail);
-  $("error-fault").textContent = said("faults", refused.whoseFault) ?? "";
+  $("error-fault").textContent = NOBODYS.has(code) ? "" : (said("faults", refused.whoseFault) ?? "");
   explain("error-next-step", said("next-steps", code), refused.nextStep);
   const home = $("sections") !== null;
   const over = home && OVER.has(code);
