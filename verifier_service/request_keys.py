@@ -5,8 +5,9 @@ from typing import Literal, TypeAlias, TypedDict
 
 import orjson
 
+from shared.crypto.keys import PublicKey
 from shared.crypto.software import SoftwareKey
-from shared.encoding import RandomBytes, b64url_encode
+from shared.encoding import RandomBytes, b64url_decode, b64url_encode
 from shared.oauth.encryption import EncryptionKey
 
 from .context import Verifier
@@ -24,6 +25,7 @@ class _Said(TypedDict):
     response_uri: str | None
     transaction_data: list[str]
     wallet: str | None
+    public: str  # of the key; else opening it would cost as much again as a signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class RequestKeys:
             "response_uri": self.response_uri,
             "transaction_data": list(self.transaction_data),
             "wallet": self.wallet,
+            "public": b64url_encode(self.decrypter.public.x + self.decrypter.public.y),
         }
         return verifier.keys.seal(
             self.decrypter.scalar() + self.result_key + orjson.dumps(said),
@@ -107,7 +110,7 @@ class RequestKeys:
         said: _Said = orjson.loads(opened[2 * _KEY :])
         return cls(
             mode=said["mode"],
-            decrypter=SoftwareKey.from_scalar(opened[:_KEY], kid=request_id[:16]),
+            decrypter=_key(opened[:_KEY], said.get("public"), kid=request_id[:16]),
             result_key=opened[_KEY : 2 * _KEY],
             nonce=said["nonce"],
             state=said["state"],
@@ -116,6 +119,13 @@ class RequestKeys:
             transaction_data=tuple(said["transaction_data"]),
             wallet=said.get("wallet"),
         )
+
+
+def _key(scalar: bytes, public: str | None, *, kid: str) -> SoftwareKey:
+    if public is None:  # sealed before the point lay beside it
+        return SoftwareKey.from_scalar(scalar, kid=kid)
+    point = b64url_decode(public)
+    return SoftwareKey.from_pair(scalar, PublicKey(point[:_KEY], point[_KEY:]), kid=kid)
 
 
 def _aad(tenant_id: str, request_id: str) -> bytes:

@@ -280,10 +280,9 @@ def _check(
     except VerificationError as error:
         return _failed(progress, _CHECKS.get(type(error), Check.CLAIMS), error.reason, error)
     # 2.13 Only what the query selected is kept (V-61).
-    progress.dropped = presented.unasked(match.paths)
+    answer, progress.dropped = presented.answer(match.paths)
     if progress.dropped:
         log.info("more_disclosed_than_asked", query=expected.query.id, disclosures=progress.dropped)
-    answer = presented.answer(match.paths) if match.paths else {}
     # 2.14 Its status, now that it is worth asking (ST-50). Unknown is not wrong: others decide.
     progress.status = statuses.check(presented.status, issuer=entity, now=expected.now)
     if progress.status in UNKNOWN and expected.query.status_unknown != "accept":

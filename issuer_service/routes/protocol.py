@@ -18,9 +18,9 @@ def credential_offer(call: Call, issuer: Issuer) -> CredentialOffer:
     return offers.by_reference(issuer, tenant, call.path["reference"])
 
 
-@oauth.post("/{tenant}/nonce")
+@oauth.post("/{tenant}/nonce", waits=False)
 def nonce(call: Call, issuer: Issuer) -> Answer:
-    """Nonce Endpoint (OpenID4VCI 1.0, section 7; I-60): no row is made.
+    """Nonce Endpoint (OpenID4VCI 1.0, section 7; I-60): no row is made, so it never waits.
 
     It brings the DPoP nonce of the request that follows, too, where one is demanded.
     """

@@ -232,15 +232,14 @@ class Presented(NamedTuple):
             self.holder_bound,
         )
 
-    def answer(self, paths: Collection[ClaimPath]) -> JsonValue:
-        """Of the claims only those at *paths*: what the verifier keeps (V-61, V-63, ST-55)."""
-        places = self._places(paths)
-        return cut(self.claims, [visible(self.in_place, each) for each in places])
+    def answer(self, paths: Collection[ClaimPath]) -> tuple[JsonValue, int]:
+        """Of the claims only those at *paths*: what the verifier keeps (V-61, V-63, ST-55).
 
-    def unasked(self, paths: Collection[ClaimPath]) -> int:
-        """How many Disclosures came that *paths* do not need (V-61): to be logged as a number."""
+        And how many Disclosures came that *paths* do not need (V-61): to be logged as a number.
+        """
         places = [visible(self.in_place, each) for each in self._places(paths)]
-        return len(self.disclosed) - len(needed(self.disclosed, places))
+        unasked = len(self.disclosed) - len(needed(self.disclosed, places))
+        return cut(self.claims, places), unasked
 
     def confirms(self, entry: str, *, algorithms: Collection[str] | None) -> bool:
         """Whether the Holder signed the transaction *entry* (HB-34); see `VerifiedKeyBinding`."""

@@ -5,11 +5,13 @@
 """
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic import JsonValue as JsonMember
 
+from ..encoding import JsonValue
 from ..errors import InvalidInput
 from ..formats.claims_path import ClaimPath, parse_path
 from ..oauth.messages import ProtocolModel, Several, Text
@@ -74,7 +76,7 @@ class CredentialQuery(ProtocolModel):
             _check_mdoc_paths(claim.path for claim in self.claims or ())
         return self
 
-    @property
+    @cached_property
     def types(self) -> tuple[str, ...] | None:
         """The credential types asked for (`vct_values`, `doctype_value`); None for any."""
         values = self.meta.get("vct_values")
@@ -112,13 +114,18 @@ class DcqlQuery(ProtocolModel):
                 raise ValueError("credential_sets: unknown credential id")
         return self
 
-    @property
+    @cached_property
     def sets(self) -> tuple[CredentialSet, ...]:
         """The sets to satisfy; without `credential_sets`, one that requires every query (Q-20)."""
         if self.credential_sets is not None:
             return self.credential_sets
         everything = tuple(query.id for query in self.credentials)
         return (CredentialSet(options=(everything,)),)
+
+    @cached_property
+    def written(self) -> dict[str, JsonValue]:
+        """The JSON object, to read only: a Verifier sends the same query again and again."""
+        return self.to_object()
 
     def credential(self, query_id: str) -> CredentialQuery:
         """The Credential Query with this id.

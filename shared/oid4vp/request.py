@@ -137,7 +137,7 @@ def parameters(
         "response_mode": response_mode,
         "response_uri": response_uri,
         "nonce": nonce,
-        "dcql_query": query.to_object(),
+        "dcql_query": query.written,
         "client_metadata": metadata,
         "state": state,
     }

@@ -1,7 +1,6 @@
 """Makes the app of a service: routers, one outermost middleware, health, metrics.
 
-The public base URL is a setting; nothing is ever built from
-`Host` or `X-Forwarded-*` (C-53).
+The public base URL is a setting; nothing is ever built from `Host` or `X-Forwarded-*` (C-53).
 """
 
 import gc
@@ -129,6 +128,7 @@ class ServiceApp:
         self.state = state
         self.metrics = metrics
         self._routes = tuple(routes)
+        self._by_depth = _by_depth(routes)
         self._rate_limit = rate_limit
         self._pages = pages
         closed = [*_FIXED, *([_HSTS] if https else [])]
@@ -238,7 +238,7 @@ class ServiceApp:
             await answer(scope, refused)(scope, receive, send)
             return
         wrong_method = False
-        for route in self._routes:
+        for route in self._by_depth[min(scope["path"].count("/"), len(self._by_depth) - 1)]:
             match, found = route.matches(scope)
             if match is Match.FULL:
                 scope.update(found)
@@ -250,6 +250,19 @@ class ServiceApp:
             await answer(scope, _MethodNotAllowed("route: method"))(scope, receive, send)
             return
         await self.api(scope, receive, send)
+
+
+def _by_depth(routes: Sequence[Route]) -> Sequence[Sequence[Route]]:
+    """At each place those for paths of so many slashes, the last for all that are longer.
+
+    So that a request is held against a few of them and not, one regular expression after the other,
+    against all.
+    """
+    depths = range(max((each.path.count("/") for each in routes), default=0) + 2)
+    return [
+        [each for each in routes if ":path}" in each.path or each.path.count("/") == depth]
+        for depth in depths
+    ]
 
 
 def _template(scope: Scope) -> str:

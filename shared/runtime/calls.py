@@ -94,8 +94,11 @@ class Call:
     def headers(self, name: str) -> list[str]:
         """Every value of a header, for checks of "exactly one" that belong to a specification."""
         wanted = name.lower().encode("latin-1")
-        found = [value for key, value in self._scope["headers"] if key == wanted]
-        return [each.decode("latin-1").strip() for each in found]
+        return [
+            value.decode("latin-1").strip()
+            for key, value in self._scope["headers"]
+            if key == wanted
+        ]
 
     @property
     def media_type(self) -> str:

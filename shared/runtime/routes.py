@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Header
 from fastapi.exceptions import RequestValidationError
@@ -75,6 +75,7 @@ class _Endpoint(Generic[Context]):
     cors: bool = False
     cache: str = "no-store"
     status: int = 200
+    waits: bool = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["face"] = self.face
@@ -87,7 +88,10 @@ class _Endpoint(Generic[Context]):
             threads: Threads = state.threads
             call = Call(scope, body, self.max_bytes)
             context: Context = state.context
-            response = await threads.run(lambda: self._answer(call, context))
+            if self.waits:
+                response = await threads.run(lambda: self._answer(call, context))
+            else:
+                response = self._answer(call, context)
         except ExpectedError as error:
             response = self.refuse(error, scope)
         if self.cors:  # C-52
@@ -123,37 +127,36 @@ class ProtocolRouter(Generic[Context]):
         """
 
         def decorate(act: Act[Context]) -> Act[Context]:
-            self._add("GET", path, act, DEFAULT_LIMIT, cors=cors, cache=cache)
+            self._add("GET", path, act, cors=cors, cache=cache)
             return act
 
         return decorate
 
     def post(
-        self, path: str, *, max_bytes: int = DEFAULT_LIMIT, cors: bool = False
+        self,
+        path: str,
+        *,
+        max_bytes: int = DEFAULT_LIMIT,
+        cors: bool = False,
+        waits: bool = True,
     ) -> Callable[[Act[Context]], Act[Context]]:
-        """Decorate the act that answers POST at *path*; bodies beyond *max_bytes* get 413."""
+        """Decorate the act that answers POST at *path*; bodies beyond *max_bytes* get 413.
+
+        With *waits* False it runs in the event loop: never for an act that asks a database, a key
+        store or another service, since everybody would wait with it.
+        """
 
         def decorate(act: Act[Context]) -> Act[Context]:
-            self._add("POST", path, act, max_bytes, cors=cors, cache="no-store")
+            self._add("POST", path, act, max_bytes=max_bytes, cors=cors, waits=waits)
             return act
 
         return decorate
 
-    def _add(
-        self, method: str, path: str, act: Act[Context], max_bytes: int, *, cors: bool, cache: str
-    ) -> None:
+    def _add(self, method: str, path: str, act: Act[Context], **options: Any) -> None:
         def refuse(error: ExpectedError, _scope: Scope) -> Response:
             return protocol_answer(error, malformed=self.malformed, route=path)
 
-        endpoint = _Endpoint(
-            act=act,
-            path=path,
-            face="protocol",
-            refuse=refuse,
-            max_bytes=max_bytes,
-            cors=cors,
-            cache=cache,
-        )
+        endpoint = _Endpoint(act=act, path=path, face="protocol", refuse=refuse, **options)
         self.routes.append(Route(path, endpoint, methods=[method], name=_name(act)))
 
 

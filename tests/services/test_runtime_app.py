@@ -74,6 +74,16 @@ def _protocol() -> ProtocolRouter[Context]:
     def thread(_call: Call, _: Context) -> Answer:
         return {"thread": threading.current_thread().name, "id": logs.request_id.get()}
 
+    @router.post("/quick", waits=False)
+    def quick(call: Call, _: Context) -> Answer:
+        if call.body:
+            raise InvalidInput("quick: takes nothing")
+        return {"thread": threading.current_thread().name, "id": logs.request_id.get()}
+
+    @router.get("/files/{name:path}")
+    def files(call: Call, _: Context) -> Answer:
+        return {"name": call.path["name"]}
+
     return router
 
 
@@ -162,6 +172,24 @@ def test_an_act_runs_in_a_thread_and_knows_its_request(client: AsgiClient) -> No
     assert first.json()["id"] == first.headers["x-request-id"]
     assert second.json()["id"] == second.headers["x-request-id"]
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
+
+
+def test_an_act_that_never_waits_runs_in_the_loop_and_knows_its_request(client: AsgiClient) -> None:
+    """It answers and refuses as the others do."""
+    answer = client.post("/quick")
+    assert not answer.json()["thread"].startswith("act-")
+    assert answer.json()["id"] == answer.headers["x-request-id"]
+    refused = client.post("/quick", body=b"x")
+    assert (refused.status, refused.json()["error"]) == (400, "invalid_request")
+
+
+def test_paths_of_any_length_find_their_route(client: AsgiClient) -> None:
+    """Whether it has as many parts as its path, or any number of them."""
+    for name in ("a", "a/b", "a/b/c/d/e/f/g"):
+        assert client.get(f"/files/{name}").json() == {"name": name}
+    for unknown in ("/", "/thread/", "/thread/a", "/registry/token/a/b/c/d/e/f"):
+        assert client.get(unknown).status == 404
+    assert client.get("/quick").status == 405
 
 
 def test_a_message_is_parsed_and_unknown_members_are_ignored(client: AsgiClient) -> None:

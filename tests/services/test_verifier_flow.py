@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from shared.encoding import b64url_encode
+from shared.encoding import b64url_encode, dump_json
+from shared.errors import VerificationError
 from shared.jose import jws
 from shared.oid4vp import request
 from shared.trust import Role
@@ -23,6 +25,7 @@ from tests.support.verifier import (
     response_code,
     signer,
 )
+from verifier_service.request_keys import RequestKeys
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +157,40 @@ def test_key_nonce_and_state_are_new_for_each_request(world: VerifierWorld) -> N
     for name in ("nonce", "state", "response_uri"):
         assert len({each[name] for each in objects}) == 8
     assert len({each["client_metadata"]["jwks"]["keys"][0]["x"] for each in objects}) == 8
+
+
+def test_keys_open_for_their_own_request_also_as_they_were_sealed_before(
+    world: VerifierWorld,
+) -> None:
+    """V-21: a transaction that a replica of the last version began ends here."""
+    keys = RequestKeys.make(
+        world.verifier.random_bytes,
+        mode="direct_post.jwt",
+        kid="r",
+        result_key=bytes(32),
+        audience="x509_hash:a",
+        response_uri="https://verifier.example/counter/response/r",
+    )
+    place = {"tenant": "counter", "request_id": "r"}
+    assert_same(RequestKeys.open(world.verifier, keys.seal(world.verifier, **place), **place), keys)
+    said: dict[str, Any] = {"mode": keys.mode, "nonce": keys.nonce, "state": keys.state} | {
+        "audience": keys.audience,
+        "response_uri": keys.response_uri,
+        "transaction_data": [],
+    }
+    before = world.verifier.keys.seal(
+        keys.decrypter.scalar() + keys.result_key + dump_json(said),
+        aad=b"transaction keys 2:counter:r",
+    )
+    assert_same(RequestKeys.open(world.verifier, before, **place), keys)
+    with pytest.raises(VerificationError):
+        RequestKeys.open(world.verifier, before, tenant="counter", request_id="s")
+
+
+def assert_same(found: RequestKeys, keys: RequestKeys) -> None:
+    assert replace(found, decrypter=keys.decrypter) == keys
+    assert found.decrypter.scalar() == keys.decrypter.scalar()
+    assert (found.decrypter.public, found.decrypter.kid) == (keys.decrypter.public, "r")
 
 
 def test_the_request_can_be_fetched_again_and_is_the_same(world: VerifierWorld) -> None:

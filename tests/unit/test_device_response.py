@@ -228,8 +228,7 @@ def test_the_query_judges_an_mdoc() -> None:
 
     over_18 = {"path": [NAMESPACE, "age_over_18"], "values": [True], "intent_to_retain": False}
     match = ask([over_18])
-    assert found.answer(match.paths) == {NAMESPACE: {"age_over_18": True}}
-    assert found.unasked(match.paths) == 1
+    assert found.answer(match.paths) == ({NAMESPACE: {"age_over_18": True}}, 1)
     with pytest.raises(ClaimsMissing):
         ask([{**over_18, "values": [1]}])
     with pytest.raises(ClaimsMissing):

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from shared.crypto.keys import PublicKey
 from shared.crypto.software import SoftwareKey
 from shared.encoding import b64url_encode
 from shared.errors import BadSignature, InvalidInput
@@ -60,6 +61,23 @@ def test_a_scalar_makes_the_same_key() -> None:
 def test_what_is_no_scalar_is_refused(scalar: bytes) -> None:
     with pytest.raises(InvalidInput):
         SoftwareKey.from_scalar(scalar)
+
+
+def test_a_scalar_beside_its_public_key_makes_the_same_key() -> None:
+    key, other = SoftwareKey.generate(), SoftwareKey.generate()
+    again = SoftwareKey.from_pair(key.scalar(), key.public, kid="again")
+    assert (again.public, again.kid) == (key.public, "again")
+    assert again.agree(other.public) == other.agree(key.public)
+    off_curve = PublicKey(key.public.y, key.public.x)
+    for scalar, public in (
+        (key.scalar(), other.public),
+        (key.scalar(), off_curve),
+        (bytes(32), key.public),
+        (b"\xff" * 32, key.public),
+        (b"", key.public),
+    ):
+        with pytest.raises(InvalidInput):
+            SoftwareKey.from_pair(scalar, public)
 
 
 def test_a_file_opens_with_its_password_alone() -> None:
