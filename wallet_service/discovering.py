@@ -9,7 +9,7 @@ Specification: OpenID4VCI 1.0, sections 4.1.3, 12.2 and 15.6; RFC 8414; PROFILE 
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from shared.errors import InvalidInput, Untrusted
+from shared.errors import Conflict, InvalidInput, NotFound, Untrusted
 from shared.oauth.metadata import AuthorizationServerMetadata, well_known_url
 from shared.oid4vci.metadata import MAX_METADATA_BYTES, WELL_KNOWN, CredentialIssuerMetadata
 from shared.oid4vci.offer import MAX_OFFER_BYTES, CredentialOffer, parse_offer
@@ -29,12 +29,24 @@ class UnknownAgency(Untrusted):
     next_step = "Do not enter any code. Ask the agency through a way you know."
 
 
+class OfferOver(Conflict):
+    """The agency has no such offer, or no longer."""
+
+    code = "offer_over"
+    whose_fault = "issuer"
+    public = "This offer is over: it was used, withdrawn, or has expired."
+    next_step = "Ask the agency for a new offer."
+
+
 def fetch_offer(wallet: Wallet, trust: TrustList, uri: str) -> CredentialOffer:
     """W-01: a reference is fetched only from where a known issuer lives."""
     known = {_origin(each) for entity in trust.entities for each in entity.credential_issuers}
     if _origin(uri) not in known:
         raise UnknownAgency("offer: the reference is at nobody's address")
-    answer = wallet.fetcher.get(uri, accept="application/json", max_bytes=MAX_OFFER_BYTES)
+    try:
+        answer = wallet.fetcher.get(uri, accept="application/json", max_bytes=MAX_OFFER_BYTES)
+    except NotFound as error:
+        raise OfferOver("offer: nothing at its reference") from error
     if answer.content_type != "application/json":
         raise InvalidInput("offer: not application/json")
     return parse_offer(answer.body)

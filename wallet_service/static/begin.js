@@ -1,7 +1,7 @@
 // A new wallet: its passkey, its two codes, the proof that the recovery code was kept.
 
 import { app, end, go, opened, route, views } from "./app.js";
-import { $, announce, onClick, onSubmit, said, save, show } from "./page.js";
+import { $, announce, onClick, onSubmit, said, save, show, wrong } from "./page.js";
 import { Wallet } from "./wallet.js";
 
 let begun = false; // here and now: its codes can still be shown
@@ -22,6 +22,7 @@ function forget() {
   $("recovery-code").textContent = "";
   $("revocation-code").textContent = "";
   $("typed-code").value = "";
+  wrong("typed-code");
   cover(false);
 }
 
@@ -59,10 +60,18 @@ $("show-codes").addEventListener("click", () => {
   askBack();
 });
 
+const WRONG = new Set(["not_a_code", "not_found"]);
+
 onSubmit(
   "prove-form",
   async () => {
-    await app.wallet.proveRecovery($("typed-code").value);
+    try {
+      await app.wallet.proveRecovery($("typed-code").value);
+    } catch (error) {
+      if (!WRONG.has(error.code)) throw error;
+      wrong("typed-code", said("code-words", error.code));
+      return;
+    }
     forget();
     then();
   },

@@ -2,7 +2,7 @@
 
 import { app, views } from "./app.js";
 import { choices, picks, rows } from "./choosing.js";
-import { showDone } from "./done.js";
+import { blameCards, showDone } from "./done.js";
 import { rows as lacks } from "./lacking.js";
 import { $, busy, fill, onClick, onSubmit, said, show } from "./page.js";
 import { canonical } from "./vault.js";
@@ -75,7 +75,8 @@ function showConsent() {
   $("purpose").textContent = model.purpose ?? "";
   $("website").hidden = model.website === null;
   $("website-name").textContent = model.website ?? "";
-  $("warnings").replaceChildren(...warningRows(model.warnings));
+  const graver = model.warnings.filter((each) => !model.blocked || SERIOUS.has(each.code));
+  $("warnings").replaceChildren(...warningRows(graver));
   $("late-warnings").replaceChildren();
   $("documents").replaceChildren(...rows(model));
   const something = $("documents").hasChildNodes();
@@ -142,8 +143,16 @@ async function deliver(act) {
     stopWaiting();
     showDone(answer);
   } catch (error) {
-    if (!(error instanceof Refused) || error.code !== "unavailable") throw error;
-    show("not-delivered");
+    if (error.code === "unavailable") show("not-delivered");
+    else if (error.code !== "verifier_refused" || !(await aCardIsToBlame())) throw error;
+  }
+}
+
+async function aCardIsToBlame() {
+  try {
+    return await blameCards(app.wallet, new Set(Object.values(picks()).flat()));
+  } catch {
+    return false; // not known: then only the agency can tell
   }
 }
 

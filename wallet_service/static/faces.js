@@ -3,7 +3,7 @@
 import { $, day, fill } from "./page.js";
 
 const WORST_FIRST = ["revoked", "expired", "suspended", "not_yet_valid", "not_checked", "valid"];
-const USABLE = new Set(["valid", "not_checked"]);
+export const USABLE = new Set(["valid", "not_checked"]);
 const KINDS = { valid: "good", not_checked: "", not_yet_valid: "note", suspended: "note" };
 
 // Documents as people count them: formats of one document are one, and its worst state is its state.

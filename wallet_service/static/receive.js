@@ -90,8 +90,10 @@ function askCode() {
 }
 
 function codeWrong(why, left) {
-  $("tx-code-problem").textContent = said("offer-words", why);
-  $("tries-left").hidden = typeof left !== "number";
+  const known = typeof left === "number"; // else the offer may be over, too
+  const over = why === "code_refused" && !known;
+  $("tx-code-problem").textContent = said(over ? "known-errors" : "offer-words", why);
+  $("tries-left").hidden = !known;
   $("tries-left-count").textContent = left ?? "";
   $("tx-code-wrong").hidden = false;
   $("tx-code-field").classList.add("wrong");
