@@ -3,17 +3,19 @@
     python -m bench [--json PATH] [--flows N] [--rows N]
 
 Times are CPU time; compare ratios, not machines. In-process figures have the bare signatures of
-the same run as floor; HTTP figures have the project's target as floor.
+the same run as floor; HTTP figures have the project's target as floor. Beside each stands what it
+may be on this machine (`targets.py`), and whether it is.
 """
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from . import curve, http_flows, in_process, mdoc, wallet
+from . import curve, http_flows, in_process, mdoc, targets, wallet
 
 
 def main() -> None:
@@ -30,16 +32,7 @@ def main() -> None:
         figures |= in_process.measure() | mdoc.figures() | wallet.figures()
     with console.status(f"Over HTTP: {arguments.flows} flows of each kind, two databases …"):
         figures |= http_flows.measure(arguments.flows)
-    table = Table("figure", "value", "unit", "floor or target", "ratio")
-    for name, each in figures.items():
-        table.add_row(
-            name,
-            f"{each['value']:.2f}",
-            str(each["unit"]),
-            f"{each['floor']:.2f}",
-            f"{each['ratio']:.2f}",
-        )
-    console.print(table)
+    show(figures, console)
     for kind in ("sqlite", "postgresql") if arguments.rows else ():
         with console.status(f"Cost by size, {kind} …") as status:
             line_up = curve.measure(kind, arguments.rows, status.update)
@@ -47,7 +40,38 @@ def main() -> None:
         for operation, line in line_up.items():
             figures[f"curve.{kind}.{operation}"] = curve.figure(line)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        slower = targets.factor(figures)
+        held = {
+            name: {**each, "target": targets.target(name, each, slower)}
+            for name, each in figures.items()
+        }
+        arguments.json.write_text(json.dumps(held, indent=2) + "\n")
+
+
+def show(figures: Mapping[str, in_process.Figure], console: Console) -> None:
+    """Each beside its floor, its target on this machine, and whether it is met."""
+    slower = targets.factor(figures)
+    table = Table("figure", "value", "unit", "floor or target", "ratio", "target here", "met")
+    for name, each in figures.items():
+        limit = targets.target(name, each, slower)
+        table.add_row(
+            name,
+            f"{each['value']:.2f}",
+            str(each["unit"]),
+            f"{each['floor']:.2f}",
+            f"{each['ratio']:.2f}",
+            "" if limit is None else f"{limit:.2f}",
+            "" if limit is None else "yes" if targets.met(name, each, limit) else "no",
+        )
+    console.print(table)
+    floors = ", ".join(
+        f"{name} {figures[name]['floor']:.1f} µs against {reference:.0f}"
+        for name, reference in targets.REFERENCE.items()
+    )
+    console.print(
+        f"This machine is {slower:.2f} times slower than that of PERFORMANCE section 1, by the floors "
+        f"of this run ({floors}); targets in ms over HTTP are multiplied by that."
+    )
 
 
 if __name__ == "__main__":
