@@ -1,8 +1,8 @@
-"""The `iat` of a Status List that follows another one."""
+"""Dates of Status Lists: the `iat` of one that follows another, and the time one speaks about."""
 
 from datetime import datetime, timedelta
 
-from .status_list import LEEWAY
+from .status_list import LEEWAY, VerifiedStatusList
 
 
 def dated(now: datetime, published_at: datetime) -> datetime:
@@ -18,3 +18,10 @@ def dated(now: datetime, published_at: datetime) -> datetime:
 def misdated(now: datetime, published_at: datetime) -> bool:
     """Whether no reader believes a list of *published_at* yet, so that it is to be signed again."""
     return published_at > now + LEEWAY
+
+
+def usable_for(verified: VerifiedStatusList, moment: datetime) -> bool:
+    """Whether the list says something about *moment*, a time in the past (section 8.4; ST-57)."""
+    return verified.issued_at <= moment and (
+        verified.expires_at is None or moment < verified.expires_at
+    )

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import MetaData, Table, and_, bindparam, case, literal, or_, select, update
+from sqlalchemy import MetaData, Table, and_, bindparam, or_, select, update
 
 from ..encoding import Clock, RandomBytes
 from ..errors import ExpectedError
@@ -56,8 +56,7 @@ class Jobs:
         self._random_bytes = random_bytes
         self._holder = random_bytes(16).hex()
         self._jobs: dict[str, _Job] = {}
-        self._soon = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         past = bindparam("now", type_=UtcDateTime())
         never = bindparam("latest", type_=UtcDateTime())
@@ -75,9 +74,6 @@ class Jobs:
         self._lease = update(table).where(due)
         self._mine = update(table).where(
             table.c.name == bindparam("job"), table.c.holder == self._holder
-        )
-        self._at_once = update(table).where(
-            table.c.name == bindparam("job"), table.c.next_run > bindparam("now")
         )
 
     def every(
@@ -98,13 +94,6 @@ class Jobs:
                 prolongs it.
         """
         self._jobs[name] = _Job(name, timedelta(seconds=seconds), timedelta(seconds=lease), work)
-
-    def wake(self, name: str) -> None:
-        """Let the job run as soon as its lease is free; once more, if it runs just now."""
-        now = self._clock()
-        with self._database.single() as connection:
-            connection.execute(self._at_once.values(next_run=now), {"job": name, "now": now})
-        self._soon.set()
 
     def run_due(self) -> int:
         """Run every job that is due and free; how many ran here."""
@@ -139,11 +128,8 @@ class Jobs:
             ended.set()
             prolonging.join()
         jitter = job.every * (self._random_bytes(1)[0] / 2550)
-        # Who was woken while it ran runs again: what it was woken for may have come too late.
         after = self._clock() + job.every + jitter
-        column = self._table.c.next_run
-        next_run = case((column == end, literal(after, UtcDateTime)), else_=column)
-        done = self._mine.values(next_run=next_run, leased_until=None, holder=None, **begun)
+        done = self._mine.values(next_run=after, leased_until=None, holder=None, **begun)
         with self._database.single() as connection:
             if not once(connection, done, {"job": job.name}):
                 log.warning("job_outlived_its_lease", job=job.name)
@@ -159,7 +145,7 @@ class Jobs:
     def start(self, *, tick: float = 1.0) -> None:
         """Make the rows that are missing, then look for due jobs every *tick* seconds."""
         self.prepare()
-        self._stopping = False
+        self._stopping.clear()
         self._thread = threading.Thread(target=self._loop, args=(tick,), name="jobs", daemon=True)
         self._thread.start()
 
@@ -171,19 +157,17 @@ class Jobs:
                 insert_once(connection, self._table, {"name": name, "next_run": now})
 
     def _loop(self, tick: float) -> None:
-        while not self._stopping:
-            self._soon.clear()
+        while not self._stopping.is_set():
             try:
                 self.run_due()
             except ExpectedError as error:  # the database is away; it will be back
                 log.warning("jobs_wait", reason=str(error))
             except Exception:
                 log.exception("jobs_wait")
-            self._soon.wait(tick)
+            self._stopping.wait(tick)
 
     def stop(self) -> None:
         """Let the running job end, then no more."""
-        self._stopping = True
-        self._soon.set()
+        self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=30)

@@ -236,11 +236,6 @@ class TrustListClient:
         reason = self._reason if usable else "stale"
         return TrustState(usable, reason, held.trust_list.version, held.until)
 
-    def ready(self) -> dict[str, bool]:
-        """A part for /health/ready; its name says *stale* or *missing* when it is not."""
-        state = self.state()
-        return {"trust_list": True} if state.usable else {f"trust_list_{state.reason}": False}
-
     def refresh(self) -> None:
         """Ask the publisher. What is held stays in use when that fails, until it expires.
 

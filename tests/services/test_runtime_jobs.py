@@ -168,38 +168,10 @@ def test_a_job_that_fails_is_logged_and_tried_again(
     assert done == ["done"]
 
 
-def test_waking_a_job_makes_it_due_at_once(replica: MakeJobs) -> None:
-    """A revocation is published within seconds, not at the next turn (ST-33)."""
-    jobs, other, runs = replica(), replica(), list[datetime]()
-    jobs.every("publish", 3600, runs.append)
-    jobs.prepare()
-    jobs.run_due()
-    other.wake("publish")
-    assert jobs.run_due() == 1
-    assert len(runs) == 2
-
-
-def test_a_job_that_is_woken_while_it_runs_runs_again(replica: MakeJobs) -> None:
-    """A revocation during a publication must not wait for the next turn."""
-    jobs, runs = replica(), list[datetime]()
-
-    def work(now: datetime) -> None:
-        runs.append(now)
-        if len(runs) == 1:
-            jobs.wake("publish")
-
-    jobs.every("publish", 3600, work)
-    jobs.prepare()
-    assert [jobs.run_due(), jobs.run_due(), jobs.run_due()] == [1, 1, 0]
-
-
 def test_the_background_thread_runs_jobs_and_ends_cleanly(replica: MakeJobs) -> None:
     jobs, ran = replica(), threading.Event()
     jobs.every("publish", 3600, lambda _now: ran.set())
     jobs.start(tick=0.05)
-    assert ran.wait(5)
-    ran.clear()
-    jobs.wake("publish")
     assert ran.wait(5)
     before = time.monotonic()
     jobs.stop()

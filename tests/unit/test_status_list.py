@@ -18,7 +18,7 @@ from shared.errors import (
     Suspended,
     VerificationError,
 )
-from shared.formats.status_caching import fresh_until, usable_for
+from shared.formats.status_dates import usable_for
 from shared.formats.status_list import (
     DEFAULT_SIZE,
     IndexOutOfRange,
@@ -430,35 +430,6 @@ def test_a_list_speaks_only_for_its_own_credentials_and_in_its_time() -> None:
     with pytest.raises(StatusUnavailable):
         found.check(HERE, now=NOW + timedelta(hours=24, seconds=30))
     verified(handmade(exp=...)).check(StatusReference(1, URI), now=NOW + timedelta(days=3000))
-
-
-@pytest.mark.parametrize(
-    ("ttl", "exp", "seconds"),
-    [
-        (300, 86_400, 300),
-        (300, 200, 200),
-        (1, 86_400, 60),
-        (10**6, 10**6, 86_400),
-        (..., 7200, 7200),
-        (..., 10**6, 86_400),
-        (..., ..., 900),
-        (300, ..., 300),
-    ],
-)
-def test_a_copy_is_fresh_for_ttl_within_bounds_and_never_past_exp(
-    ttl: Any, exp: Any, seconds: int
-) -> None:
-    """ST-52, ST-56: Token Status List, sections 8.2 and 13.7."""
-    end = exp if exp is ... else to_numeric_date(NOW) + exp
-    found = verified(handmade(ttl=ttl, exp=end))
-    assert fresh_until(found, fetched_at=NOW) == NOW + timedelta(seconds=seconds)
-
-
-def test_the_bounds_can_be_set() -> None:
-    """ST-42, ST-52: a demonstration asks every second."""
-    found = verified(handmade(ttl=1))
-    second = timedelta(seconds=1)
-    assert fresh_until(found, fetched_at=NOW, shortest=second) == NOW + second
 
 
 @pytest.mark.parametrize(
