@@ -24,7 +24,8 @@ from .tables import wraps
 from .vault import hold_unlockers, open_outer, outer_layer, shares_of
 
 _TRIES = 5
-_ONE_SECRET = 95  # bytes at most; two are longer, whatever the id of their key
+ONE_SECRET = 95
+"""Bytes of a row at most; with two secrets it is longer, whatever the id of their key."""
 
 
 class _Overtaken(Exception):  # nobody's error: it is done again
@@ -74,7 +75,7 @@ def finish(wallet: Wallet, wallet_id: str) -> None:
 
 def finish_all(wallet: Wallet) -> None:
     """For the job that cleans up: whatever was cut off halfway."""
-    begun = select(shares.c.wallet).where(func.length(shares.c.blob) > _ONE_SECRET)
+    begun = select(shares.c.wallet).where(func.length(shares.c.blob) > ONE_SECRET)
     with wallet.shares.reading() as connection:
         found = connection.execute(begun).scalars().all()
     for wallet_id in found:

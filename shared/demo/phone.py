@@ -189,9 +189,9 @@ class Phone(WalletClient):
         wraps = {"read": sealed["read_wrap"], "act": sealed["act_wrap"]}
         self._post(f"/approvals/{approval}/approve", {"assertion": response, "wraps": wraps})
 
-    def replace_code(self, kind: str) -> str:
+    def replace_code(self, kind: str, code: str | None = None) -> str:
         """A new recovery or revocation code in the place of the old one; returns the new one."""
-        code = browser.make_code()
+        code = browser.make_code() if code is None else code
         keys = UnlockerKeys.of_code(code) if kind == "recovery" else None
         public = keys.public() if keys else {}
         body = {"lookup": browser.lookup(code), **public}

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from joserfc import jwe
+from joserfc.jwk import OctKey
 
 from tests.support.app_phone import Phone
 from tests.support.app_world import AppWorld
@@ -20,6 +22,8 @@ LANGUAGES = ["en", "de", "ar"]
 FIRST_WINDOW = 10 * 1_440
 """What a server sends before it must wait for the client (RFC 6928)."""
 MOST = 150_000
+EXPORT = ["PBES2-HS256+A128KW", "A128GCM"]
+"""What TS10 seals by."""
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +133,57 @@ def test_a_second_passkey_is_tried_and_approved_and_a_lost_one_struck_off(
     phone.page.wait_for_selector("#failure:not([hidden])")
     phone.problems.clear()  # the browser reports the refusal itself
     phone.end()
+
+
+def test_lost_codes_are_replaced_and_the_wallet_is_taken_elsewhere(
+    world: AppWorld, browser: Any
+) -> None:
+    """DESIGN 2.6, ADR 0028, TS10 5: codes typed back first; a file that any library opens."""
+    phone = world.phone(browser)
+    page = phone.page
+    phone.begin()
+    phone.receive(world.offer("pid_sd_jwt"))
+    for kind, old in (("recovery", phone.recovery_code), ("revocation", phone.revocation_code)):
+        view(phone, f"newcode/{kind}")
+        phone.until("new-code")
+        code = page.inner_text("#fresh-code")
+        phone.type("retyped", old)
+        phone.enter()
+        page.wait_for_selector("#retyped-wrong:not([hidden])")
+        assert not page.is_visible("#fresh-code")  # what is typed comes from the paper
+        page.fill("#retyped", code.replace("-", " ").lower())
+        phone.press("replace-code")
+        phone.until("code-replaced")
+        assert code not in page.content()
+    view(phone, "export")
+    phone.until("export")
+    phone.press("make-export")
+    phone.until("exported")
+    code = page.inner_text("#export-code")
+    with page.expect_download() as download:
+        phone.press("save-export")
+    path = download.value.path()
+    content = path.read_text(encoding="utf-8")
+    read = jwe.decrypt_compact(content, OctKey.import_key(code), algorithms=EXPORT)
+    assert len(json.loads(read.plaintext or b"")["listOfCredentials"]) == 1
+    # Another wallet, in another browser, asks the agency for it again.
+    other = world.phone(browser)
+    other.begin()
+    view(other, "import")
+    other.until("import")
+    for typed, part in ((phone.recovery_code, "failure"), (code.lower(), "imported")):
+        other.page.set_input_files("#import-file", path)
+        other.page.fill("#import-code", typed)
+        other.press("open-import")
+        other.page.wait_for_selector(f"#{part}:not([hidden])")
+        if part == "failure":
+            assert other.page.inner_text("#error-code") == "wrong_file_code"
+            other.press("again")
+            other.until("import")
+    other.page.locator("#import-list button").press("Enter")
+    other.until("preview")
+    for each in (phone, other):
+        each.end()
 
 
 def test_a_new_phone_opens_the_wallet_with_the_recovery_code_after_the_wait(
