@@ -69,8 +69,8 @@ def show(figures: Mapping[str, in_process.Figure], console: Console) -> None:
         for name, reference in targets.REFERENCE.items()
     )
     console.print(
-        f"This machine is {slower:.2f} times slower than that of PERFORMANCE section 1, by the floors "
-        f"of this run ({floors}); targets in ms over HTTP are multiplied by that."
+        f"This machine is {slower:.2f} times slower than that of PERFORMANCE section 1, by the "
+        f"floors of this run ({floors}); targets in ms over HTTP are multiplied by that."
     )
 
 
