@@ -111,9 +111,14 @@ class NothingRenews(NotSupported):
 
 
 def open_again(
-    wallet: Wallet, opened: OpenWallet, held: Mapping[str, Any], *, now: datetime
+    wallet: Wallet,
+    opened: OpenWallet,
+    held: Mapping[str, Any],
+    *,
+    idempotency_key: str | None = None,
+    now: datetime,
 ) -> Flow:
-    """Ask the agency of a card that is *held* for another issue of it.
+    """Ask an agency for another issue of what is *held*, here or in another wallet.
 
     Raises: as `open_offer`; NothingRenews if the agency goes another way.
     """
@@ -128,7 +133,7 @@ def open_again(
                     opened,
                     issuer=issuer,
                     configuration=name,
-                    idempotency_key=None,
+                    idempotency_key=idempotency_key,
                     now=now,
                 )
             except NotSupported as error:

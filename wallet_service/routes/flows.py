@@ -115,7 +115,13 @@ def ask_issuer(call: Call, wallet: Wallet) -> Answer:
             "format": body.format,
             "type": body.type,
         }
-        flow = receiving.open_again(wallet, opened, wished, now=wallet.clock())
+        flow = receiving.open_again(
+            wallet,
+            opened,
+            wished,
+            idempotency_key=call.header("idempotency-key"),
+            now=wallet.clock(),
+        )
         return issuance_answer(wallet, opened, flow)
     flow = receiving.open_issuer(
         wallet,
