@@ -170,7 +170,10 @@ def test_a_lost_token_answer_means_signing_in_again(world: WalletWorld, suite: M
     flow = phone.scan(issuer.offer())
     assert refused(lambda: phone.sign_in(flow, issuer.browse)) == "unavailable"
     found = phone._get(f"/issuances/{flow['id']}")
-    assert (found["step"], found["allowed_actions"]) == ("redeeming", ["authorize", "refuse"])
+    assert (found["step"], found["allowed_actions"]) == (
+        "redeeming",
+        ["accept", "authorize", "refuse"],
+    )
     issuer.interrupt = lambda _: None
     assert phone.keep(phone.accept(phone.sign_in(found, issuer.browse))["id"])
     assert issuer.faults == []
@@ -192,6 +195,65 @@ def test_a_server_without_par_is_not_gone_to(world: WalletWorld, suite: Make) ->
     name = "pushed_authorization_request_endpoint"
     issuer.server = lambda found: {key: found[key] for key in found if key != name}
     assert refused(lambda: world.new_phone().scan(issuer.offer())) == "not_supported"
+
+
+@pytest.mark.parametrize("kind", [SD_JWT, MDOC])
+def test_yes_may_be_said_before_the_way_to_the_agency(
+    world: WalletWorld, suite: Make, kind: str
+) -> None:
+    """W-12, W-31, ADR 0029: proofs wait for the sign-in, so who comes back sees the content."""
+    issuer, phone = suite(format=kind, batch_size=3, encrypted=True), world.new_phone()
+    flow = phone.accept(phone.scan(issuer.offer()))
+    assert (flow["step"], flow["accepted"]) == ("sign_in", True)
+    assert (issuer.redeemed(), issuer.calls[-1]) == ([], "nonce")
+    found = phone.sign_in(flow, issuer.browse)
+    assert found["step"] == "review"
+    assert issuer.calls.count("nonce") == 1
+    assert phone.keep(found["id"])
+    assert issuer.faults == []
+
+
+@pytest.mark.parametrize("error", ["invalid_nonce", "invalid_proof"])
+def test_a_sign_in_that_outlives_its_proofs_asks_for_one_more_gesture(
+    world: WalletWorld, suite: Make, error: str
+) -> None:
+    """W-31: nothing is lost, the token neither; proofs that are new and refused end it."""
+    issuer, phone = suite(dpop_nonces=False), world.new_phone()
+    flow = phone.accept(phone.scan(issuer.offer()))
+    old = JSONResponse({"error": error}, 400)
+    issuer.interrupt = lambda name: old if name == "credential" else None
+    found = phone.sign_in(flow, issuer.browse)
+    assert (found["step"], found["reason"]) == ("accepted", "approve_again")
+    if error == "invalid_proof":
+        assert refused(lambda: phone.accept(found)) == "issuer_refused"
+        assert phone._get(f"/issuances/{flow['id']}")["step"] == "failed"
+        return
+    issuer.interrupt = lambda _: None
+    assert phone.keep(phone.accept(found)["id"])
+    assert issuer.calls.count("token") == 1
+    assert issuer.faults == []
+
+
+def test_who_signs_in_again_has_said_yes_already(world: WalletWorld, suite: Make) -> None:
+    """W-12: after a refusal there, or a lost answer, no gesture more; the flow is found again."""
+    issuer, phone = suite(dpop_nonces=False), world.new_phone()
+    flow = phone.accept(phone.scan(issuer.offer()))
+    state = {"error": "access_denied"}
+
+    def back(found: dict[str, str]) -> dict[str, str]:
+        return {**{name: text for name, text in found.items() if name != "code"}, **state}
+
+    issuer.back = back
+    found = phone.sign_in(flow, issuer.browse)
+    assert (found["step"], found["reason"], found["accepted"]) == ("sign_in", "access_denied", True)
+    issuer.back = lambda found: found
+    issuer.interrupt = lambda name: DOWN if name == "token" else None
+    assert refused(lambda: phone.sign_in(flow, issuer.browse)) == "unavailable"
+    [waits] = phone.overview()["under_way"]
+    assert (waits["id"], waits["step"]) == (flow["id"], "redeeming")
+    issuer.interrupt = lambda _: None
+    assert phone.sign_in(flow, issuer.browse)["step"] == "review"
+    assert issuer.faults == []
 
 
 def test_wallet_initiated_only_from_known_issuers(world: WalletWorld, suite: Make) -> None:
