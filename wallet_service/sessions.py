@@ -143,6 +143,21 @@ def end_session(wallet: Wallet, opened: OpenWallet, session_id: str) -> None:
         raise NotFound("session: not one of this wallet")
 
 
+def end_former(wallet: Wallet, opened: OpenWallet, token: str) -> None:
+    """Opened anew in the browser that holds *token*: its former session is over, if it is one."""
+    try:
+        secret = b64url_decode(token)
+    except InvalidInput:
+        return
+    former = delete(sessions).where(
+        sessions.c.token_hash == hashlib.sha256(secret).digest(),
+        sessions.c.wallet == opened.id,
+        sessions.c.id != opened.session,
+    )
+    with wallet.database.single() as connection:
+        connection.execute(former)
+
+
 @dataclass(frozen=True, slots=True)
 class _Inside:
     """What the row seals under the token: the root, and the exact ends of the session."""

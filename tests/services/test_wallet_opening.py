@@ -214,9 +214,8 @@ def test_sessions_are_listed_and_ended_from_another_device(world: WalletWorld) -
     assert refused(phone.cards) == "unauthenticated"
 
 
-def test_a_browser_gets_a_host_cookie_that_no_other_site_can_use(world: WalletWorld) -> None:
-    """WALLET_SECURITY 2: `__Host-`; a change needs our origin beside it."""
-    phone = world.new_phone()
+def opened_in_browser(world: WalletWorld, phone: Phone, cookie: str = "") -> Any:
+    """The answer of an opening as a browser asks for it, with the *cookie* it has."""
     options = world.client.post("/api/v1/sessions/options").json()["options"]
     assertion = phone.passkey.get(options)
     opening = world.client.post(
@@ -230,7 +229,30 @@ def test_a_browser_gets_a_host_cookie_that_no_other_site_can_use(world: WalletWo
         purpose="read",
     )
     body = {"opening": opening["opening"], "k_read": b64url_encode(k_read)}
-    answer = world.client.post("/api/v1/sessions", json=body)
+    answer = world.client.post("/api/v1/sessions", json=body, headers={"Cookie": cookie})
+    world.client.cookies.clear()
+    return answer
+
+
+def test_a_browser_that_opens_a_wallet_anew_leaves_no_session_behind(world: WalletWorld) -> None:
+    """WALLET_SECURITY 2: its own former one ends; nobody else's, whatever the cookie says."""
+    phone, stranger = world.new_phone(), world.new_phone()
+    cookie = opened_in_browser(world, phone).headers["set-cookie"].split(";")[0]
+    assert len(phone._get("/sessions")["sessions"]) == 2  # the app's, and this browser's
+    theirs = opened_in_browser(world, stranger, cookie).headers["set-cookie"].split(";")[0]
+    for each in (theirs, "__Host-wallet=?", "__Host-wallet=AAAA", ""):
+        assert opened_in_browser(world, phone, each).status_code == 201
+    assert len(phone._get("/sessions")["sessions"]) == 6
+    assert opened_in_browser(world, phone, cookie).status_code == 201
+    assert len(phone._get("/sessions")["sessions"]) == 6
+    former = world.client.get("/api/v1/wallet", headers={"Cookie": cookie})
+    assert former.status_code == 401
+
+
+def test_a_browser_gets_a_host_cookie_that_no_other_site_can_use(world: WalletWorld) -> None:
+    """WALLET_SECURITY 2: `__Host-`; a change needs our origin beside it."""
+    phone = world.new_phone()
+    answer = opened_in_browser(world, phone)
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-wallet=")
     assert {"Secure", "HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))

@@ -15,7 +15,7 @@ from .. import (
 )
 from ..context import Wallet
 from . import messages
-from .signed_in import ended_answer, open_wallet, session_answer
+from .signed_in import ended_answer, former_token, open_wallet, session_answer
 
 router: ApiRouter[Wallet] = hot_api_router()
 
@@ -63,6 +63,9 @@ def finish_session(call: Call, wallet: Wallet) -> Answer:
     """Open the wallet for the length of a session."""
     body = call.message(messages.NewSessionBody)
     session = opening.finish(wallet, body.opening, body.k_read, now=wallet.clock())
+    former = former_token(call)
+    if former is not None:
+        sessions.end_former(wallet, session.opened, former)
     return session_answer(session, bearer=body.session == "bearer")
 
 

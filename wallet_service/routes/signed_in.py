@@ -39,6 +39,14 @@ def session_token(call: Call) -> bytes:
     return b64url_decode(_bearer(call) or _cookie(call))
 
 
+def former_token(call: Call) -> str | None:
+    """What the cookie of this browser still says while a wallet is opened."""
+    try:
+        return _cookie(call)
+    except Unauthenticated:
+        return None
+
+
 def session_answer(
     session: NewSession, *, bearer: bool, more: dict[str, JsonValue] | None = None
 ) -> Response:
