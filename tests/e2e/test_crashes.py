@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from http.client import HTTPException
 from itertools import count
 from pathlib import Path
@@ -24,10 +25,11 @@ from urllib.request import urlopen
 import httpx2
 import pytest
 
-from shared.demo import agencies
+from shared.demo import agencies, browser
 from shared.demo.phone import Phone, Refused
 from shared.formats.status_list import StatusReference
 from shared.formats.status_states import Status
+from wallet_service.share_renewing import ONE_SECRET
 
 from .crashing import VARIABLE, Armed, Point
 from .world import PORTAL, SERVICES, HandWallet, World, eventually, status_of
@@ -567,7 +569,9 @@ def test_a_wallet_is_made_or_not_wherever_the_wallet_service_dies(
                 new = Phone(client, origin=url)
                 crashes.strike("wallet_service", point, new.create_wallet)
                 made = world.rows(
-                    "wallet_service", "SELECT id FROM wallets WHERE id = :id", id=new.wallet
+                    "wallet_service",
+                    "SELECT id FROM wallets WHERE id = :id AND state <> 'begun'",
+                    id=new.wallet,
                 )
                 if made:  # whether the answer came or not: the passkey opens it
                     new.open()
@@ -576,6 +580,44 @@ def test_a_wallet_is_made_or_not_wherever_the_wallet_service_dies(
                     new = Phone(client, origin=url)
                     new.create_wallet()
                 assert [each["type"] for each in new.log()] == ["wallet_created"]
+
+
+def test_one_recovery_code_counts_wherever_the_wallet_service_dies(
+    crashes: Crashes, subtests: pytest.Subtests
+) -> None:
+    """ADR 0018: no transaction holds both stores; nobody is locked out, and one `S` is left."""
+    world = crashes.world
+    first = world.phone()
+    points = crashes.boundaries(
+        "replacing a code", "wallet_service", "/approve", lambda: first.replace_code("recovery")
+    )
+    for point in points:
+        with subtests.test(str(point)):
+            phone, new = world.phone(), browser.make_code()
+            old = phone.recovery_code
+            crashes.strike("wallet_service", point, partial(phone.replace_code, "recovery", new))
+            phone.open()
+            assert [_proves(phone, each) for each in (old, new)].count(True) == 1
+            crashes.end_lease("wallet_service", "clean")
+            eventually(lambda phone=phone: _shares_of(world, phone) == 1)
+            phone.open()
+
+
+def _proves(phone: Phone, code: str) -> bool:
+    """Whether *code* is the one that counts, and opens the wallet."""
+    try:
+        phone.prove_recovery(code)
+    except Refused:
+        return False
+    return True
+
+
+def _shares_of(world: World, phone: Phone) -> int:
+    """How many secrets the wallet's share holds: two, while an unlocker is removed."""
+    [(length,)] = world.rows(
+        "shares", "SELECT length(blob) FROM shares WHERE wallet = :id", id=phone.wallet
+    )
+    return 1 if length <= ONE_SECRET else 2
 
 
 def test_a_wallet_that_was_to_be_deleted_is_gone_wherever_the_wallet_service_dies(
