@@ -100,11 +100,6 @@ ACTS: Mapping[str, str] = {
 }
 
 
-def moment(at: datetime, language: str) -> str:
-    """*at* as people write it, in UTC."""
-    return f"{format_date(at, 'medium', locale=language)}, {at:%H:%M} UTC"
-
-
 def day(text: str, language: str) -> str:
     """A date of a register as people write it; one without day or month as it stands there."""
     try:

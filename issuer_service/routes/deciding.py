@@ -8,6 +8,7 @@ from starlette.responses import Response
 from shared.encoding import b64url_encode
 from shared.errors import Conflict, ExpectedError, InvalidInput, NotFound
 from shared.runtime.languages import mark
+from shared.runtime.moments import moment
 from shared.runtime.pages import redirect
 from shared.runtime.routes import Call, PageRouter, page_router
 from shared.runtime.sign_in import home
@@ -67,10 +68,10 @@ def _one(call: Call, issuer: Issuer, refused: ExpectedError | None = None) -> Re
         state=say(call, wording.CREDENTIAL_STATES[state]),
         look=wording.CREDENTIAL_LOOKS[state],
         reason=say(call, wording.REASONS.get(found.reason or "", found.reason or "")),
-        issued=wording.moment(found.issued_at, tag),
-        expires=wording.moment(found.expires_at, tag),
-        changed=wording.moment(found.changed_at, tag) if found.changed_at else "",
-        everywhere=wording.moment(found.published_by, tag) if found.published_by else "",
+        issued=moment(found.issued_at, tag),
+        expires=moment(found.expires_at, tag),
+        changed=moment(found.changed_at, tag) if found.changed_at else "",
+        everywhere=moment(found.published_by, tag) if found.published_by else "",
         moves=[(each, say(call, wording.MOVES[each])) for each in moves],
     )
 

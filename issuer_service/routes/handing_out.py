@@ -11,11 +11,12 @@ from starlette.responses import Response
 from shared.encoding import JsonValue, b64url_encode
 from shared.errors import Conflict, NotFound
 from shared.runtime.languages import choose, mark
+from shared.runtime.moments import moment
 from shared.runtime.pages import Pages, redirect
 from shared.runtime.routes import Call, PageRouter, page_router
 from shared.runtime.sign_in import Staff, home
 
-from .. import auditing, letters, looking_up, offering, offers, wording
+from .. import auditing, letters, looking_up, offering, offers
 from ..context import Issuer, Tenant
 from ..offering import Renewal
 from ..offers import OfferEnded, OfferView
@@ -79,10 +80,9 @@ def _one(call: Call, issuer: Issuer, refused: Conflict | None = None) -> Respons
         "desk-offer.html",
         here="offers",
         refused=refused,
-        scripts=found.link is not None,
         offer=found,
         row=offer_row(call, tenant, found),
-        until=wording.moment(found.expires_at, language(call)),
+        until=moment(found.expires_at, language(call)),
         handle=handle,
         may_offer=OFFERS in staff.roles,
         lifetimes=lifetimes(call, issuer),

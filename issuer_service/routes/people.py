@@ -7,6 +7,7 @@ from starlette.responses import Response
 from shared.encoding import b64url_encode
 from shared.errors import ExpectedError, InvalidInput
 from shared.runtime.languages import mark
+from shared.runtime.moments import moment
 from shared.runtime.pages import redirect
 from shared.runtime.routes import Call, PageRouter, page_router
 from shared.runtime.sign_in import TooManyLookups, home
@@ -164,7 +165,7 @@ def _credential(
         "name": looking_up.names(tenant, found.credentials, language(call)),
         "state": say(call, wording.CREDENTIAL_STATES[state]),
         "look": wording.CREDENTIAL_LOOKS[state],
-        "at": wording.moment(found.issued_at, language(call)),
+        "at": moment(found.issued_at, language(call)),
     }
 
 
@@ -175,7 +176,7 @@ def offer_row(call: Call, tenant: Tenant, found: offers.OfferView) -> dict[str, 
         "name": looking_up.names(tenant, found.credentials, language(call)),
         "state": say(call, wording.OFFER_STATES[found.state]),
         "look": wording.OFFER_LOOKS[found.state],
-        "at": wording.moment(found.created_at, language(call)),
+        "at": moment(found.created_at, language(call)),
     }
 
 

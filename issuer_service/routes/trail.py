@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from shared.encoding import JsonValue
 from shared.errors import InvalidInput, VerificationError
+from shared.runtime.moments import in_utc
 from shared.runtime.routes import Call, PageRouter, page_router
 from shared.runtime.sign_in import Staff
 
@@ -87,7 +88,7 @@ def _row(call: Call, row: dict[str, JsonValue], name: str) -> dict[str, Any]:
     words = wording.REASONS.get(reason)
     return {
         "sequence": row["sequence"],
-        "at": wording.moment(wording.instant(str(row["at"])), language(call)),
+        "at": in_utc(wording.instant(str(row["at"])), language(call)),
         "actor": row["actor"],
         "name": name,
         "act": say(call, wording.ACTS[act]) if act in wording.ACTS else act,

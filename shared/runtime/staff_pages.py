@@ -22,6 +22,7 @@ from .database import Database
 from .errors import refusal
 from .fetch import Fetcher
 from .languages import choose, mark
+from .moments import moment
 from .openid import NotSignedIn
 from .pages import Pages, redirect
 from .routes import PageRouter, page_router
@@ -147,7 +148,6 @@ def staff_page(
     places: Sequence[Place],
     here: str = "",
     status: int = 200,
-    scripts: bool = False,
     **values: Any,
 ) -> Response:
     """A page for somebody who is signed in; *template* extends `staff.html`.
@@ -160,13 +160,12 @@ def staff_page(
         places: of the navigation.
         here: the id of the one that this page is.
         status: of the answer.
-        scripts: see `content_security_policy`.
         values: for the template.
     """
     return call.page(
         template,
         status=status,
-        scripts=scripts,
+        scripts=True,
         staff=staff,
         home=home(staff.tenant),
         agency=agency,
@@ -234,6 +233,7 @@ def sessions(call: Call, service: HasStaff) -> Response:
         agency=entrance.agency_name(call, staff.tenant),
         places=[Place("home", home(staff.tenant), _say(call, mark("Back to work")))],
         sessions=entrance.sessions.of(staff),
+        moment=lambda at: moment(at, _language(call)),
     )
 
 

@@ -69,7 +69,6 @@ def get_desk(call: Call, verifier: Verifier) -> Response:
         verifier,
         staff,
         "counter.html",
-        scripts=True,
         desk=call.path["desk"],
         questions=[question(each, language) for each in asked],
         code_place=verifier.origin.partition("://")[2] + "/c",
@@ -211,5 +210,5 @@ def _page(
         agency=verifier.staff.agency_name(call, staff.tenant),
         places=[place],
         here="counter",
-        **values,  # type: ignore[arg-type]  # scripts, and what the template shows
+        **values,
     )
