@@ -104,7 +104,7 @@ class Reader:
         withhold: Mapping[str, Sequence[str]],
     ) -> None:
         self._rules = [
-            (name, _path(name), rule, _MANNERS[rule.manner], rule.sources)
+            (name, _path(name), rule, _MANNERS[rule.manner], rule.sources, rule.manner in _AGES)
             for name, rule in rules.items()
         ]
         self._refuse = refuse
@@ -128,7 +128,7 @@ class Reader:
         fields, today = {**entry.fields, **constants}, now.date()
         claims: dict[str, JsonValue] = {}
         stale: list[datetime] = []
-        for name, path, rule, manner, sources in self._rules:
+        for name, path, rule, manner, sources, ages in self._rules:
             if withheld and any(name == each or name.startswith(f"{each}.") for each in withheld):
                 continue
             value = manner(rule, sources, fields, today)
@@ -138,7 +138,7 @@ class Reader:
                 claims[name] = value
             else:
                 _put(claims, path, value)
-            if manner in {_age_over, _age_equal_or_over}:
+            if ages:
                 stale.extend(_birthdays(rule, fields[sources[0]], today))
         return Reading(claims, entry.version or None, min(stale, default=None))
 
@@ -261,6 +261,7 @@ def _birthdays(rule: Rule, text: str, today: date) -> list[datetime]:
     return [datetime.combine(day, time(), UTC) for day in days if day > today]
 
 
+_AGES = frozenset({"age_over", "age_equal_or_over"})
 _MANNERS: Mapping[Manner, Callable[[Rule, Sources, Mapping[str, str], date], JsonValue]] = {
     "text": _text,
     "text_or_empty": _text_or_empty,

@@ -47,9 +47,19 @@ def concealed(
     if not plan.concealed <= claims.keys():
         raise InvalidInput("SD-JWT: a claim to conceal is not there")
     for path in deep:
-        select(dict(claims), path)
+        if not _leads(claims, path):
+            select(dict(claims), path)  # through an array, or nowhere
     writer = _Writer(decoys, random_bytes)
     return writer.object(claims, plan), writer.disclosures
+
+
+def _leads(value: Any, path: ClaimPath) -> bool:
+    """Whether *path* goes by names alone, as most do, and all of them are there."""
+    for name in path:
+        if type(value) is not dict or name not in value:
+            return False
+        value = value[name]
+    return True
 
 
 @dataclass(slots=True)
