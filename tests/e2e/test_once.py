@@ -212,6 +212,16 @@ def test_one_gesture_receives_once(world: World, wallet: HandWallet) -> None:
     assert len(phone.cards()) == 1
 
 
+def test_one_gesture_opens_one_session(world: World, wallet: HandWallet) -> None:
+    """S-02, WALLET_SECURITY 6: what was signed to open the wallet, sent by 64 at once."""
+    phone = world.phone()
+    signed = phone.passkey.get(phone._post("/sessions/options")["options"]).response
+    answers = race(
+        CLIENTS, lambda _: _call(world, phone, "/sessions/assertion", {"assertion": signed})
+    )
+    assert _outcomes(answers) == {"200": 1, "422 passkey_refused": CLIENTS - 1}
+
+
 def test_a_copy_is_shown_once(world: World, wallet: HandWallet) -> None:
     """W-45, Q-23, WALLET_SECURITY 10: eight presentations at once, chosen before any was made."""
     phone = world.phone()
