@@ -72,7 +72,10 @@ def authorize(call: Call, issuer: Issuer) -> Response:
         request_uri=call.query.get("request_uri"),
     )
     login = Login.start(issuer, request)
-    return redirect(_place(tenant, "login", login), headers=login.cookie(issuer, tenant))
+    place = _place(tenant, "login", login)
+    if tenant.provider is not None and not tenant.file.login.desk:
+        place = f"{place}/provider"  # the only way to sign in: nothing to choose
+    return redirect(place, headers=login.cookie(issuer, tenant))
 
 
 @router.get("/{tenant}/login/{flow}")
