@@ -1,6 +1,6 @@
 """Every state of every page for citizens, in every language, however devices are set up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -8,10 +8,11 @@ import pytest
 from tests.browser.tour import EXTRA, STOPS
 from tests.support.app_world import AppWorld
 from tests.support.browsing import chromium
-from tests.support.readable import SHOTS
+from tests.support.readable import COLOURS, SETTINGS, SHOTS, WORDS
 
-WAYS = [("en", False), ("de", True), ("ar", False)]
-OTHER_WAYS = [("en", True), ("de", False), ("ar", True)]
+# What needs room depends on the language, what needs colours does not.
+WAYS = [("en", False, COLOURS), ("de", True, WORDS), ("ar", False, WORDS)]
+ALL_WAYS = [(each, dark, SETTINGS) for each, *_ in WAYS for dark in (False, True)]
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,13 @@ def browser(world: AppWorld) -> Iterator[Any]:
         yield started
 
 
-@pytest.mark.parametrize(("language", "dark"), WAYS if SHOTS is None else WAYS + OTHER_WAYS)
-def test_the_tour(world: AppWorld, browser: Any, language: str, dark: bool) -> None:
+@pytest.mark.parametrize(("language", "dark", "settings"), WAYS if SHOTS is None else ALL_WAYS)
+def test_the_tour(
+    world: AppWorld, browser: Any, language: str, *, dark: bool, settings: Sequence[str]
+) -> None:
     """WCAG 2.2 AA, DESIGN 8; with SHOTS in the environment each page leaves a picture."""
     phone = world.phone(browser, language=language, dark=dark)
+    phone.settings = settings
     for each in STOPS:
         each(world, phone)
     phone.end()

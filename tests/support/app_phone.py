@@ -4,12 +4,13 @@ Ids of elements are what is pressed and waited for; they are part of the pages' 
 checks a state as everybody may meet it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from .browsing import add_key, authenticators
-from .readable import look
+from .readable import SETTINGS, look
 
 WIDTH, HEIGHT = 320, 640
 _TABS = 60
@@ -22,6 +23,7 @@ class Phone:
     Attributes:
         taps: keys that did something (Enter, Space): what would be taps of a finger.
         own_key: the authenticator of the phone itself, by its id.
+        settings: of devices, under which `look` looks.
         subject: whose phone it is, where a test needs to know.
         problems: errors in the console, and requests to anybody but localhost.
         name: stands in the names of pictures.
@@ -33,6 +35,7 @@ class Phone:
     authenticator: Any = None
     own_key: str = ""
     subject: str = ""
+    settings: Sequence[str] = SETTINGS
     taps: int = 0
     problems: list[str] = field(default_factory=list)
     recovery_code: str = ""
@@ -169,7 +172,7 @@ class Phone:
 
     def look(self, name: str) -> None:
         """Nothing is wrong with the state that is open, under any setting (`readable.look`)."""
-        look(self.page, f"{name}-{self.name}")
+        look(self.page, f"{name}-{self.name}", settings=self.settings)
 
 
 def _foreign(url: str) -> bool:

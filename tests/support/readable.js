@@ -46,8 +46,10 @@ setting => {
       if (1.05 / (0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05) < 4.5) fault("pale", holder);
     }
   }
+  lines.sort(([one], [other]) => one.top - other.top);
   for (const [at, [box, holder, text]] of lines.entries()) {
-    for (const [other, beside, more] of lines.slice(at + 1)) {
+    for (let next = at + 1; next < lines.length && lines[next][0].top < box.bottom; next += 1) {
+      const [other, beside, more] = lines[next];
       const across = Math.min(box.right, other.right) - Math.max(box.left, other.left);
       const down = Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top);
       if (text !== more && across > 3 && down > Math.min(box.height, other.height) / 2)

@@ -22,7 +22,9 @@ from .components import missing
 AXE = Path(__file__).parents[1] / "interop/node_modules/axe-core/axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SHOTS = Path(os.environ["SHOTS"]) if os.environ.get("SHOTS") else None
-SETTINGS = ("as it is", "large text", "wide spacing", "forced colours", "more contrast", "print")
+WORDS = ("as it is", "large text", "wide spacing")
+COLOURS = ("as it is", "forced colours", "more contrast", "print")
+SETTINGS = (*WORDS, *COLOURS[1:])
 
 _TWICE = """[...document.querySelectorAll("[id]")].map((each) => each.id)
   .filter((id, at, ids) => ids.indexOf(id) !== at)"""
@@ -39,7 +41,9 @@ _SPACING = """() => {
 _FAULTS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
-def look(page: Any, name: str, *, widths: Sequence[int] = ()) -> None:
+def look(
+    page: Any, name: str, *, widths: Sequence[int] = (), settings: Sequence[str] = SETTINGS
+) -> None:
     """No fault that axe finds, ids for one thing each, and all that `readable` asks."""
     if not AXE.is_file():
         missing("npm ci in tests/interop installs axe-core")
@@ -49,11 +53,13 @@ def look(page: Any, name: str, *, widths: Sequence[int] = ()) -> None:
         _devtools(page).send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
     found = page.evaluate(_AXE, RULES)
     assert found == [], (name, found)
-    readable(page, name, widths=widths)
+    readable(page, name, widths=widths, settings=settings)
 
 
-def readable(page: Any, name: str, *, widths: Sequence[int] = ()) -> None:
-    """Nothing is lost under any setting, at its own width or each of *widths*.
+def readable(
+    page: Any, name: str, *, widths: Sequence[int] = (), settings: Sequence[str] = SETTINGS
+) -> None:
+    """Nothing is lost under any of *settings*, at its own width or each of *widths*.
 
     Of pages in German, whose words are the longest, there is a picture of each setting.
     """
@@ -63,7 +69,7 @@ def readable(page: Any, name: str, *, widths: Sequence[int] = ()) -> None:
     for width in widths or (size["width"],):
         if width != page.viewport_size["width"]:
             page.set_viewport_size({"width": width, "height": size["height"]})
-        for setting in SETTINGS:
+        for setting in settings:
             with _set(page, setting):
                 faults = page.evaluate(_FAULTS, setting)
                 if SHOTS is not None and (all_pictures or setting == SETTINGS[0]):

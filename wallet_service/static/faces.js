@@ -110,6 +110,6 @@ export const moment = (seconds) =>
 
 // Several texts as one, with the comma of the reader's language.
 export const listed = (...parts) =>
-  new Intl.ListFormat(document.documentElement.lang, { type: "unit" }).format(parts.filter(Boolean));
+  parts.filter(Boolean).join(document.documentElement.lang === "ar" ? "، " : ", ");
 
 export const clear = (id, ...rows) => $(id).replaceChildren(...rows);
