@@ -23,7 +23,7 @@ def main() -> None:
         subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"SHOTS": folder})
         PICTURES.mkdir(exist_ok=True)
         for name in NAMES:
-            made = Path(folder, f"counter-{name}-en-light.png")
+            made = Path(folder, f"counter-{name}-en-light-768.png")
             shutil.copyfile(made, PICTURES / f"counter-{name}.png")
 
 

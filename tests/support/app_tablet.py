@@ -13,9 +13,10 @@ from shared.runtime.staff_pages import StaffEntrance
 
 from .app_phone import Phone
 from .app_world import COUNTER, AppWorld
+from .readable import look
 from .staff import invite
 
-PARTS = ("choose", "asking", "answer")
+WIDTHS = (320, 768, 1024)
 
 
 @dataclass
@@ -36,16 +37,28 @@ class Tablet(Phone):
         """Somebody new: the invitation's link, a passkey, a desk."""
         tablet = cls.make(browser, world.urls["verifier"], width=width, **how)
         tablet.join(world.verifier.staff, COUNTER, roles)
-        tablet.press(f"desk-{desk}")
-        tablet.page.wait_for_selector("#choose:not([hidden])")
+        tablet.sit(desk)
         return tablet
 
     def join(self, entrance: StaffEntrance, tenant: str, roles: tuple[str, ...]) -> None:
+        """Be invited, and make a passkey."""
+        self.take(self.url + invite(entrance, tenant, "Maria Jensen", roles), tenant)
+
+    def take(self, invitation: str, tenant: str) -> None:
         """Follow an invitation and make a passkey."""
-        self.follow(self.url + invite(entrance, tenant, "Maria Jensen", roles))
+        self.follow(invitation)
         self.press("join-continue")
         self.press("join-create")
         self.page.wait_for_url(f"**/staff/{tenant}")
+
+    def look(self, name: str) -> None:
+        """As `Phone.look`; on a phone, on a tablet upright and across."""
+        look(self.page, f"{name}-{self.name}", widths=WIDTHS)
+
+    def sit(self, desk: str) -> None:
+        """Choose a desk."""
+        self.press(f"desk-{desk}")
+        self.page.wait_for_selector("#choose:not([hidden])")
 
     def part(self, *parts: str) -> str:
         """Wait until the counter shows one of these parts; which one."""
