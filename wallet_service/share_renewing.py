@@ -12,20 +12,18 @@ Specification: WALLET_SECURITY, section 2 (`S`, stored wrap); ADR 0018.
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
 from shared.crypto.sealing import seal
 from shared.errors import NotFound, Unavailable, VerificationError
 from shared.runtime.database import once
 
 from .context import Wallet
-from .shares.tables import shares
+from .shares.tables import has_two, shares
 from .tables import wraps
 from .vault import hold_unlockers, open_outer, outer_layer, shares_of
 
 _TRIES = 5
-ONE_SECRET = 95
-"""Bytes of a row at most; with two secrets it is longer, whatever the id of their key."""
 
 
 class _Overtaken(Exception):  # nobody's error: it is done again
@@ -75,7 +73,7 @@ def finish(wallet: Wallet, wallet_id: str) -> None:
 
 def finish_all(wallet: Wallet) -> None:
     """For the job that cleans up: whatever was cut off halfway."""
-    begun = select(shares.c.wallet).where(func.length(shares.c.blob) > ONE_SECRET)
+    begun = select(shares.c.wallet).where(has_two)
     with wallet.shares.reading() as connection:
         found = connection.execute(begun).scalars().all()
     for wallet_id in found:

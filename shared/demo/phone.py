@@ -15,6 +15,7 @@ from ..encoding import b64url_decode, b64url_encode
 from ..errors import VerificationError
 from . import browser
 from .browser import Roots, UnlockerKeys
+from .consent import Consent, Outcome, outcome, shows
 from .passkey import SoftwarePasskey
 from .wallet_client import Refused, WalletClient
 
@@ -23,24 +24,6 @@ __all__ = ["Consent", "Deceived", "Outcome", "Phone", "Refused"]
 
 class Deceived(VerificationError):
     """The wallet asks to approve something else than what was shown, or has lost history."""
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """A request as it is shown: `model` is the consent model of docs/wallet-api.md."""
-
-    id: str
-    model: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a presentation ended: `shared`, `refused` or `not_accepted`; where the browser goes."""
-
-    id: str
-    step: str
-    outcome: str | None
-    redirect_uri: str | None
 
 
 @dataclass(slots=True)
@@ -334,15 +317,15 @@ class Phone(WalletClient):
         chosen = {query: list(cards) for query, cards in chosen.items() if cards}
         place = f"/presentations/{consent.id}"
         approval = self._post(f"{place}/select", {"picks": chosen})["approval"]
-        return _outcome(self._approve(approval, lambda payload: _shows(consent, chosen, payload)))
+        return outcome(self._approve(approval, lambda payload: shows(consent, chosen, payload)))
 
     def refuse(self, consent: Consent) -> Outcome:
         """Share nothing, and do not say why."""
-        return _outcome(self._post(f"/presentations/{consent.id}/refuse"))
+        return outcome(self._post(f"/presentations/{consent.id}/refuse"))
 
     def retry(self, outcome_or_consent: Outcome | Consent) -> Outcome:
         """Post the stored answer again."""
-        return _outcome(self._post(f"/presentations/{outcome_or_consent.id}/retry"))
+        return outcome(self._post(f"/presentations/{outcome_or_consent.id}/retry"))
 
     # -- The gesture -----------------------------------------------------------------------
 
@@ -397,29 +380,3 @@ class Phone(WalletClient):
         known, known_head = self._known or (version, head)
         if version < known or (version == known and head != known_head):
             raise Deceived("wallet: rolled back, or its log was forked")
-
-
-def _outcome(flow: Mapping[str, Any]) -> Outcome:
-    return Outcome(flow["id"], flow["step"], flow.get("outcome"), flow.get("redirect_uri"))
-
-
-def _shows(
-    consent: Consent, chosen: Mapping[str, Sequence[str]], payload: Mapping[str, Any]
-) -> bool:
-    """Whether *payload* says what the screen said: this verifier, these cards, these claims."""
-    options = {
-        (each["query"], option["credential"]): sorted(str(c["path"]) for c in option["claims"])
-        for each in consent.model["credentials"]
-        for option in each["options"]
-    }
-    shown = {
-        (item["query"], item["credential"]): sorted(str(path) for path in item["claims"])
-        for item in payload["items"]
-    }
-    wanted = {(query, card) for query, cards in chosen.items() for card in cards}
-    return (
-        payload["type"] == "present"
-        and payload["verifier"]["entity"] == consent.model["verifier"]["entity"]
-        and shown.keys() == wanted
-        and all(set(shown[each]) <= set(options.get(each, ())) for each in shown)
-    )

@@ -19,7 +19,7 @@ from http.client import HTTPException
 from itertools import count
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 from urllib.request import urlopen
 
 import httpx2
@@ -27,9 +27,10 @@ import pytest
 
 from shared.demo import agencies, browser
 from shared.demo.phone import Phone, Refused
+from shared.demo.visitor import Visitor, over_http
 from shared.formats.status_list import StatusReference
 from shared.formats.status_states import Status
-from wallet_service.share_renewing import ONE_SECRET
+from wallet_service.shares.tables import ONE_SECRET
 
 from .crashing import VARIABLE, Armed, Point
 from .world import PORTAL, SERVICES, HandWallet, World, eventually, status_of
@@ -72,7 +73,7 @@ class Crashes:
         raise AssertionError(f"{module} did not start again:\n{self.world.log(module)[-3000:]}")
 
     def boundaries(
-        self, journey: str, module: str, where: str, run: Callable[[], None]
+        self, journey: str, module: str, where: str, run: Callable[[], object]
     ) -> list[Point]:
         """What *run* passes in *module* at places with *where* in them, as part of *journey*."""
         armed = self.armed[module]
@@ -275,6 +276,83 @@ def test_a_citizen_receives_one_card_wherever_a_service_dies(
             assert state == "collected"
 
 
+# -- Signing in --------------------------------------------------------------------------------
+
+
+@dataclass
+class SigningIn:
+    """A citizen who asks an agency for a document, signs in there, and does what the pages say."""
+
+    crashes: Crashes
+    phone: Phone
+    subject: str
+    flow: str = ""
+    kept: list[str] = field(default_factory=list)
+
+    def go(self) -> None:
+        """From wherever it stands to the card."""
+        phone, issuer = self.phone, self.crashes.world.system.issuer
+        if not self.flow:
+            self.flow = phone.ask(issuer, "residence_sd_jwt")["id"]
+        for _ in range(8):
+            flow = phone._get(f"/issuances/{self.flow}")
+            if flow["step"] == "stored":
+                self.kept = flow["credentials"]
+                return
+            with suppress_code(
+                "code_refused", "foreign_callback", "step_changed"
+            ):  # so one signs in again
+                self._step(flow)
+        raise AssertionError(f"never stored, now at {flow['step']}")
+
+    def _step(self, flow: dict[str, Any]) -> None:
+        place, actions, phone = f"/issuances/{self.flow}", flow["allowed_actions"], self.phone
+        if "keep" in actions:
+            phone.keep(self.flow)
+        elif "accept" in actions:
+            phone.accept(flow)
+        elif "resume" in actions:
+            phone._post(f"{place}/resume")
+        else:
+            assert "authorize" in actions, f"stuck at {flow['step']}"
+            phone.sign_in(flow, self._agree)
+
+    def _agree(self, url: str) -> dict[str, str]:
+        """The agency's pages, with a new code of the clerk's: one is good once."""
+        world = self.crashes.world
+        code = world.registry.desk_code(self.subject)
+        with httpx2.Client(timeout=60) as http:
+            browser = Visitor(over_http(http), (world.system.urls["issuer_service"],))
+            page = browser.press(browser.open(url), "login-submit", code=code)
+            page = browser.press(page, "consent-accept")
+        assert page.leaves is not None
+        return dict(parse_qsl(urlsplit(page.leaves).query))
+
+
+@pytest.mark.parametrize("module", ["wallet_service", "issuer_service"])
+def test_a_citizen_who_signs_in_gets_one_card_wherever_a_service_dies(
+    crashes: Crashes, phone: Phone, module: str, subtests: pytest.Subtests
+) -> None:
+    """I-41, I-48, I-55, W-12, W-13: a code whose answer was lost is no dead end."""
+    subject = crashes.world.person()
+    crashes.people.append(subject)
+    where = "/issuances" if module == "wallet_service" else "/registry/"
+    points = crashes.boundaries("signing in", module, where, SigningIn(crashes, phone, subject).go)
+    for point in points:
+        with subtests.test(str(point)):
+            case, cards, entries = (
+                SigningIn(crashes, phone, subject),
+                _ids(phone),
+                _entries(phone, "issuance"),
+            )
+            crashes.strike(module, point, case.go)
+            case.go()
+            [new_card] = _ids(phone) - cards
+            assert case.kept == [new_card]
+            assert _entries(phone, "issuance") == entries + 1
+            assert phone.card(new_card)["copies_left"] == 10
+
+
 # -- Presenting --------------------------------------------------------------------------------
 
 
@@ -324,15 +402,15 @@ class Presenting:
 
 
 class suppress_code:  # noqa: N801  # reads like contextlib.suppress
-    """A refusal with this code is an answer to go on from."""
+    """A refusal with one of these codes is an answer to go on from."""
 
-    def __init__(self, code: str) -> None:
-        self.code = code
+    def __init__(self, *codes: str) -> None:
+        self.codes = codes
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: object, trace: object) -> bool:
-        return isinstance(error, Refused) and error.code == self.code
+        return isinstance(error, Refused) and error.code in self.codes
 
 
 @pytest.mark.parametrize("module", ["wallet_service", "verifier_service"])

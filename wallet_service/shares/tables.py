@@ -6,7 +6,7 @@ first when a citizen leaves. Specification: WALLET_SECURITY, sections 2, 3 and 6
 
 from typing import cast
 
-from sqlalchemy import Table
+from sqlalchemy import Index, Table, func, literal_column
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -18,7 +18,7 @@ class Base(SQLModel, registry=registry(metadata=new_metadata())):
 
 
 class ShareRow(Base, table=True):
-    """`S` of one wallet under the service's share key."""
+    """`S` of one wallet under the service's share key; two of them, while an unlocker goes."""
 
     __tablename__ = "shares"
 
@@ -28,3 +28,8 @@ class ShareRow(Base, table=True):
 
 metadata = Base.metadata
 shares = cast(Table, ShareRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+
+ONE_SECRET = 95
+"""Bytes of a row at most; with two secrets it is longer, whatever the id of their key."""
+has_two = func.length(shares.c.blob) > literal_column(str(ONE_SECRET))
+Index("ix_shares_two_secrets", shares.c.wallet, sqlite_where=has_two, postgresql_where=has_two)
