@@ -8,6 +8,11 @@ ROWS ?= 1000000
 # Run by CI after the others, one after the other, and by `make crashes`.
 LONG := tests/e2e/test_crashes.py tests/e2e/test_weather.py tests/e2e/test_memory.py tests/e2e/test_counter_streams.py
 
+# Four side by side even on two cores, since they wait a lot; what takes longest begins first.
+TOGETHER := $(addprefix tests/,e2e browser heist interop certification architecture services)
+# Hundreds of processes are started: none compiles what another one has compiled.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo test bench lint format fuzz soak heist crashes screenshots requirements
 .DEFAULT_GOAL := help
 
@@ -44,10 +49,10 @@ $(VENV)/.components: | $(VENV)/pyvenv.cfg
 
 test: lint $(VENV)/.interop $(VENV)/.components ## everything CI checks: linters, unit to end-to-end, SQLite and PostgreSQL
 	$(BIN)/coverage erase
-	$(BIN)/coverage run --source=shared --omit='shared/runtime/*,shared/demo/*' -m pytest tests/unit tests/properties -q
+	$(BIN)/coverage run --source=shared --omit='shared/runtime/*,shared/demo/*' -m pytest tests/unit tests/properties -q -n 2
+	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=95 --skip-covered
-	$(BIN)/python -m pytest tests/services tests/certification tests/browser tests/architecture tests/e2e tests/heist tests/interop -q -n 2 --dist loadfile \
-	  $(LONG:%=--ignore=%)
+	$(BIN)/python -m pytest $(TOGETHER) -q -n 4 --no-loadscope-reorder $(LONG:%=--ignore=%)
 	$(BIN)/python -m tests.fuzz.run --seconds $(if $(CI),75,30)
 	$(if $(CI),$(BIN)/python -m pytest $(LONG) -q,@echo "With CI=true also: crashes, weather, memory and a thousand counters (make crashes).")
 

@@ -94,9 +94,9 @@ def test_a_kill_amid_many_issuances_and_revocations_loses_none(world: World) -> 
     eventually(lambda: {_state(world, each) for each in places} == {Status.INVALID})
 
 
-def test_a_database_that_went_away_comes_back_by_itself(postgresql_world: World) -> None:
+@pytest.mark.parametrize("world", ["postgresql"], indirect=True)
+def test_a_database_that_went_away_comes_back_by_itself(world: World) -> None:
     """Every connection is cut: nobody sees a bug, and the second try works."""
-    world = postgresql_world
     phone = world.phone()
     world.receive(phone, world.person())
     for name in world.databases:
