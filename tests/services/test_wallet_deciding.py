@@ -14,7 +14,7 @@ from shared.jose import jws
 from shared.trust import Role
 from tests.support.databases import sqlite_url
 from tests.support.trust import PID
-from tests.support.wallet import OVER_18, WalletWorld, _signer
+from tests.support.wallet import IDENTITY, OVER_18, WalletWorld, _signer, agencies
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +150,51 @@ def test_the_wallet_itself_hurries_nobody(world: WalletWorld, phone: Phone) -> N
     phone.open()
     phone.approve(Consent(flow["id"], flow["consent"]))
     assert len(world.verifier.posted) == 1
+
+
+# -- What is missing -------------------------------------------------------------------------------
+
+
+def lacking(world: WalletWorld, phone: Phone, query: dict[str, Any]) -> list[Any]:
+    """What the consent model names; nobody is asked anything for it."""
+    consent = phone.resolve(world.verifier.ask(query))
+    world.seen.clear()
+    model = phone._get(f"/presentations/{consent.id}")["consent"]
+    assert world.seen == []
+    assert model["possible"] is False
+    found: list[Any] = model["lacking"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [("en", "Identity card"), ("de", "Personalausweis"), ("ar", "بطاقة الهوية")],
+)
+def test_a_missing_document_is_named_with_who_issues_it(
+    world: WalletWorld, language: str, name: str
+) -> None:
+    """PAIN_POINTS 5: in the citizen's language, from what the wallet knows without asking."""
+    phone = world.new_phone()
+    phone._post("/wallet/locale", {"locale": language})
+    [[[missing]]] = lacking(world, phone, IDENTITY)
+    assert (missing["name"], missing["held"]) == (name, False)
+    [issuer] = missing["issuers"]
+    assert issuer["identifiers"] == agencies().registry.entry()["credential_issuers"]
+    assert issuer["contact"]["email"] or issuer["contact"]["uri"]
+
+
+def test_a_document_without_the_claim_is_said_to_be_held(world: WalletWorld, phone: Phone) -> None:
+    """The agency's own name for it; what is there is not asked for again as if it were missing."""
+    [credential] = IDENTITY["credentials"]
+    query = {**IDENTITY, "credentials": [{**credential, "claims": [{"path": ["shoe_size"]}]}]}
+    [[[missing]]] = lacking(world, phone, query)
+    assert missing["held"] is True
+    assert missing["name"] == phone.overview()["cards"][0]["name"]
+
+
+def test_a_type_nobody_knows_has_no_name_and_no_issuer(world: WalletWorld, phone: Phone) -> None:
+    """Then its type is all there is to say."""
+    [credential] = IDENTITY["credentials"]
+    unknown = {**credential, "meta": {"vct_values": ["urn:nobody:1"]}}
+    [[[missing]]] = lacking(world, phone, {**IDENTITY, "credentials": [unknown]})
+    assert (missing["name"], missing["type"], missing["issuers"]) == (None, "urn:nobody:1", [])

@@ -3,7 +3,7 @@
 // to the session that began it, and only then anything else happens.
 
 import { app, end, go as goTo, opened, views } from "./app.js";
-import { soon } from "./faces.js";
+import { listed, soon } from "./faces.js";
 import { $, announce, busy, claimShown, day, fill, onClick, onSubmit, said, show } from "./page.js";
 import { Refused, Wallet, call } from "./wallet.js";
 
@@ -120,7 +120,7 @@ function typedCode() {
 function card(received) {
   const { changed, expires_at: ends } = received;
   const until = ends === null ? "" : fill("ends-on", { day: day(ends) }).textContent;
-  const row = fill("received", { ...received, until, different: changed.join(", ") });
+  const row = fill("received", { ...received, until, different: listed(...changed) });
   row.querySelector(".changed").hidden = !received.replaces || changed.length === 0;
   row.querySelector(".same").hidden = !received.replaces || changed.length > 0;
   row.querySelector(".claims").append(...received.claims.map(claimShown));
