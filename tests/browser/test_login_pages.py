@@ -65,7 +65,7 @@ def opened(browser: Any, *, scripts: bool = True, language: str = "en") -> Any:
         viewport=PHONE, locale=language, java_script_enabled=scripts, base_url=PUBLIC_URL
     )
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     return page
 
 

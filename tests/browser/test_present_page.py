@@ -61,7 +61,7 @@ def opened(browser: Any, *, scripts: bool = True, language: str = "en") -> Any:
     context = browser.new_context(viewport=PHONE, locale=language, java_script_enabled=scripts)
     context.route(f"{PORTAL}/**", lambda route: route.fulfill(status=200, body="back"))
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.on("console", lambda said: said.type == "error" and page.faults.append(said.text))

@@ -96,7 +96,7 @@ class Suite:
             chromium(tls) as browser,
         ):
             page = browser.new_context(viewport={"width": 320, "height": 640}).new_page()
-            page.set_default_timeout(15_000)
+            page.set_default_timeout(60_000)
             page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.on("request", lambda r: problems.append(r.url) if _foreign(r.url) else None)

@@ -61,7 +61,7 @@ class Phone:
             reduced_motion="reduce",
             **context,
         ).new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         phone = cls(page, url, f"{language}-{'dark' if dark else 'light'}")
         problems = phone.problems
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)

@@ -63,11 +63,12 @@ class TlsServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        for _ in range(500):
-            if self._server.started:
-                return self
+        end = time.monotonic() + 60
+        while not self._server.started:
+            assert self._thread.is_alive(), "the server ended"
+            assert time.monotonic() < end, "the server did not start"
             time.sleep(0.01)
-        raise TimeoutError("the server did not start")
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
@@ -136,7 +137,7 @@ def _started(kind: Any, tls: TlsFiles | None, *further: str) -> Iterator[Any]:
     if tls is not None:
         pin = _spki_hash(Path(tls.certificate))
         arguments.append(f"--ignore-certificate-errors-spki-list={pin}")
-    browser = kind.launch(executable_path=str(CHROMIUM), args=arguments, timeout=30_000)
+    browser = kind.launch(executable_path=str(CHROMIUM), args=arguments, timeout=120_000)
     try:
         yield browser
     finally:
