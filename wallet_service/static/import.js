@@ -25,12 +25,24 @@ async function ask(each) {
   go("receive", flow.id);
 }
 
-function row(each, cards) {
-  const held = cards.some(
-    ({ type, format }) => type === each.credentialIdentifier && format === each.format,
+// Formats of one document are one to people: those of the same name by the same agency.
+function documents(listed) {
+  const found = new Map();
+  for (const each of listed) {
+    const key = [named(each), worded(each.issuerName), each.supplyPointURL].join("\n");
+    found.set(key, [...(found.get(key) ?? []), each]);
+  }
+  return [...found.values()];
+}
+
+function row(formats, cards) {
+  const missing = formats.find(
+    (each) =>
+      !cards.some((card) => card.type === each.credentialIdentifier && card.format === each.format),
   );
+  const each = missing ?? formats[0];
   const name = named(each);
-  const state = [worded(each.issuerName), held ? said("import-words", "held") : ""];
+  const state = [worded(each.issuerName), missing ? "" : said("import-words", "held")];
   const made = fill("unlocker", { name, state: state.filter(Boolean).join(" · ") });
   const act = made.querySelector(".act");
   act.append($("ask-again").content.cloneNode(true));
@@ -43,7 +55,7 @@ function row(each, cards) {
 async function showList() {
   const { cards } = await app.wallet.overview();
   const { listOfCredentials: listed, transactionLog: log } = read.migration;
-  $("import-list").replaceChildren(...listed.map((each) => row(each, cards)));
+  $("import-list").replaceChildren(...documents(listed).map((each) => row(each, cards)));
   $("import-none").hidden = listed.length > 0;
   $("import-log").textContent = Array.isArray(log) ? log.length : 0;
   show("imported");
