@@ -439,7 +439,7 @@ def test_a_lost_wallet_is_blocked_from_any_device(suite: Suite) -> None:
     page.wait_for_selector("#blocked:not([hidden])")
     page.goto(suite.world.wallet.settings.public_url)
     page.click("#open")
-    page.wait_for_selector("#prove:not([hidden])")  # it can be looked into, by its passkey
+    page.wait_for_selector("#codes:not([hidden])")  # it can be looked into, by its passkey
     state = page.evaluate("fetch('/api/v1/wallet').then((r) => r.json()).then((w) => w.state)")
     assert state == "frozen"
     page.close()
