@@ -1,7 +1,8 @@
 """What is no longer needed goes: secrets, used nonces, old offers and records (S-03, I-112)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
     update,
 )
 
@@ -66,13 +68,8 @@ def clean(database: Database, *, now: datetime) -> None:
     days, in which it can be renewed. An authorization request stays a day longer than its code, so
     that a code which comes again is known. What offers and issuances leave goes in `forget`.
     """
-    collected = select(grants.c.id).where(_OF_OFFER, grants.c.issued > 0).exists()
-    old = and_(offers.c.created_at < now - _RENEWABLE, offers.c.expires_at < now)
-    ended = and_(or_(and_(offers.c.state == "redeemed", collected), old), ~_usable(now))
+    _erase_offers(database, now)
     for statement in (
-        update(offers)
-        .where(ended, func.length(offers.c.content) > literal_column("0"))
-        .values(content=b""),
         delete(used_values).where(used_values.c.expires_at < now),
         delete(authorizations).where(authorizations.c.expires_at < now - _REPEATABLE),
         delete(refresh_tokens).where(refresh_tokens.c.expires_at < now),
@@ -88,6 +85,31 @@ def clean(database: Database, *, now: datetime) -> None:
         with database.single() as connection:
             connection.execute(statement)
     forget_requests(database, metadata, before=now - _REPEATABLE)
+
+
+def _erase_offers(database: Database, now: datetime) -> None:
+    collected = select(grants.c.id).where(_OF_OFFER, grants.c.issued > 0).exists()
+    old = and_(offers.c.created_at < now - _RENEWABLE, offers.c.expires_at < now)
+    ended = and_(
+        or_(and_(offers.c.state == "redeemed", collected), old),
+        ~_usable(now),
+        func.length(offers.c.content) > literal_column("0"),
+    )
+    for keys in _found(database, select(offers.c.tenant, offers.c.id).where(ended)):
+        these = tuple_(offers.c.tenant, offers.c.id).in_(keys)
+        with database.single() as connection:
+            connection.execute(update(offers).where(these, ended).values(content=b""))
+
+
+def _found(database: Database, which: Select[Any]) -> Iterator[Sequence[Any]]:
+    """The rows *which* finds, in portions, so many in a run; the next run finds the others.
+
+    Looking for them may take seconds in a large table: it holds up no writer, as it would inside
+    the statement that changes them.
+    """
+    with database.reading() as connection:
+        found = connection.execute(which.limit(_PORTION * _PORTIONS)).all()
+    return (found[each : each + _PORTION] for each in range(0, len(found), _PORTION))
 
 
 def forget(issuer: Issuer, *, now: datetime) -> None:
@@ -150,11 +172,10 @@ def _delete(
     hanging: Callable[[Sequence[str]], Mapping[Table, ColumnElement[bool]]],
 ) -> None:
     """Delete what *which* finds with all that hangs on it, in portions; what is in use waits."""
-    portion = which.limit(_PORTION).with_for_update(skip_locked=True)
-    for _ in range(_PORTIONS):
+    (key,) = which.selected_columns
+    for keys in _found(database, which):
+        still = which.where(key.in_([each for (each,) in keys]))
         with database.transaction() as connection:
-            found = connection.execute(portion).scalars().all()
+            found = connection.execute(still.with_for_update(skip_locked=True)).scalars().all()
             for table, rows in hanging(found).items() if found else ():
                 connection.execute(delete(table).where(table.c.tenant == tenant, rows))
-        if len(found) < _PORTION:
-            return
