@@ -24,10 +24,10 @@ router: PageRouter[Issuer] = page_router()
 _HERE = "/staff/{tenant}"
 _SHOWN = 20
 LIFETIMES = (
-    ("300", mark("5 minutes: the person is here")),
+    ("300", mark("5 minutes")),
     ("3600", mark("1 hour")),
-    ("604800", mark("7 days: by letter")),
-    ("2592000", mark("30 days: by letter")),
+    ("604800", mark("7 days")),
+    ("2592000", mark("30 days")),
 )
 
 
