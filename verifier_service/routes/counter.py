@@ -1,7 +1,7 @@
 """The counter: a clerk's pages, and what their script asks for (DESIGN, journey 2)."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.responses import StreamingResponse
@@ -198,9 +198,7 @@ def _told(call: Call, verifier: Verifier, staff: Staff, act: Callable[[], Visit]
     return json_answer(shown)
 
 
-def _page(
-    call: Call, verifier: Verifier, staff: Staff, template: str, **values: object
-) -> Response:
+def _page(call: Call, verifier: Verifier, staff: Staff, template: str, **values: Any) -> Response:
     pages: Pages = call.scope["pages"]
     place = Place("counter", home(staff.tenant), pages.text(call.scope, mark("Counter")))
     return staff_page(
