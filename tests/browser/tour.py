@@ -449,7 +449,7 @@ def a_lost_phone(world: AppWorld, phone: Phone) -> None:
     opened(phone, phone.url, "wallet")
     view(phone, "#notices", "notices")
     phone.look("lost-5-told")
-    world.clock.advance(hours=24)
+    world.clock.advance(hours=1)
     world.publish()
     new.follow(f"{new.url}/?later#recover")
     new.until("recover")
