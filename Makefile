@@ -83,7 +83,7 @@ soak: $(VENV)/.installed-dev ## FLOWS flows (default 20000) and whether memory s
 
 screenshots: $(VENV)/.installed-dev $(VENV)/.interop $(VENV)/.components ## pictures of every page in every language, light and dark, into screenshots/
 	@rm -rf screenshots && mkdir screenshots
-	@SHOTS=$(CURDIR)/screenshots $(BIN)/python -m pytest tests/browser -q
+	@SHOTS=$(CURDIR)/screenshots $(BIN)/python -m pytest tests/browser -q -n 2 --dist loadfile
 	@echo "$$(ls screenshots | wc -l) pictures in screenshots/: look at them."
 
 requirements: $(VENV)/.installed-dev ## pin anew, with hashes and without index addresses
