@@ -75,8 +75,9 @@ function showConsent() {
   $("purpose").textContent = model.purpose ?? "";
   $("website").hidden = model.website === null;
   $("website-name").textContent = model.website ?? "";
-  const graver = model.warnings.filter((each) => !model.blocked || SERIOUS.has(each.code));
-  $("warnings").replaceChildren(...warningRows(graver));
+  // Where nothing can be shared, only what is wrong with the question matters.
+  const telling = model.warnings.filter((each) => model.possible || SERIOUS.has(each.code));
+  $("warnings").replaceChildren(...warningRows(telling));
   $("late-warnings").replaceChildren();
   $("documents").replaceChildren(...rows(model));
   const something = $("documents").hasChildNodes();
@@ -88,7 +89,7 @@ function showConsent() {
   $("no-match").hidden = model.blocked;
   $("lacking").replaceChildren(...lacks(model.lacking, again));
   $("share").hidden = !model.possible;
-  $("retention").hidden = model.retention_seconds === null;
+  $("retention").hidden = model.retention_seconds === null || !model.possible;
   if (model.retention_seconds !== null) $("kept").textContent = inWords(model.retention_seconds);
   $("answer-to").textContent = model.answer_to;
   const policy = model.privacy_policy ?? "";
