@@ -44,9 +44,9 @@ def texts(by_language: Mapping[str, str]) -> list[JsonValue]:
     return [{"lang": tag, "content": content} for tag, content in by_language.items()]
 
 
-def identifier(entity: str) -> dict[str, JsonValue]:
-    """An `Identifier`: the stable id of the trust list."""
-    return {"type": _IDENTIFIERS, "identifier": entity}
+def identifier(entity: str, *, registered: bool = True) -> dict[str, JsonValue]:
+    """An `Identifier`: the stable id of the trust list, or what a stranger called itself."""
+    return {"type": _IDENTIFIERS if registered else "client_id", "identifier": entity}
 
 
 def _specific(
@@ -75,11 +75,7 @@ def _specific(
             }
             return _typed("CredentialDeletion", "credentialDeletion", said)
         case "erasure_asked":
-            said = {
-                "interactingPartyIdentifier": identifier(body["verifier"]["entity"]),
-                "interactingPartyName": texts(body["verifier"]["names"]),
-                "listOfClaims": _claims(body["items"]),
-            }
+            said = {**_named(body["verifier"]), "listOfClaims": _claims(body["items"])}
             return _typed("DataDeletionRequest", "dataDeletionRequest", said)
         case "authority_told":
             said = _authority(wallet, body["verifier"]["entity"])
@@ -98,7 +94,8 @@ def _typed(
 def _presentation(wallet: Wallet, body: Mapping[str, Any]) -> dict[str, JsonValue]:
     verifier = body["verifier"]
     said: dict[str, JsonValue] = {
-        **_party(wallet, verifier["entity"], verifier["names"]),
+        **_named(verifier),
+        **_contact(wallet, verifier["entity"]),
         "interactingPartyType": "ServiceProvider",
         "isIntermediary": False,
         "purpose": texts(verifier["purpose_texts"]),
@@ -113,23 +110,31 @@ def _presentation(wallet: Wallet, body: Mapping[str, Any]) -> dict[str, JsonValu
 def _issuance(wallet: Wallet, body: Mapping[str, Any], *, renewed: bool) -> dict[str, JsonValue]:
     kinds = list(body["types"])
     said: dict[str, JsonValue] = {
-        **_party(wallet, body["issuer"], body["names"]),
+        "interactingPartyIdentifier": identifier(body["issuer"]),
+        "interactingPartyName": texts(body["names"]),
+        **_contact(wallet, body["issuer"]),
         "credentialNumberIssued": len(kinds),
         "credentialIdentifier": kinds,
     }
     return said if renewed else {**said, "isUserTriggered": True}
 
 
-def _party(wallet: Wallet, entity: str, names: Mapping[str, str]) -> dict[str, JsonValue]:
-    said: dict[str, JsonValue] = {
-        "interactingPartyIdentifier": identifier(entity),
-        "interactingPartyName": texts(names),
+def _named(verifier: Mapping[str, Any]) -> dict[str, JsonValue]:
+    registered = verifier["trust"] == "registered"
+    return {
+        "interactingPartyIdentifier": identifier(verifier["entity"], registered=registered),
+        "interactingPartyName": texts(verifier["names"]),
     }
+
+
+def _contact(wallet: Wallet, entity: str) -> dict[str, JsonValue]:
+    """How *entity* is reached about the data it got, if the trust list knows it today."""
     found = contacting.entity(wallet, entity)
-    if found is not None:
-        ways = found.contacts.data_protection
-        said["interactingPartyContact"] = [e for e in (ways.email, ways.phone, ways.uri) if e]
-    return said
+    if found is None:
+        return {}
+    ways = found.contacts.data_protection
+    listed: list[JsonValue] = [each for each in (ways.email, ways.phone, ways.uri) if each]
+    return {"interactingPartyContact": listed}
 
 
 def _authority(wallet: Wallet, entity: str) -> dict[str, JsonValue]:
