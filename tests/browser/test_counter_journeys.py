@@ -408,6 +408,8 @@ def test_what_stopped_being_true_is_refused_at_the_next_check(
 
 def test_the_morning_begins_with_signing_in(world: AppWorld, tablet: Tablet) -> None:
     """Issue, item 4: a page left open overnight leads to the sign-in, from there to the desk."""
+    tablet.page.reload()
+    tablet.page.wait_for_function("() => document.activeElement.id.startsWith('choose')")
     world.clock.advance(hours=13)
     tablet.press("question-over_18")
     tablet.page.wait_for_selector("#sign-in-passkey")
