@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from shared.runtime.database import Database
+from shared.runtime.database import Database, portions
 from shared.runtime.document_store import forget_documents
 from shared.runtime.idempotency import forget_requests
 
@@ -41,7 +41,7 @@ from .tables import (
 _RENEWABLE = timedelta(days=30)
 _REPEATABLE = timedelta(days=1)
 _DOCUMENTS = timedelta(days=365)  # fetched ones, which end long before
-_PORTION = 500
+_PORTION = 512
 _PORTIONS = 40  # in one run: what else this process does in the background waits for about a second
 _OF_OFFER = and_(grants.c.tenant == offers.c.tenant, grants.c.offer_id == offers.c.id)
 
@@ -109,7 +109,7 @@ def _found(database: Database, which: Select[Any]) -> Iterator[Sequence[Any]]:
     """
     with database.reading() as connection:
         found = connection.execute(which.limit(_PORTION * _PORTIONS)).all()
-    return (found[each : each + _PORTION] for each in range(0, len(found), _PORTION))
+    return portions(found, _PORTION)
 
 
 def forget(issuer: Issuer, *, now: datetime) -> None:
@@ -177,5 +177,6 @@ def _delete(
         still = which.where(key.in_([each for (each,) in keys]))
         with database.transaction() as connection:
             found = connection.execute(still.with_for_update(skip_locked=True)).scalars().all()
-            for table, rows in hanging(found).items() if found else ():
-                connection.execute(delete(table).where(table.c.tenant == tenant, rows))
+            for these in portions(found, _PORTION):
+                for table, rows in hanging(these).items():
+                    connection.execute(delete(table).where(table.c.tenant == tenant, rows))

@@ -7,14 +7,14 @@ those are read (V-52).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, select, tuple_
 
 from shared.encoding import Clock, dump_json
 from shared.errors import Unavailable
-from shared.runtime.database import Database
+from shared.runtime.database import Database, portions
 
 from .tables import transactions
 from .transactions import ENDED, EVENT_NUMBERS, State, state_now
@@ -99,19 +99,7 @@ class Poller:
         now = self._clock()
         found: dict[Key, State] = {}
         with self._database.reading() as connection:
-            for portion in _portions(list(keys)):
+            for portion in portions(list(keys), _PORTION):
                 for row in connection.execute(_STATES, {"keys_": portion}):
                     found[row.tenant, row.id] = state_now(row, now)
         return found
-
-
-def _portions(keys: list[Key]) -> Iterator[list[Key]]:
-    """All *keys* in lists of few lengths, the last one filled up with one of them.
-
-    Each length is a statement of its own: databases keep those that they have prepared, and what is
-    as long as a thousand keys is large.
-    """
-    for at in range(0, len(keys), _PORTION):
-        portion = keys[at : at + _PORTION]
-        length = 1 << (len(portion) - 1).bit_length()
-        yield [*portion, *portion[:1] * (length - len(portion))]

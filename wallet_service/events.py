@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 
 from shared.encoding import dump_json
 from shared.errors import TooManyRequests, Unavailable
-from shared.runtime.database import Database
+from shared.runtime.database import Database, portions
 
 from .tables import approvals, issuances, presentations, wallets
 
@@ -32,6 +32,7 @@ StillOpen: TypeAlias = Callable[[Collection[bytes]], Collection[bytes]]
 MAX_OF_ONE_WALLET = 4
 MAX_LISTENERS = 200  # of one process
 _KEEP_ALIVE_SECONDS = 15.0
+_PORTION = 256
 _ENDED = frozenset({"stored", "discarded", "failed", "refused", "done", "consumed"})
 _FLOWS = (
     ("issuance", issuances, issuances.c.step),
@@ -134,8 +135,11 @@ class Events:
 
     def _look(self, listeners: Collection[Listener]) -> Look:
         still_open = self._still_open({each.token for each in listeners})
+        found: dict[str, Steps] = {}
         with self._database.reading() as connection:
-            return _steps(connection, {each.wallet for each in listeners}), still_open
+            for ids in portions(list({each.wallet for each in listeners}), _PORTION):
+                found |= _steps(connection, ids)
+        return found, still_open
 
 
 def _steps(connection: Connection, wallet_ids: Collection[str]) -> Mapping[str, Steps]:

@@ -8,20 +8,21 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 
 from shared.crypto.sealing import hkdf, open_sealed, seal
 from shared.encoding import b64url_decode, b64url_encode, from_numeric_date, to_numeric_date
 from shared.errors import InvalidInput, NotFound, Unauthenticated
-from shared.runtime.database import Database, once
+from shared.runtime.database import Database, once, portions
 
 from . import coarse
 from .context import Wallet
 from .tables import sessions
 from .vault import OpenWallet
 
+_PORTION = 256
 _TOUCH = timedelta(seconds=60)  # a session is written at most once a minute
 _LEAST = 30
 _FIND = select(sessions).where(sessions.c.token_hash == bindparam("token_hash"))
@@ -111,11 +112,11 @@ def resume_session(wallet: Wallet, token: str, *, now: datetime) -> OpenWallet:
 def still_open(database: Database, tokens: Collection[bytes], *, now: datetime) -> set[bytes]:
     """Those of these sessions that have not ended; being looked at prolongs none of them."""
     hashed = {hashlib.sha256(each).digest(): each for each in tokens}
-    statement = select(sessions.c.id, sessions.c.token_hash, sessions.c.sealed_key).where(
-        sessions.c.token_hash.in_(hashed)
-    )
+    statement = select(sessions.c.id, sessions.c.token_hash, sessions.c.sealed_key)
+    rows: list[Any] = []
     with database.reading() as connection:
-        rows = connection.execute(statement).all()
+        for these in portions(list(hashed), _PORTION):
+            rows += connection.execute(statement.where(sessions.c.token_hash.in_(these))).all()
     found = set()
     for row in rows:
         token = hashed[row.token_hash]

@@ -8,7 +8,7 @@ whose row count decides (S-02).
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -319,6 +319,18 @@ class _Transaction(_Lent):
                 database.undo(connection)
         finally:
             super().__exit__(kind, error, trace)
+
+
+def portions(keys: Sequence[T], most: int) -> Iterator[list[T]]:
+    """All *keys* in lists of few lengths, the last one filled up with one of them.
+
+    For `IN`: each length is a statement of its own, and databases keep what they have prepared;
+    what is as long as five hundred keys is large. *most* is a power of two.
+    """
+    for at in range(0, len(keys), most):
+        portion = list(keys[at : at + most])
+        length = 1 << (len(portion) - 1).bit_length()
+        yield [*portion, *portion[:1] * (length - len(portion))]
 
 
 def run_within(connection: Connection, sql: str, parameters: Any, *, read: Callable[[Any], T]) -> T:
