@@ -19,7 +19,7 @@ from shared.oid4vci import proofs
 from shared.runtime.clock import utc_now
 from tests.support.components import missing
 from tests.support.issuer import GRANT
-from tests.support.live_verifier import free_port
+from tests.support.live import free_port
 
 GUIDE = Path(__file__).parents[2] / "docs" / "agency-guide.md"
 BLOCKS = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
