@@ -284,6 +284,15 @@ audit = Table(
     sqlite_with_rowid=False,
 )
 
+_UNCHAINED = audit.c.sequence.is_(None)
+Index(
+    "ix_audit_unchained",
+    audit.c.tenant,
+    audit.c.at,
+    sqlite_where=_UNCHAINED,
+    postgresql_where=_UNCHAINED,
+)
+
 audit_heads = Table(
     "audit_heads",
     metadata,

@@ -14,7 +14,6 @@ from shared.runtime.app import ServiceApp, make_app
 from shared.runtime.client_credentials import ApiClients
 from shared.runtime.clock import utc_now
 from shared.runtime.database import Database
-from shared.runtime.document_store import forget_documents
 from shared.runtime.documents import CacheBounds, DatabaseDocuments, DocumentCache
 from shared.runtime.fetch import Fetcher
 from shared.runtime.jobs import Jobs
@@ -29,7 +28,7 @@ from .context import Verifier
 from .events import Poller
 from .queries import BUILT_IN, Query, check_entitled, load_queries
 from .records import chain_all, of_staff
-from .retention import erase_due
+from .retention import erase_due, forget
 from .routes import (
     codes,
     counter,
@@ -206,13 +205,10 @@ def make_jobs(verifier: Verifier, fetcher: Fetcher) -> Jobs:
     def chain(now: datetime) -> None:
         chain_all(verifier, now)
 
-    def forget(now: datetime) -> None:
-        forget_documents(verifier.database, tables.metadata, before=now - timedelta(days=365))
-
     jobs.every("erase", _ERASE_SECONDS, erase)
     jobs.every("chain_audit", _CHAIN_SECONDS, chain)
     jobs.every("clean_staff", _CLEAN_SECONDS, verifier.staff.sessions.clean)
-    jobs.every("forget", _FORGET_SECONDS, forget)
+    jobs.every("forget", _FORGET_SECONDS, lambda now: forget(verifier, now))
     if any(map(verifier.has_webhook, verifier.tenants)):
         sender = Sender(verifier.database, fetcher, verifier.tenants, verifier.webhooks)
 

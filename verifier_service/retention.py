@@ -6,7 +6,7 @@ section 6). A transaction's start and end reach the audit trail before anything 
 nothing is erased that is under a legal hold.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,13 +26,17 @@ from sqlalchemy import (
     update,
 )
 
+from shared.runtime.database import portions
+from shared.runtime.document_store import forget_documents
+
 from . import webhooks
 from .context import Verifier
 from .results import rejection
-from .tables import audit, guesses, transactions
+from .tables import audit, guesses, metadata, transactions
 from .transactions import ENDED, OPEN, UNLESS_HELD, State, values
 
-_PORTION = 500
+_PORTION = 512
+_DOCUMENTS = timedelta(days=365)  # fetched ones, which end long before
 _t = transactions.c
 _KEY = tuple_(_t.tenant, _t.id)
 _ENDING = {
@@ -134,10 +138,16 @@ def erase_due(verifier: Verifier, now: datetime) -> int:
     times = {"now_": now, "later_": now + verifier.settings.result_retention}
     touched = sum(_all(verifier, statement, times) for statement in _END)
     touched += _record(verifier, times)
-    webhooks.forget(verifier.database, before=now - verifier.settings.result_retention)
     with verifier.database.single() as connection:
         connection.execute(delete(guesses).where(guesses.c.expires_at <= now))
     return touched + sum(_all(verifier, statement, times) for statement in _FORGET)
+
+
+def forget(verifier: Verifier, now: datetime) -> None:
+    """Delete messages that were delivered or given up, and what was fetched long ago."""
+    before = now - verifier.settings.result_retention
+    webhooks.forget(verifier.database, verifier.tenants, before=before)
+    forget_documents(verifier.database, metadata, before=now - _DOCUMENTS)
 
 
 def _all(verifier: Verifier, statement: Update | Delete, times: dict[str, datetime]) -> int:
@@ -156,12 +166,13 @@ def _record(verifier: Verifier, times: dict[str, datetime]) -> int:
         with verifier.database.transaction() as connection:
             found = connection.execute(_ENDED, times).all()
             if found:
-                keys = {"keys_": [(each.tenant, each.id) for each in found]}
-                connection.execute(_RECORD, keys)
-                connection.execute(_RECORDED, times | keys)
-                told = [key for key in keys["keys_"] if verifier.has_webhook(key[0])]
-                if told:
-                    webhooks.tell_ended(connection, told, now=times["now_"])
+                ended = [(each.tenant, each.id) for each in found]
+                (keys,) = portions(ended, _PORTION)
+                connection.execute(_RECORD, {"keys_": keys})
+                connection.execute(_RECORDED, {**times, "keys_": keys})
+                told = [key for key in ended if verifier.has_webhook(key[0])]
+                for these in portions(told, _PORTION):
+                    webhooks.tell_ended(connection, these, now=times["now_"])
         touched += len(found)
         if len(found) < _PORTION:
             return touched

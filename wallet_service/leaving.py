@@ -16,6 +16,7 @@ from .approving import Approved
 from .context import Wallet
 from .logbook import Head
 from .tables import (
+    NOT_ACTIVE,
     approvals,
     callbacks,
     codes,
@@ -87,7 +88,7 @@ def finish(wallet: Wallet, *, now: datetime) -> None:
     """End what was interrupted: an approved deletion, and a registration that came to no end."""
     abandoned = (wallets.c.state == BEGUN) & (wallets.c.created_on < start_of_day(now - _ABANDONED))
     with wallet.database.reading() as connection:
-        over = select(wallets.c.id).where((wallets.c.state == _LEAVING) | abandoned)
+        over = select(wallets.c.id).where(NOT_ACTIVE, (wallets.c.state == _LEAVING) | abandoned)
         found = connection.execute(over).scalars().all()
     for wallet_id in found:
         erase(wallet, wallet_id)

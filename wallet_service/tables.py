@@ -10,7 +10,7 @@ Specification: WALLET_SECURITY, sections 2 and 3.
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import Index, Table, UniqueConstraint
+from sqlalchemy import Index, Table, UniqueConstraint, literal_column
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -287,3 +287,7 @@ attestation_status = cast(Table, AttestationStatusRow.__table__)  # type: ignore
 presentations = cast(Table, PresentationRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 log_entries = cast(Table, LogEntryRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
 codes = cast(Table, CodeRow.__table__)  # type: ignore[attr-defined]  # SQLModel makes it
+
+# Wallets that are not simply there: so few that the clean-up finds its own among them.
+NOT_ACTIVE = wallets.c.state != literal_column("'active'")
+Index("wallets_not_active", wallets.c.state, sqlite_where=NOT_ACTIVE, postgresql_where=NOT_ACTIVE)

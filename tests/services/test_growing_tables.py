@@ -18,6 +18,8 @@ from shared.runtime import engines
 from tests.support.databases import sqlite_url
 from tests.support.issuer import IssuerWorld, Wallet, sample_register
 from tests.support.verifier import HolderWallet, VerifierWorld
+from verifier_service.records import chain_all
+from verifier_service.retention import erase_due, forget
 
 _WHOLE = re.compile(r"^SCAN (?!CONSTANT)(\w+)|^SEARCH (\w+) USING .*\((?:tenant=\?)?\)$")
 
@@ -88,6 +90,29 @@ def test_an_issuance_costs_the_same_however_many_there_were(tmp_path: Path, seen
     world.close()
     assert len(statements) > 10
     assert _read_whole(url, statements, GROWING["issuer_service"]) == []
+
+
+def test_what_waits_for_a_job_is_found_without_the_rest(tmp_path: Path, seen: set[str]) -> None:
+    """Every minute or so, however long the audit trail and the list of wallets are."""
+    (tmp_path / "verifier").mkdir()
+    url = sqlite_url(tmp_path / "verifier")
+    with VerifierWorld.make(tmp_path / "verifier", url) as verifier:
+        seen.clear()
+        forget(verifier.verifier, verifier.clock())
+        erase_due(verifier.verifier, verifier.clock())
+        chain_all(verifier.verifier, verifier.clock())
+        growing = ("transactions", "audit", "webhooks")
+        assert _read_whole(url, set(seen), growing) == []
+    url = sqlite_url(tmp_path)
+    world = IssuerWorld.make(tmp_path, url, register=sample_register(tmp_path))
+    world.offer("pid_sd_jwt", subject="AV-000014")
+    seen.clear()
+    world.clock.advance(minutes=2)
+    world.jobs.run_due()
+    trail = {each for each in seen if "audit" in each}
+    world.close()
+    assert len(trail) > 2
+    assert _read_whole(url, trail, ("audit",)) == []
 
 
 def test_a_verification_costs_the_same_however_many_there_were(

@@ -21,8 +21,7 @@ from tests.support.verifier import (
     response_code,
 )
 from verifier_service import tables, webhooks
-from verifier_service.retention import erase_due
-from verifier_service.routes.asking import ROLES
+from verifier_service.retention import erase_due, forget
 from verifier_service.webhooks import PAUSES, Sender, headers, secret, signature
 
 HOOK = "https://portal.example/hook"
@@ -259,13 +258,12 @@ def test_what_is_not_committed_is_not_told(world: VerifierWorld, sender: Sender)
     assert sender.send_due(world.clock()) == 0
 
 
-def test_messages_are_forgotten_with_the_results(
-    world: VerifierWorld, sender: Sender, receiver: Receiver
-) -> None:
-    """S-03."""
+def test_what_was_told_is_forgotten_in_time(world: VerifierWorld, sender: Sender) -> None:
+    """S-03: with the result; what is still to be told stays."""
     end(world)
     assert sender.send_due(world.clock()) == 1
-    world.clock.advance(days=31)
-    erase_due(world.verifier, world.clock())
-    assert rows(world) == []
-    assert ROLES[0] == "verifier"
+    end(world)
+    forget(world.verifier, world.clock() + timedelta(days=29))
+    assert len(rows(world)) == 2
+    forget(world.verifier, world.clock() + timedelta(days=31))
+    assert [each.delivered_at for each in rows(world)] == [None]
