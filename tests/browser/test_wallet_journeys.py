@@ -383,12 +383,14 @@ def test_what_is_missing_is_named_with_the_way_to_it(
 # -- No dead end -----------------------------------------------------------------------------------
 
 
-def test_a_mistyped_code_is_typed_again_where_it_stands(world: AppWorld, phone: Phone) -> None:
+def test_a_mistyped_code_is_typed_again_where_it_stands(
+    world: AppWorld, citizen: tuple[Phone, Any]
+) -> None:
     """W-16, PAIN_POINTS 2: too short is said before anything is sent; then how many tries are left.
 
     What stands in the letter may be typed with a space, or in the digits of the reader.
     """
-    phone.begin()
+    phone, _ = citizen
     offered = world.offer("pid_sd_jwt")
     page, code = phone.page, offered["tx_code"]
     phone.follow(offered["wallet_link"])
@@ -411,12 +413,16 @@ def test_a_mistyped_code_is_typed_again_where_it_stands(world: AppWorld, phone: 
     page.fill("#typed-tx-code", f"{arabic[:3]} {arabic[3:]}")
     phone.press("accept")
     phone.until("review")
+    phone.press("discard")
+    phone.until("ended")
     phone.problems.clear()  # the browser reports the 4xx itself
 
 
-def test_who_cancels_at_the_agency_may_go_there_again(world: AppWorld, phone: Phone) -> None:
+def test_who_cancels_at_the_agency_may_go_there_again(
+    world: AppWorld, citizen: tuple[Phone, Any]
+) -> None:
     """W-12: back where the offer stands, which says so; one press leads there once more."""
-    phone.begin()
+    phone, _ = citizen
     offered = world.offer("pid_sd_jwt", grant="authorization_code")
     page = phone.page
     phone.follow(offered["wallet_link"])
@@ -435,21 +441,23 @@ def test_who_cancels_at_the_agency_may_go_there_again(world: AppWorld, phone: Ph
     phone.until("sign-in")
     phone.press("open")
     phone.until("wallet")
-    phone.reach("#under-way-list a")
+    phone.reach("#under-way-list a[href^='#receive']")
     phone.enter()
     phone.until("preview")
     by_signing_in(world, phone, offered)
     phone.until("review")
+    phone.press("discard")
+    phone.until("ended")
 
 
-@pytest.mark.parametrize("over", ["used", "expired"])
-def test_an_offer_that_is_over_says_what_to_do(world: AppWorld, phone: Phone, over: str) -> None:
+@pytest.mark.parametrize("over", ["used", "withdrawn"])
+def test_an_offer_that_is_over_says_what_to_do(
+    world: AppWorld, citizen: tuple[Phone, Any], over: str
+) -> None:
     """PAIN_POINTS 5: a code, in words, and a way on."""
-    phone.begin()
-    offered = world.offer("pid_sd_jwt")
-    if over == "used":
-        phone.receive(offered)
-    else:
+    phone, offered = citizen
+    if over == "withdrawn":
+        offered = world.offer("pid_sd_jwt")
         world.registry.call("POST", f"offers/{offered['offer_id']}/cancel")
     phone.follow(offered["wallet_link"])
     phone.until("sign-in")
