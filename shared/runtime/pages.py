@@ -257,7 +257,7 @@ def _header(scope: Scope, name: bytes) -> str:
     return bytes(next(found, b"")).decode("latin-1")
 
 
-_NO_MATTER = re.compile(r"/\*.*?\*/\s*|\s*([{};,])\s*|(:)\s+|\n\s*", re.DOTALL)
+_NO_MATTER = re.compile(r"/\*.*?\*/\s*|\s*([{};,>])\s*|(:)\s+|\n\s*|(?<![\d.])0(?=\.\d)", re.DOTALL)
 
 
 def _style(assets: Mapping[str, Asset]) -> str:
