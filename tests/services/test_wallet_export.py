@@ -1,6 +1,7 @@
 """A wallet taken elsewhere: what the file says and never says, and documents had again by it."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -74,7 +75,7 @@ def test_an_export_needs_the_gesture(world: WalletWorld) -> None:
     assert "migration" not in phone.approval(approval)
     gesture = phone.gesture(phone.approval(approval))
     assert phone._post(f"/approvals/{approval}/approve", gesture)["migration"]
-    again = lambda: phone._post(f"/approvals/{approval}/approve", gesture)  # noqa: E731
+    again = partial(phone._post, f"/approvals/{approval}/approve", gesture)
     assert refused(again) == "approval_used"
 
 
