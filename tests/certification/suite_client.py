@@ -219,7 +219,7 @@ class SuiteClient:
 
     def browser(self) -> httpx2.Client:
         """A person's, without scripts."""
-        return httpx2.Client(verify=self.live.tls.client(), timeout=30)
+        return httpx2.Client(verify=self.live.tls.client(), timeout=120)
 
     def open(self, browser: httpx2.Client, url: str) -> httpx2.Response:
         """Follow redirects as long as they stay with the issuer."""

@@ -53,7 +53,7 @@ class Shell:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=120)
 
     def run(self, block: str) -> None:
         assert self.process.stdin is not None

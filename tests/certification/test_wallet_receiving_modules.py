@@ -61,7 +61,7 @@ class Suite:
         with (
             TlsServer(create_app(world.wallet), tls, sockets[0]),
             TlsServer(_by_alias(issuers), tls, sockets[1]),
-            httpx2.Client(base_url=urls[0], verify=tls.client(), timeout=30) as client,
+            httpx2.Client(base_url=urls[0], verify=tls.client(), timeout=120) as client,
         ):
             phone = Phone(client, origin=urls[0])
             phone.create_wallet()

@@ -86,7 +86,7 @@ def _drive(state: Mapping[str, Any]) -> None:
     """Issue to a phone and check it, with nothing but what *state* says."""
     assert set(state["queries"]) >= {"over_18", "identity", "address", "driving"}
     assert "pid_sd_jwt" in state["credential_configuration_ids"]
-    with httpx2.Client(timeout=30) as client:
+    with httpx2.Client(timeout=120) as client:
 
         def call(role: str, path: str, body: Any = None, **headers: str) -> Any:
             api = state["apis"][role]
@@ -105,7 +105,7 @@ def _drive(state: Mapping[str, Any]) -> None:
 
         subject = next(each for each in state["subjects"] if each != "AV-000014")
         offer = call("issuer", "offers", {"credentials": ["pid_sd_jwt"], "subject": subject})
-        with httpx2.Client(base_url=state["urls"]["wallet"], timeout=30) as wallet:
+        with httpx2.Client(base_url=state["urls"]["wallet"], timeout=120) as wallet:
             phone = Phone(wallet, origin=state["urls"]["wallet"])
             phone.create_wallet()
             phone.prove_recovery()

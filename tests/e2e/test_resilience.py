@@ -80,7 +80,7 @@ def test_a_kill_amid_many_issuances_and_revocations_loses_none(world: World) -> 
     for each in threads:
         each.start()
     for _ in range(5 * _CLIENTS):
-        assert busy.acquire(timeout=30)
+        assert busy.acquire(timeout=120)
     world.restart("issuer_service", signal.SIGKILL)
     for each in threads:
         each.join(timeout=60)

@@ -142,7 +142,7 @@ def _client(certificate: Path, ciphers: str | None = None) -> ssl.SSLContext:
 
 def _handshake(port: int, context: ssl.SSLContext) -> tuple[str, str] | None:
     """Suite and version that were agreed on, None if nothing was."""
-    connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+    connection = http.client.HTTPSConnection("localhost", port, timeout=120, context=context)
     with closing(connection):
         try:
             connection.connect()
@@ -154,7 +154,7 @@ def _handshake(port: int, context: ssl.SSLContext) -> tuple[str, str] | None:
 
 def _get(port: int, certificate: Path, path: str) -> tuple[int, dict[str, str], bytes]:
     context = _client(certificate)
-    connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+    connection = http.client.HTTPSConnection("localhost", port, timeout=120, context=context)
     with closing(connection):
         connection.request("GET", path, headers={"Accept": "application/json"})
         answer = connection.getresponse()

@@ -64,7 +64,7 @@ def race(count: int, act: Callable[[int], T]) -> list[T]:
     barrier = threading.Barrier(count)
 
     def run(number: int) -> T:
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=120)
         return act(number)
 
     with ThreadPoolExecutor(count) as pool:

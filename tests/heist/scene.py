@@ -108,11 +108,11 @@ class Scene:
 
     def write(self, store: str, statement: str, *values: Any) -> int:
         """What an operator does in a database; returns how many rows changed."""
-        with closing(sqlite3.connect(self.loot.home / store, timeout=10)) as database, database:
+        with closing(sqlite3.connect(self.loot.home / store, timeout=60)) as database, database:
             return database.execute(statement, values).rowcount
 
     def row(self, store: str, statement: str, *values: Any) -> dict[str, Any]:
-        with closing(sqlite3.connect(self.loot.home / store, timeout=10)) as database:
+        with closing(sqlite3.connect(self.loot.home / store, timeout=60)) as database:
             database.row_factory = sqlite3.Row
             return dict(database.execute(statement, values).fetchone())
 
@@ -136,7 +136,7 @@ class Scene:
 
     def _put(self, rows: Rows) -> None:
         for store in STORES:
-            with closing(sqlite3.connect(self.loot.home / store, timeout=10)) as database, database:
+            with closing(sqlite3.connect(self.loot.home / store, timeout=60)) as database, database:
                 listed = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
                 for table in {name for (name,) in listed.fetchall()} - PUBLIC_TABLES - {"job"}:
                     database.execute(f'DELETE FROM "{table}"')  # noqa: S608

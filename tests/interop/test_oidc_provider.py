@@ -85,7 +85,7 @@ def replicas(tmp_path: Path, provider: str) -> Iterator[list[IssuerWorld]]:
 
 @pytest.fixture(scope="module")
 def http() -> Iterator[httpx2.Client]:
-    with httpx2.Client(timeout=10) as client:
+    with httpx2.Client(timeout=120) as client:
         yield client
 
 

@@ -71,7 +71,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     made = Shell(tmp_path)
     yield made
     os.killpg(made.process.pid, signal.SIGTERM)  # the servers of the guide, too
-    made.process.communicate(timeout=30)
+    made.process.communicate(timeout=120)
 
 
 def collect(issuer: str, offer: dict[str, Any]) -> str:
@@ -83,7 +83,7 @@ def collect(issuer: str, offer: dict[str, Any]) -> str:
             signer=key, method="POST", url=url, now=utc_now(), access_token=token
         )
 
-    with httpx2.Client(timeout=30) as http:
+    with httpx2.Client(timeout=120) as http:
         told = http.get(offer["credential_offer_uri"]).json()
         code = told["grants"][GRANT]["pre-authorized_code"]
         form = {"grant_type": GRANT, "pre-authorized_code": code, "tx_code": offer["tx_code"]}

@@ -412,7 +412,7 @@ def test_the_answer_is_announced_as_it_comes(clerk: Clerk) -> None:
     listening.start()
     wallet = HolderWallet(clerk.world)
     wallet.answer(wallet.open(asked["link"]))
-    listening.join(timeout=20)
+    listening.join(timeout=120)
     (answer,) = heard
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert 'data: {"state":"verified"}' in answer.text
@@ -438,7 +438,7 @@ def test_a_desk_goes_on_at_another_replica(
         listening.start()
         wallet = HolderWallet(world)
         wallet.answer(wallet.open(asked["link"]))
-        listening.join(timeout=20)
+        listening.join(timeout=120)
         assert 'data: {"state":"verified"}' in heard[0].text
         assert there.now()["answer"]["facts"][0]["value"] == "Möbius"
         assert there.clear(asked["visit"])["phase"] == "free"

@@ -83,7 +83,7 @@ def _serving(app: Any, **options: Any) -> Iterator[int]:
 def _exchange(port: int, request: bytes, *, answers: int) -> list[tuple[dict[bytes, bytes], bytes]]:
     """The head (its first line under "") and the body of each of *answers*."""
     found = []
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request)
         with connection.makefile("rb") as stream:
             for _ in range(answers):
@@ -162,7 +162,7 @@ def test_answers_keep_the_order_of_the_requests() -> None:
 def test_an_idle_connection_is_closed() -> None:
     with (
         _serving(_app(), timeout_keep_alive=0.1) as port,
-        socket.create_connection(("127.0.0.1", port), timeout=5) as connection,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as connection,
     ):
         connection.sendall(GET)
         while connection.recv(65_536):
@@ -186,7 +186,7 @@ def test_a_client_that_does_not_read_is_waited_for() -> None:
     while not server.started:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(GET.replace(b"/1 ", b"/large ") * 1000)
         time.sleep(_SLOW)
     server.should_exit = True
@@ -215,7 +215,7 @@ def test_a_request_that_does_not_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> 
     parts = (b"", head, head + b"content-length: 9\r\n\r\nhalf", GET + head)
     with _serving(_app()) as port:
         for each in parts:
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
                 connection.sendall(each)
                 with connection.makefile("rb") as stream, suppress(ConnectionResetError):
                     stream.read()  # ends, in time

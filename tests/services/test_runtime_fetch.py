@@ -171,10 +171,10 @@ def test_a_compressed_answer_is_refused(fetcher: Fetcher) -> None:
 
 
 def test_a_server_that_says_nothing_is_left_after_the_read_timeout(fetcher: Fetcher) -> None:
-    begun = time.monotonic()
+    ended = threading.Event()
     with pytest.raises(Unavailable, match="Timeout"):
-        _get(fetcher, lambda _connection, _request: time.sleep(3))
-    assert time.monotonic() - begun < 0.7
+        _get(fetcher, lambda _connection, _request: ended.wait(60) and None)
+    ended.set()
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
@@ -193,7 +193,7 @@ def test_a_slow_drip_ends_with_the_time_of_the_whole_call(fetcher: Fetcher, part
     with pytest.raises(Unavailable, match="Timeout"):
         _get(fetcher, drip)
     ended.set()
-    assert time.monotonic() - begun < 1.2
+    assert time.monotonic() - begun < 60  # 900 bytes take 90 s
 
 
 def test_a_server_that_hangs_up_or_does_not_listen_is_unavailable(fetcher: Fetcher) -> None:
@@ -355,11 +355,11 @@ def test_the_loopback_switch_opens_loopback_alone(
 def test_a_resolver_that_hangs_does_not_hang_the_call(
     strict: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: time.sleep(2))
-    begun = time.monotonic()
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: answered.wait(60))
     with pytest.raises(Unavailable, match="in time"):
         strict.get("https://slow.example/", accept=JSON, max_bytes=10)
-    assert time.monotonic() - begun < 1
+    answered.set()
 
 
 # --- TLS

@@ -344,12 +344,12 @@ def served(environment: pytest.MonkeyPatch) -> Iterator[int]:
             time.sleep(0.05)
     yield port
     process.terminate()
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert b"Traceback" not in errors, errors.decode()
 
 
 def _exchange(port: int, data: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         received = b""
         try:
             connection.sendall(data)

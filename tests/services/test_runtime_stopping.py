@@ -37,7 +37,7 @@ def _serving(files: TlsFiles) -> Iterator[tuple[uvicorn.Server, threading.Thread
         http=BoundedHttp,
         lifespan="off",
         log_config=None,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=600,
         ssl_certfile=files.certificate,
         ssl_keyfile=files.key,
         ssl_context_factory=tls_context,
@@ -63,7 +63,7 @@ def _connection(port: int) -> HTTPSConnection:
     """It checks nothing: the certificate is of the fixed clock's time."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return HTTPSConnection("localhost", port, timeout=10, context=context)
+    return HTTPSConnection("localhost", port, timeout=120, context=context)
 
 
 def test_an_idle_tls_connection_does_not_delay_the_end(files: TlsFiles) -> None:
@@ -73,7 +73,7 @@ def test_an_idle_tls_connection_does_not_delay_the_end(files: TlsFiles) -> None:
         idle.request("GET", "/")
         assert idle.getresponse().read() == b"ok"
         server.should_exit = True
-        thread.join(5)
+        thread.join(60)
         waits = thread.is_alive()
         idle.close()
         assert not waits

@@ -319,7 +319,7 @@ def test_events_tell_the_state_as_it_changes(world: VerifierWorld) -> None:
     wallet = HolderWallet(world)
     asked = wallet.open(started["link"])
     assert wallet.answer(asked).status == 200
-    listening.join(timeout=20)
+    listening.join(timeout=120)
     (answer,) = heard
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert 'data: {"state":"verified"}' in answer.text
@@ -354,12 +354,12 @@ def test_events_go_on_at_another_replica(
         heard: list[Any] = []
         listening = Thread(target=lambda: heard.append(other.client.get(path, headers=headers)))
         listening.start()
-        waited = monotonic() + 20
+        waited = monotonic() + 120
         while not other.verifier.events._listeners and monotonic() < waited:
             sleep(0.01)
         wallet = HolderWallet(world)
         assert wallet.answer(wallet.open(started["link"])).status == 200
-        listening.join(timeout=20)
+        listening.join(timeout=120)
         (answer,) = heard
         ids = re.findall(r"^id: (\d+)$", answer.text, re.MULTILINE)
         assert (ids[0], ids[-1]) == ("1", "4")

@@ -4,7 +4,7 @@ import json
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from time import monotonic
+from time import process_time
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from shared.trust import Role
 from tests.support.clock import NOW
 from tests.support.verifier import LIST_URI, Asked, HolderWallet, VerifierWorld, signer
 
-SECONDS = 5.0
+SECONDS = 5.0  # of a core
 BYTES = 96 * 1024 * 1024
 DEEP = 100_000
 
@@ -39,9 +39,9 @@ def presented(world: VerifierWorld) -> tuple[int, dict[str, Any]]:
 def within_bounds(act: Callable[[], Any]) -> Any:
     tracemalloc.start()
     try:
-        began = monotonic()
+        began = process_time()
         found = act()
-        assert monotonic() - began < SECONDS
+        assert process_time() - began < SECONDS
         assert tracemalloc.get_traced_memory()[1] < BYTES
     finally:
         tracemalloc.stop()

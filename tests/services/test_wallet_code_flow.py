@@ -57,7 +57,7 @@ def suite(world: WalletWorld) -> Iterator[Callable[..., StrictIssuer]]:
     yield make
     for each in clients:
         each._loop.call_soon_threadsafe(each._loop.stop)
-        each._thread.join(timeout=5)
+        each._thread.join(timeout=60)
         each._loop.close()
     transport.services.pop(SUITE, None)
 

@@ -50,13 +50,13 @@ class Ear:
     def __enter__(self) -> Self:
         self.thread = Thread(target=self._listen)
         self.thread.start()
-        until = monotonic() + 20
+        until = monotonic() + 120
         while len(self.events._listeners) == self.before and monotonic() < until:
             sleep(0.01)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.thread.join(timeout=20)
+        self.thread.join(timeout=120)
 
     def _listen(self) -> None:
         self.answers.append(self.client.get("/api/v1/events", headers=self.headers))
@@ -69,7 +69,7 @@ class Ear:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    until = monotonic() + 20
+    until = monotonic() + 120
     while not condition() and monotonic() < until:
         sleep(0.01)
 

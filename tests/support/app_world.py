@@ -244,7 +244,7 @@ class AppWorld:
             clock=clock,
             random_bytes=secrets.token_bytes,
         )
-        http = httpx2.Client(verify=tls.client(), timeout=30)
+        http = httpx2.Client(verify=tls.client(), timeout=120)
         clients = (
             (at["issuer"], REGISTRY, issuer.api_clients, ISSUER_ROLES),
             (at["verifier"], COUNTER, verifier.clients, VERIFIER_ROLES),

@@ -54,7 +54,7 @@ class AsgiClient:
     def __exit__(self, *_: object) -> None:
         self._run(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=60)
         self._loop.close()
 
     def get(self, path: str, **options: Any) -> Answer:

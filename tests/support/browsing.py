@@ -72,7 +72,7 @@ class TlsServer:
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=120)
         self._listener.close()
 
 

@@ -52,7 +52,7 @@ def real_provider(redirect_uri: str, people: Mapping[str, Any], *, port: int = 0
         drained.start()
         yield str(json.loads(line)["issuer"])
         process.stdin.close()
-        process.wait(timeout=10)
+        process.wait(timeout=120)
 
 
 class LyingProvider(httpcore2.ConnectionInterface):

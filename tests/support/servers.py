@@ -49,7 +49,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._stopping = True
         socket.create_connection(("127.0.0.1", self.port)).close()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=60)
         self._listener.close()
         for each in self._open:
             each.close()
