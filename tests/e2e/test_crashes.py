@@ -299,9 +299,7 @@ class SigningIn:
             if flow["step"] == "stored":
                 self.kept = flow["credentials"]
                 return
-            with suppress_code(
-                "code_refused", "foreign_callback", "step_changed"
-            ):  # so one signs in again
+            with suppress_code("code_refused", "foreign_callback"):  # so one signs in again
                 self._step(flow)
         raise AssertionError(f"never stored, now at {flow['step']}")
 
@@ -309,13 +307,13 @@ class SigningIn:
         place, actions, phone = f"/issuances/{self.flow}", flow["allowed_actions"], self.phone
         if "keep" in actions:
             phone.keep(self.flow)
-        elif "accept" in actions:
-            phone.accept(flow)
         elif "resume" in actions:
             phone._post(f"{place}/resume")
-        else:
-            assert "authorize" in actions, f"stuck at {flow['step']}"
+        elif "authorize" in actions and flow["accepted"]:
             phone.sign_in(flow, self._agree)
+        else:
+            assert "accept" in actions, f"stuck at {flow['step']}"
+            phone.accept(flow)
 
     def _agree(self, url: str) -> dict[str, str]:
         """The agency's pages, with a new code of the clerk's: one is good once."""
