@@ -450,6 +450,34 @@ def test_who_cancels_at_the_agency_may_go_there_again(
     phone.until("ended")
 
 
+def test_who_is_slow_at_the_agency_approves_once_more(
+    world: AppWorld, citizen: tuple[Phone, Any]
+) -> None:
+    """W-31, WCAG 2.2.1: the proofs grew too old meanwhile; nothing is lost but one press."""
+    phone, _ = citizen
+    offered = world.offer("pid_sd_jwt", grant="authorization_code")
+    page = phone.page
+    phone.follow(offered["wallet_link"])
+    phone.until("sign-in")
+    phone.press("open")
+    phone.until("preview")
+    phone.press("accept")
+    page.wait_for_selector("#login-submit")
+    world.clock.advance(minutes=6)
+    phone.type("code", world.registry.desk_code(offered["subject"]))
+    phone.press("login-submit")
+    page.wait_for_selector("#consent-accept")
+    phone.press("consent-accept")
+    phone.until("preview")
+    assert "please approve once more" in page.inner_text("#came-back")
+    assert not page.is_visible("#sign-in-words")
+    phone.look("approve-again")
+    phone.press("accept")
+    phone.until("review")
+    phone.press("discard")
+    phone.until("ended")
+
+
 @pytest.mark.parametrize("over", ["used", "withdrawn"])
 def test_an_offer_that_is_over_says_what_to_do(
     world: AppWorld, citizen: tuple[Phone, Any], over: str
