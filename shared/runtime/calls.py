@@ -126,10 +126,6 @@ class Call:
         """`json()` as a *model*; unknown members are ignored where the model says so (C-32)."""
         return _validated(model, self.json())
 
-    def form_message(self, model: type[Model]) -> Model:
-        """`form()` as a *model*."""
-        return _validated(model, self.form())
-
 
 def _pairs(data: bytes, what: str) -> dict[str, str]:
     try:
