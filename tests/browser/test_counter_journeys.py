@@ -120,9 +120,9 @@ def test_at_a_counter_a_clerk_learns_yes_and_nothing_else(phone: Phone, tablet: 
 def test_the_face_is_compared_with_the_portrait(world: AppWorld, desks: Any, phone: Phone) -> None:
     """Journey 2 at 320 px, in German, dark: the portrait stands beside the name."""
     small = Tablet.at_work(world, desks, desk="2", width=320, language="de", dark=True)
-    small.look("counter-choose-small")
+    small.look("counter-choose-small", widths=())
     small.ask("identity_portrait")
-    small.look("counter-asking-small")
+    small.look("counter-asking-small", widths=())
     share(phone, small.photograph())
     assert small.headline() == "Ja, bestätigt"
     assert "Familienname" in small.facts()
@@ -131,7 +131,7 @@ def test_the_face_is_compared_with_the_portrait(world: AppWorld, desks: Any, pho
     assert small.page.evaluate("document.querySelector('#portrait-picture').naturalWidth") > 0
     small.page.focus("#checks summary")
     small.page.keyboard.press("Enter")
-    small.look("counter-portrait-small")
+    small.look("counter-portrait-small", widths=())
     small.press("next")
     assert small.part("choose", "answer") == "choose"
     assert small.page.get_attribute("#portrait-picture", "src") is None
@@ -177,7 +177,7 @@ def test_a_citizen_who_declines_ends_the_wait_at_once(phone: Phone, tablet: Tabl
     assert tablet.headline() == "No answer: declined"
     assert tablet.page.get_attribute("#answer", "data-tone") == "none"
     assert "Nobody has to use a wallet" in tablet.page.inner_text("#answer-next")
-    tablet.look("counter-declined")
+    tablet.look("counter-declined", widths=())
     tablet.press("next")
 
 
@@ -344,7 +344,7 @@ def test_a_card_of_unknown_status_is_accepted_by_hand_by_who_may(
     head.page.wait_for_selector("#answer[data-tone=yes]")
     assert "Familienname" in head.facts()
     assert "Papierdokument" in head.page.inner_text("#accepted-because")
-    head.look("counter-accepted")
+    head.look("counter-accepted", widths=())
     head.end()
 
 
@@ -414,7 +414,7 @@ def test_the_morning_begins_with_signing_in(world: AppWorld, tablet: Tablet) -> 
     tablet.press("question-over_18")
     tablet.page.wait_for_selector("#sign-in-passkey")
     assert "could not reach" not in tablet.page.content()
-    tablet.look("counter-sign-in")
+    tablet.look("counter-sign-in", widths=())
     tablet.press("sign-in-passkey")
     tablet.sit("1")
     tablet.ask("over_18")

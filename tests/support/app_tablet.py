@@ -6,6 +6,7 @@ picture = tablet.photograph()                           # for the phone's scanne
 tablet.headline(), tablet.facts(), tablet.said
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -51,9 +52,9 @@ class Tablet(Phone):
         self.press("join-create")
         self.page.wait_for_url(f"**/staff/{tenant}")
 
-    def look(self, name: str) -> None:
-        """As `Phone.look`; on a phone, on a tablet upright and across."""
-        look(self.page, f"{name}-{self.name}", widths=WIDTHS)
+    def look(self, name: str, *, widths: Sequence[int] = WIDTHS) -> None:
+        """As `Phone.look`; on a phone, on a tablet upright and across, or only as it is."""
+        look(self.page, f"{name}-{self.name}", widths=widths)
 
     def sit(self, desk: str) -> None:
         """Choose a desk."""
