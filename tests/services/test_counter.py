@@ -2,7 +2,6 @@
 
 import re
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -452,7 +451,7 @@ def test_a_test_list_stamps_every_answer(world: VerifierWorld, clerk: Clerk) -> 
 
 
 def test_the_pages_name_each_desk_and_question(clerk: Clerk) -> None:
-    """DESIGN 8: a strict policy, one script of ours, in the clerk's language."""
+    """DESIGN 8: a strict policy, scripts of ours alone, in the clerk's language."""
     home = clerk.staff.get("/staff/counter", **{"Accept-Language": "de"})
     assert (home.status, "Schalter 2" in home.text, "Frei" in home.text) == (200, True, True)
     page = clerk.staff.get(clerk.place, **{"Accept-Language": "de"})
@@ -461,4 +460,8 @@ def test_the_pages_name_each_desk_and_question(clerk: Clerk) -> None:
     assert "verifier.example/c" in page.text
     assert "unsafe" not in page.headers["content-security-policy"]
     assert page.headers["cache-control"] == "no-store"
-    assert Counter(re.findall(r"<script", page.text)) == {"<script": 1}
+    scripts = re.findall(
+        r'<script type="module" src="/static/[^/"]+/([\w-]+\.js)"></script>', page.text
+    )
+    assert sorted(scripts) == ["counter.js", "times.js"]
+    assert page.text.count("<script") == len(scripts)
