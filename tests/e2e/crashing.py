@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "CRASH_FILE"
-_ID = re.compile(r"(?<=/)(?=[^/]*[A-Z0-9])[\w-]{20,}")  # random ids, codes and references
+_ID = re.compile(r"(?<=/)(?=[^/]*[A-Z0-9])[\w-]{12,}")  # random ids, codes and references
 
 
 @dataclass(frozen=True)
