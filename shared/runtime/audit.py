@@ -85,10 +85,13 @@ class AuditTrail:
         Raises:
             VerificationError: a row was changed, removed or added; the text says at which sequence.
         """
-        previous, whole, last = b"", 0, -1
-        while last != whole:
-            last = whole
+        previous, whole = b"", 0
+        while True:
             found, heads, newest = self._portion(database, tenant, whole)
+            if not found and newest == whole:
+                return whole
+            if not found:
+                raise VerificationError(f"audit: rows are missing after {whole}")
             for row in found:
                 whole += 1
                 previous = self._link(previous, whole, row)
@@ -100,22 +103,23 @@ class AuditTrail:
                     ).claims
                     if signed.get("hash") != previous.hex() or signed.get("sub") != tenant:
                         raise VerificationError(f"audit: the head signed at {whole} is another one")
-            if newest == whole:
-                return whole
-        raise VerificationError(f"audit: rows are missing after {whole}")
 
     def _portion(
         self, database: Database, tenant: str, after: int
     ) -> tuple[Sequence[Any], dict[int, str], int]:
         """Rows above the sequence *after*, the heads signed among them, and the newest head's.
 
-        Rows first: whichever of them can be seen came with a head, which can be seen then, too. The
-        last one is read again, since a second one of the same sequence could stand behind it.
+        The newest head first: its rows can be seen then, and whatever is chained meanwhile comes in
+        the next portion. The last row is read again, since a second one of the same sequence could
+        stand behind it.
         """
         rows, heads = self._rows, self._heads
         known = 1 if after else 0
         above = rows.c.sequence >= after if known else rows.c.sequence.is_not(None)
         with database.reading() as connection:
+            newest = connection.execute(
+                select(func.max(heads.c.sequence)).where(heads.c.tenant == tenant)
+            ).scalar_one()
             found = connection.execute(
                 select(rows)
                 .where(rows.c.tenant == tenant, above)
@@ -130,9 +134,6 @@ class AuditTrail:
                 )
             )
             among = {head.sequence: head.signature for head in signed}
-            newest = connection.execute(
-                select(func.max(heads.c.sequence)).where(heads.c.tenant == tenant)
-            ).scalar_one()
         return found, among, newest or 0
 
     def unchained(self, database: Database) -> set[str]:
