@@ -108,8 +108,9 @@ def _found(database: Database, which: Select[Any]) -> Iterator[Sequence[Any]]:
     the statement that changes them.
     """
     with database.reading() as connection:
-        found = connection.execute(which.limit(_PORTION * _PORTIONS)).all()
-    return portions(found, _PORTION)
+        found = connection.execute(which.limit(_PORTION * _PORTIONS))
+        for rows in found.partitions(_PORTION):  # never all at once: memory that was taken stays
+            yield from portions(rows, _PORTION)
 
 
 def forget(issuer: Issuer, *, now: datetime) -> None:
