@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from shared.demo.system import REGISTRY
+from shared.runtime.migrations import migrate
+from tests.support.databases import sqlite_url
 
 from .world import World, eventually, now, ports
 
@@ -32,11 +34,16 @@ def tls(
 ) -> Iterator[tuple[int, str, Path]]:
     """An issuer that ends TLS itself: its port, the kind of its certificate, the certificate."""
     kind: str = request.param
-    certificate, key = _certificate(tmp_path_factory.mktemp(kind), kind)
+    folder = tmp_path_factory.mktemp(kind)
+    certificate, key = _certificate(folder, kind)
+    # Its own: status lists name the address of who publishes them.
+    database_url = sqlite_url(folder)
+    migrate(database_url, package="issuer_service")
     port = ports(20)["issuer_service"] + list(_SUITES).index(kind)
     environment = sqlite_world.system.environment("issuer_service") | {
         "ISSUER_PUBLIC_URL": f"https://localhost:{port}",
         "ISSUER_PORT": str(port),
+        "ISSUER_DATABASE_URL": database_url,
         "ISSUER_WORKERS": "1",
         "ISSUER_TLS_CERTIFICATE": str(certificate),
         "ISSUER_TLS_KEY": str(key),
@@ -51,7 +58,7 @@ def tls(
             return False
 
     try:
-        eventually(answers, seconds=30)
+        eventually(answers)
         yield port, kind, certificate
     finally:
         processes.stop(name)
