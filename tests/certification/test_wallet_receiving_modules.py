@@ -214,7 +214,7 @@ def test_wallet_initiated(suite: Suite) -> None:
     issuer = suite.issuer()
     wished = {"issuer": issuer.base, "configuration": issuer.configuration}
     flow = suite.phone._post("/issuances", wished)
-    assert (flow["step"], flow["allowed_actions"]) == ("sign_in", ["authorize", "refuse"])
+    assert (flow["step"], flow["allowed_actions"]) == ("sign_in", ["accept", "authorize", "refuse"])
     suite.finish(suite.phone.sign_in(flow, suite.browse))
     assert issuer.faults == []
 
