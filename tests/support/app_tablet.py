@@ -59,7 +59,7 @@ class Tablet(Phone):
     def sit(self, desk: str) -> None:
         """Choose a desk."""
         self.press(f"desk-{desk}")
-        self.page.wait_for_selector("#choose:not([hidden])")
+        self.page.wait_for_selector("#choose:not([hidden]) button:enabled")
 
     def part(self, *parts: str) -> str:
         """Wait until the counter shows one of these parts; which one."""
@@ -69,6 +69,7 @@ class Tablet(Phone):
 
     def ask(self, query: str) -> None:
         """Choose a question."""
+        self.page.wait_for_selector(f"#question-{query}:enabled")
         self.press(f"question-{query}")
         self.part("asking")
 

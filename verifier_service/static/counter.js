@@ -216,6 +216,8 @@ function blankIn(seconds) {
 }
 
 function show(state) {
+  const first = !begun;
+  if (first) begun = allowQuestions();
   if (state.trouble) {
     showTrouble(state.trouble);
     return;
@@ -238,7 +240,8 @@ function show(state) {
     showAnswer(state);
   } else {
     stop();
-    showChoice();
+    // Whoever chooses already keeps the place.
+    if (first || shown.phase !== "free" || $("choose").hidden) showChoice();
     if (back) say(words("back"));
   }
   if (state.question) last = state.question.id;
@@ -339,6 +342,13 @@ async function next(why = "free") {
   say(words(why));
   clearing = act("clear", { visit });
   await clearing;
+}
+
+// Before the server has said where this desk stands, a press would be lost, or its focus moved.
+let begun = false;
+function allowQuestions() {
+  for (const button of document.querySelectorAll("[data-query]")) button.disabled = false;
+  return true;
 }
 
 // What this tab does first, and after a failure: whoever was left is forgotten before all else.
