@@ -192,13 +192,16 @@ class Database:
                 self._kept.append(connection)
                 return
             if connection.invalidated:  # the others are as dead
-                self._close_kept()
+                self._close_open()
             connection.close()
         finally:
             self._lendable.give_back()
 
-    def _close_kept(self) -> None:
-        with suppress(IndexError):  # others take from it meanwhile
+    def _close_open(self) -> None:
+        with suppress(IndexError):  # others take from these meanwhile
+            while True:
+                self._idle.pop().close()
+        with suppress(IndexError):
             while True:
                 connection = self._kept.pop()
                 connection.detach()  # from a pool that may be gone; closed is closed
@@ -241,10 +244,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
-        with suppress(IndexError):  # others take from it and close it, too
-            while True:
-                self._idle.pop().close()
-        self._close_kept()
+        self._close_open()
         self.engine.dispose()
 
 

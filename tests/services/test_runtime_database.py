@@ -271,9 +271,11 @@ def test_all_lent_connections_of_a_server_that_went_away_are_given_up(
     database = Database(url)
     with database.reading(), database.reading(), database.reading():
         pass
+    assert database.run("SELECT 1", (), read=lambda cursor: cursor.fetchone(), writing=False)
     postgresql.disconnect_everybody(url)
     with pytest.raises(Unavailable), database.transaction():
         pass
+    assert database.run("SELECT 1", (), read=lambda cursor: cursor.fetchone(), writing=False)
     for _ in range(3):
         with database.reading() as one, database.reading() as two, database.reading() as three:
             for each in (one, two, three):
