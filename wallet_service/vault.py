@@ -27,7 +27,6 @@ from shared.encoding import (
 )
 from shared.errors import Conflict, NotFound, VerificationError
 from shared.runtime.database import insert_once
-from shared.runtime.prepared import Prepared
 
 from .context import Wallet
 from .shares.tables import shares
@@ -39,7 +38,12 @@ _SHARE = 32
 Purpose = Literal["read", "act"]
 PURPOSES: tuple[Purpose, ...] = ("read", "act")
 _UNLOCKERS = select(unlockers).where(unlockers.c.wallet == bindparam("of_wallet"))
-_MAC = Prepared(select(wallets.c.unlockers_mac).where(wallets.c.id == bindparam("of_wallet")))
+# With the MAC over them: two looks would not agree while somebody adds or removes one.
+_VOUCHED_FOR = (
+    select(unlockers, wallets.c.unlockers_mac)
+    .join(wallets, wallets.c.id == unlockers.c.wallet)
+    .where(unlockers.c.wallet == bindparam("of_wallet"))
+)
 
 
 class WalletAltered(VerificationError):
@@ -229,9 +233,9 @@ def check_unlockers(connection: Connection, wallet_id: str, k_read: bytes) -> No
 
     Specification: WALLET_SECURITY, section 3.
     """
-    stored = _MAC.row(connection, {"of_wallet": wallet_id})
-    expected = unlockers_mac(k_read, wallet_id, unlockers_of(connection, wallet_id))
-    if stored is None or not hmac.compare_digest(stored.unlockers_mac, expected):
+    rows = connection.execute(_VOUCHED_FOR, {"of_wallet": wallet_id}).mappings().all()
+    expected = unlockers_mac(k_read, wallet_id, rows)
+    if not rows or not hmac.compare_digest(rows[0]["unlockers_mac"], expected):
         raise WalletAltered("vault: the unlockers are not those the root vouches for")
 
 
