@@ -31,6 +31,7 @@ _VERSION = "1.0"
 _RANDOM = 16  # F-MD-02
 _MAX_ELEMENTS = 1000  # S-21
 _MAX_NAME = 1024
+_PLACE = frozenset({"issuing_country", "issuing_jurisdiction"})
 
 Item: TypeAlias = tuple[str, str, bytes]
 """Namespace, element, and `IssuerSignedItemBytes` as received."""
@@ -261,7 +262,7 @@ def read(signed: IssuerSigned, *, chain: VerifiedChain, now: datetime) -> Verifi
     validity.check(now)
     # 6. The place of issue, if it was shown, is the signer's.
     for each in claims.values():
-        if isinstance(each, dict):
+        if isinstance(each, dict) and not _PLACE.isdisjoint(each):
             check_place(
                 chain,
                 country=each.get("issuing_country"),
