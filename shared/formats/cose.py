@@ -79,12 +79,10 @@ class Sign1(NamedTuple):
         payload = self.payload
         if (payload is None) == (detached is None):
             raise InvalidInput("COSE: the payload is not where it must be")
-        number = self.unverified_header.get(_ALG)
-        for each in algorithms:
-            if type(number) is int and number in ALGORITHMS.get(each, ()):
-                break
-        else:
-            raise BadSignature("COSE: alg is not accepted")
+        header = self.unverified_header
+        # The usual one is known without a look at the numbers.
+        if header is not _ES256_ALONE or "ES256" not in algorithms:
+            _check_algorithm(header.get(_ALG), algorithms)
         data = _to_be_signed(self.protected, payload or detached or b"")
         return partial(key.verify, self.signature, data)
 
@@ -93,6 +91,13 @@ class Sign1(NamedTuple):
     ) -> None:
         """Believe the signature now; arguments and errors as of `belief`, and of what it gives."""
         self.belief(key, algorithms=algorithms, detached=detached)()
+
+
+def _check_algorithm(number: object, algorithms: Collection[str]) -> None:
+    for each in algorithms:
+        if type(number) is int and number in ALGORITHMS.get(each, ()):
+            return
+    raise BadSignature("COSE: alg is not accepted")
 
 
 def parse(value: object) -> Sign1:

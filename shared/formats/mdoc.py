@@ -287,7 +287,24 @@ def _elements(
         found: dict[str, JsonValue] = {}
         claims[namespace] = found
         for content, item in islice(pairs, count):
-            number, name, value = _element(item)
+            if type(item) is not dict:
+                raise InvalidInput("mdoc: an element is not a map")
+            try:
+                number, name, value = (
+                    item["digestID"],
+                    item["elementIdentifier"],
+                    item["elementValue"],
+                )
+                random = item["random"]
+            except KeyError as error:
+                raise InvalidInput("mdoc: an element is not complete") from error
+            if (
+                type(number) is not int
+                or number < 0  # others number beyond 2^31, which the standard forbids them
+                or type(name) is not str
+                or type(random) is not bytes
+            ):
+                raise InvalidInput("mdoc: an element is not complete")
             whole = cbor.embed(content)
             if known.get(number) != make(whole).digest():
                 raise WrongDigest("mdoc: an element is not the one that was signed")
@@ -296,25 +313,6 @@ def _elements(
             found[name] = value if type(value) is str else elements.to_json(value)
             items.append((namespace, name, whole))
     return claims, tuple(items)
-
-
-def _element(item: object) -> tuple[int, str, Any]:
-    """Its number, its name and its value."""
-    if type(item) is not dict:
-        raise InvalidInput("mdoc: an element is not a map")
-    try:
-        number, name, random = item["digestID"], item["elementIdentifier"], item["random"]
-        value = item["elementValue"]
-    except KeyError as error:
-        raise InvalidInput("mdoc: an element is not complete") from error
-    if (
-        type(number) is not int
-        or number < 0  # others number beyond 2^31, which the standard forbids them
-        or type(name) is not str
-        or type(random) is not bytes
-    ):
-        raise InvalidInput("mdoc: an element is not complete")
-    return number, name, value
 
 
 def _device_key(info: object) -> PublicKey:
