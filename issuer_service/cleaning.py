@@ -1,6 +1,6 @@
 """What is no longer needed goes: secrets, used nonces, old offers and records (S-03, I-112)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,8 +41,8 @@ from .tables import (
 _RENEWABLE = timedelta(days=30)
 _REPEATABLE = timedelta(days=1)
 _DOCUMENTS = timedelta(days=365)  # fetched ones, which end long before
-_PORTION = 512
-_PORTIONS = 40  # in one run: what else this process does in the background waits for about a second
+_PORTION = 128
+_PORTIONS = 160  # in one run: what else this process does in the background waits for a second
 _OF_OFFER = and_(grants.c.tenant == offers.c.tenant, grants.c.offer_id == offers.c.id)
 
 
@@ -61,14 +61,17 @@ def _usable(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def clean(database: Database, *, now: datetime) -> None:
+def clean(database: Database, *, now: datetime) -> bool:
     """Erase what its purpose has left; each statement alone, so nobody waits for long.
+
+    Returns:
+        whether there may be more to erase at once.
 
     An offer keeps its content while a token of it may be used again, and an uncollected one for 30
     days, in which it can be renewed. An authorization request stays a day longer than its code, so
     that a code which comes again is known. What offers and issuances leave goes in `forget`.
     """
-    _erase_offers(database, now)
+    more = _erase_offers(database, now)
     for statement in (
         delete(used_values).where(used_values.c.expires_at < now),
         delete(authorizations).where(authorizations.c.expires_at < now - _REPEATABLE),
@@ -85,9 +88,10 @@ def clean(database: Database, *, now: datetime) -> None:
         with database.single() as connection:
             connection.execute(statement)
     forget_requests(database, metadata, before=now - _REPEATABLE)
+    return more
 
 
-def _erase_offers(database: Database, now: datetime) -> None:
+def _erase_offers(database: Database, now: datetime) -> bool:
     collected = select(grants.c.id).where(_OF_OFFER, grants.c.issued > 0).exists()
     old = and_(offers.c.created_at < now - _RENEWABLE, offers.c.expires_at < now)
     ended = and_(
@@ -95,42 +99,52 @@ def _erase_offers(database: Database, now: datetime) -> None:
         ~_usable(now),
         func.length(offers.c.content) > literal_column("0"),
     )
-    for keys in _found(database, select(offers.c.tenant, offers.c.id).where(ended)):
+
+    def erase(keys: Sequence[Any]) -> None:
         these = tuple_(offers.c.tenant, offers.c.id).in_(keys)
         with database.single() as connection:
             connection.execute(update(offers).where(these, ended).values(content=b""))
 
+    return _each(database, select(offers.c.tenant, offers.c.id).where(ended), erase)
 
-def _found(database: Database, which: Select[Any]) -> Iterator[Sequence[Any]]:
-    """The rows *which* finds, in portions, so many in a run; the next run finds the others.
+
+def _each(database: Database, which: Select[Any], act: Callable[[Sequence[Any]], None]) -> bool:
+    """Do *act* with the rows that *which* finds, in portions; whether there may be more of them.
 
     Looking for them may take seconds in a large table: it holds up no writer, as it would inside
     the statement that changes them.
     """
+    most, count = _PORTION * _PORTIONS, 0
     with database.reading() as connection:
-        found = connection.execute(which.limit(_PORTION * _PORTIONS))
+        found = connection.execute(which.limit(most))
         for rows in found.partitions(_PORTION):  # never all at once: memory that was taken stays
-            yield from portions(rows, _PORTION)
+            count += len(rows)
+            for keys in portions(rows, _PORTION):
+                act(keys)
+    return count == most
 
 
-def forget(issuer: Issuer, *, now: datetime) -> None:
+def forget(issuer: Issuer, *, now: datetime) -> bool:
     """Delete offers that ended and records of credentials that expired, after the time they have.
 
     With an offer go its grants and tokens, with a record its copies and deliveries. The audit trail
-    keeps that they were. An offer of which something may be used is none that ended. So many go at
-    a time; the next run goes on.
+    keeps that they were. An offer of which something may be used is none that ended.
+
+    Returns:
+        whether there may be more to delete at once.
     """
-    settings = issuer.settings
+    settings, more = issuer.settings, False
     forget_documents(issuer.database, metadata, before=now - _DOCUMENTS)
     for tenant in issuer.tenants:
         before = now - timedelta(days=settings.offer_days)
-        _forget_offers(issuer.database, tenant, before=before, now=now)
+        more |= _forget_offers(issuer.database, tenant, before=before, now=now)
         if settings.record_days is not None:
             before = now - timedelta(days=settings.record_days)
-            _forget_records(issuer.database, tenant, before=before)
+            more |= _forget_records(issuer.database, tenant, before=before)
+    return more
 
 
-def _forget_offers(database: Database, tenant: str, *, before: datetime, now: datetime) -> None:
+def _forget_offers(database: Database, tenant: str, *, before: datetime, now: datetime) -> bool:
     ended = select(offers.c.id).where(
         offers.c.tenant == tenant,
         offers.c.created_at < before,
@@ -145,10 +159,10 @@ def _forget_offers(database: Database, tenant: str, *, before: datetime, now: da
             offers: offers.c.id.in_(found),
         }
 
-    _delete(database, tenant, ended, hanging)
+    return _delete(database, tenant, ended, hanging)
 
 
-def _forget_records(database: Database, tenant: str, *, before: datetime) -> None:
+def _forget_records(database: Database, tenant: str, *, before: datetime) -> bool:
     expired = select(issuances.c.id).where(
         issuances.c.tenant == tenant,
         issuances.c.issued_at < before,
@@ -163,7 +177,7 @@ def _forget_records(database: Database, tenant: str, *, before: datetime) -> Non
             issuances: issuances.c.id.in_(found),
         }
 
-    _delete(database, tenant, expired, hanging)
+    return _delete(database, tenant, expired, hanging)
 
 
 def _delete(
@@ -171,13 +185,16 @@ def _delete(
     tenant: str,
     which: Select[str],
     hanging: Callable[[Sequence[str]], Mapping[Table, ColumnElement[bool]]],
-) -> None:
-    """Delete what *which* finds with all that hangs on it, in portions; what is in use waits."""
+) -> bool:
+    """Delete what *which* finds with all that hangs on it; what is in use waits."""
     (key,) = which.selected_columns
-    for keys in _found(database, which):
+
+    def remove(keys: Sequence[Any]) -> None:
         still = which.where(key.in_([each for (each,) in keys]))
         with database.transaction() as connection:
             found = connection.execute(still.with_for_update(skip_locked=True)).scalars().all()
             for these in portions(found, _PORTION):
                 for table, rows in hanging(these).items():
                     connection.execute(delete(table).where(table.c.tenant == tenant, rows))
+
+    return _each(database, which, remove)

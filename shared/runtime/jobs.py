@@ -4,6 +4,7 @@ Each job is a row; who changes `leased_until` by a guarded UPDATE has it until t
 off as long as the job runs. A process that dies loses its lease by time. Times further ahead than
 any run writes them are those of a clock that was put right since, and count as past. A job runs in
 the background thread of `serve`, must be safe to run twice, and gets the time at which it began.
+One that returns True has more to do: it is due again when the others had their turn.
 """
 
 import threading
@@ -30,7 +31,7 @@ class _Job:
     name: str
     every: timedelta
     lease: timedelta
-    work: Callable[[datetime], None]
+    work: Callable[[datetime], object]
 
     def times(self, now: datetime) -> dict[str, object]:
         """What decides at *now* whether it is due and free."""
@@ -80,7 +81,7 @@ class Jobs:
         self,
         name: str,
         seconds: float,
-        work: Callable[[datetime], None],
+        work: Callable[[datetime], object],
         *,
         lease: float = 60,
     ) -> None:
@@ -89,7 +90,7 @@ class Jobs:
         Args:
             name: stable and unique in the service; the row's key.
             seconds: from the end of one run to the next, up to a tenth longer by chance.
-            work: safe to run twice.
+            work: safe to run twice; True says that there is more to do at once.
             lease: seconds after which another process takes over from one that died; a longer run
                 prolongs it.
         """
@@ -114,11 +115,12 @@ class Jobs:
             if not once(connection, taken, job.times(now)):
                 return False
         begun: dict[str, datetime] = {}
+        more = False
         ended = threading.Event()
         prolonging = threading.Thread(target=self._prolong, args=(job, ended), daemon=True)
         prolonging.start()
         try:
-            job.work(now)
+            more = job.work(now) is True
             begun = {"last_success": now}
         except ExpectedError as error:
             log.warning("job_failed", job=job.name, reason=str(error))
@@ -128,7 +130,7 @@ class Jobs:
             ended.set()
             prolonging.join()
         jitter = job.every * (self._random_bytes(1)[0] / 2550)
-        after = self._clock() + job.every + jitter
+        after = self._clock() + (timedelta() if more else job.every + jitter)
         done = self._mine.values(next_run=after, leased_until=None, holder=None, **begun)
         with self._database.single() as connection:
             if not once(connection, done, {"job": job.name}):

@@ -767,6 +767,26 @@ def test_an_offer_that_was_renewed_late_keeps_what_it_needs(
     assert wallet.redeem(offer)
 
 
+def test_what_one_run_leaves_is_taken_by_the_next_at_once(
+    world: IssuerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S-03: a bound on one run is no bound on how much is erased in time."""
+    for _ in range(5):
+        world.offer("pid_sd_jwt", subject=PERSON)
+    monkeypatch.setattr("issuer_service.cleaning._PORTION", 2)
+    monkeypatch.setattr("issuer_service.cleaning._PORTIONS", 1)
+    later = world.clock() + timedelta(days=4_000)
+    for act in (
+        lambda: clean(world.issuer.database, now=later),
+        lambda: forget(world.issuer, now=later),
+    ):
+        runs = 1
+        while act():
+            runs += 1
+        assert runs >= 3
+    assert world.count("offers") == 0
+
+
 def test_ended_offers_and_expired_records_are_forgotten(world: IssuerWorld, wallet: Wallet) -> None:
     """S-03: offers with their grants and tokens after `offer_days`, records after `record_days`.
 

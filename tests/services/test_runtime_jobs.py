@@ -175,3 +175,21 @@ def test_the_background_thread_runs_jobs_and_ends_cleanly(replica: MakeJobs) -> 
     assert ran.wait(60)
     jobs.stop()
     assert "jobs" not in [each.name for each in threading.enumerate()]
+
+
+def test_a_job_with_more_to_do_is_due_again_when_the_others_had_their_turn(
+    replica: MakeJobs,
+) -> None:
+    """What was put off by a bound on one run does not wait for the next interval."""
+    jobs, left, turns = replica(), [2, 1, 0], list[str]()
+
+    def clean(_now: datetime) -> bool:
+        turns.append("clean")
+        return left.pop(0) > 0
+
+    jobs.every("clean", 300, clean)
+    jobs.every("publish", 0, lambda _now: turns.append("publish"))
+    jobs.prepare()
+    for _ in range(4):
+        jobs.run_due()
+    assert turns == ["clean", "publish"] * 3 + ["publish"]
