@@ -6,6 +6,7 @@ in the console and nobody else was asked for anything.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,11 +14,22 @@ import pytest
 from issuer_service.offers import Content
 from shared.oauth.messages import PreAuthorizedCodeRequest
 from shared.oid4vci.offer import Grants, PreAuthorizedGrant
+from shared.runtime.clock import utc_now
 from shared.runtime.fetch import Fetcher
 from tests.support.app_phone import Phone
-from tests.support.app_world import AppWorld
+from tests.support.app_world import REGISTRY, AppWorld
+from tests.support.browsing import another
+from tests.support.openid import CLIENT_ID, CLIENT_SECRET, real_provider
 
 MOST_TAPS = 6
+PERSON = "AV-000001"
+SHUT_ONCE = """() => {
+    const keys = navigator.credentials, get = keys.get.bind(keys);
+    keys.get = () => {
+        keys.get = get;
+        return Promise.reject(new DOMException("", "NotAllowedError"));
+    };
+}"""  # as a browser answers whose dialogue was shut
 MDL = "org.iso.18013.5.1"
 NAMES = {"title": "Hire a car", "description": "Your name; the number of your licence if you like."}
 EXTRA = {
@@ -62,6 +74,32 @@ def browser(world: AppWorld) -> Iterator[Any]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def two_ways(
+    browser: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[AppWorld, Any]]:
+    """An agency where people sign in at an OpenID Provider or by a code; a browser before it."""
+    with ExitStack() as stack:
+
+        def login(issuer: str) -> dict[str, Any]:
+            folder = tmp_path_factory.mktemp("login")
+            (folder / "client_secret").write_text(f"{CLIENT_SECRET}\n")
+            back = f"{issuer}/{REGISTRY}/login-return"
+            provider = stack.enter_context(real_provider(back, {PERSON: {}}, now=utc_now()))
+            openid = {
+                "issuer": provider,
+                "names": {"en": "Avelonia Login"},
+                "client_id": CLIENT_ID,
+                "client_secret_file": str(folder / "client_secret"),
+                "match": {"reference": "sub"},
+            }
+            return {"openid": openid}
+
+        folder = tmp_path_factory.mktemp("two-ways")
+        made = stack.enter_context(AppWorld.start(folder, login=login))
+        yield made, stack.enter_context(another(browser, made.tls))
+
+
 @pytest.fixture
 def phone(world: AppWorld, browser: Any) -> Iterator[Phone]:
     """A citizen's phone that was never here."""
@@ -98,10 +136,20 @@ def by_offer_alone(_world: AppWorld, phone: Phone, _offered: Any) -> None:
 
 def by_signing_in(world: AppWorld, phone: Phone, offered: Any) -> None:
     """There and back by the browser, with a code from the agency's desk."""
-    phone.press("accept")
     phone.page.wait_for_selector("#login-submit")
     phone.type("code", world.registry.desk_code(offered["subject"]))
     phone.press("login-submit")
+    phone.page.wait_for_selector("#consent-accept")
+    phone.press("consent-accept")
+
+
+def by_a_provider(_world: AppWorld, phone: Phone, offered: Any) -> None:
+    """By an account elsewhere, chosen beside a code from the desk."""
+    phone.page.wait_for_selector("#login-submit")
+    phone.press("login-provider")
+    phone.page.wait_for_selector("#provider-sign-in")
+    phone.type("name", offered["subject"])
+    phone.press("provider-sign-in")
     phone.page.wait_for_selector("#consent-accept")
     phone.press("consent-accept")
 
@@ -117,10 +165,11 @@ def asks_for_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PreAuthorizedCodeRequest, "check_tx_code", lambda *_, **__: None)
 
 
-WAYS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "letter": (by_letter, {}),
-    "offer-alone": (by_offer_alone, {}),
-    "sign-in": (by_signing_in, {"grant": "authorization_code"}),
+WAYS: dict[str, tuple[Any, str]] = {
+    "letter": (by_letter, "pre-authorized_code"),
+    "offer-alone": (by_offer_alone, "pre-authorized_code"),
+    "sign-in": (by_signing_in, "authorization_code"),
+    "provider": (by_a_provider, "authorization_code"),
 }
 
 
@@ -129,6 +178,7 @@ WAYS: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_a_first_credential_takes_six_taps_at_most(
     world: AppWorld,
     browser: Any,
+    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
     way: str,
     *,
@@ -137,12 +187,17 @@ def test_a_first_credential_takes_six_taps_at_most(
     """Journey 1, W-02, W-12, W-16: from the scanned offer to the card, whatever the agency asks.
 
     A press of Enter is a tap; typing is none. With no wallet it is made on the way, and its
-    recovery code proved before anything is accepted (WALLET_SECURITY 6).
+    recovery code proved before anything is accepted (WALLET_SECURITY 6); where the agency's own
+    sign-in comes next, the same press says yes to its offer (ADR 0029).
     """
-    act, members = WAYS[way]
+    act, grant = WAYS[way]
+    signs_in = grant == "authorization_code"
+    if way == "provider":
+        world, browser = request.getfixturevalue("two_ways")
     if way == "offer-alone":
         asks_for_no_code(monkeypatch)
-    offered = world.offer("pid_sd_jwt", **members)
+    subject = PERSON if way == "provider" else None
+    offered = world.offer("pid_sd_jwt", subject=subject, grant=grant)
     phone = world.phone(browser)
     if held:
         phone.begin()
@@ -156,13 +211,56 @@ def test_a_first_credential_takes_six_taps_at_most(
         phone.until("codes")
         phone.type("typed-code", phone.page.inner_text("#recovery-code").lower())
         assert phone.page.is_visible("#covered")
+        assert not signs_in or phone.page.wait_for_selector("#beside").is_visible()
         phone.press("prove-code")
-    phone.until("preview")
+    if held or not signs_in:
+        phone.until("preview")
+    if held and signs_in:
+        phone.press("accept")
     act(world, phone, offered)
     phone.until("review")
     phone.press("keep")
     phone.until("ended")
     assert phone.taps <= MOST_TAPS, f"{phone.taps} taps by {way}, {MOST_TAPS} at most"
+    phone.end()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_offer_beside_the_codes_is_refused_or_answered_later(
+    world: AppWorld, browser: Any, *, wanted: bool
+) -> None:
+    """W-16, ADR 0029: the codes are kept in any case; without a passkey nothing is accepted."""
+    offered = world.offer("pid_sd_jwt", grant="authorization_code")
+    phone = world.phone(browser)
+    page = phone.page
+    phone.follow(offered["wallet_link"])
+    phone.until("sign-in")
+    phone.press("begin")
+    phone.until("codes")
+    page.wait_for_selector("#beside")
+    assert "Civil Registry of Avelonia" in page.inner_text("#beside")
+    phone.type("typed-code", page.inner_text("#revocation-code"))  # the other one
+    phone.press("prove-code")
+    page.wait_for_selector("#typed-code-wrong:not([hidden])")
+    page.fill("#typed-code", page.locator("#recovery-code").text_content())
+    if wanted:
+        page.evaluate(SHUT_ONCE)
+        phone.press("prove-code")
+        page.wait_for_selector("#failure:not([hidden])")
+        assert page.inner_text("#error-code") == "passkey_refused"
+        phone.press("again")
+        page.wait_for_selector("#preview:not([hidden])")
+        phone.press("accept")
+        by_signing_in(world, phone, offered)
+        phone.until("review")
+    else:
+        phone.press("prove-only")
+        phone.until("ended")
+        assert page.inner_text("#offer-outcome") == "Nothing was accepted"
+        phone.press("to-documents")
+        phone.until("wallet")
+        assert page.is_hidden("#notice-count")  # no word of a code that was not proved
+    phone.problems.clear()  # the browser reports the code that was the other one
     phone.end()
 
 
@@ -444,6 +542,7 @@ def test_who_cancels_at_the_agency_may_go_there_again(
     phone.reach("#under-way-list a[href^='#receive']")
     phone.enter()
     phone.until("preview")
+    phone.press("accept")
     by_signing_in(world, phone, offered)
     phone.until("review")
     phone.press("discard")

@@ -59,7 +59,7 @@ const provider = new Provider(issuer, {
 });
 
 const page = `<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Sign in</title></head>
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Sign in</title><link rel="icon" href="data:,"></head>
 <body><main><h1>Sign in at the OpenID Provider</h1><form method="post">
 <label for="name">Name</label> <input id="name" name="name" autocomplete="off">
 <button id="provider-sign-in" name="action" value="sign-in">Sign in</button>

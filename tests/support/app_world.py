@@ -19,7 +19,7 @@ citizens. Only time is ours: `world.clock.advance(minutes=9)` moves it for all o
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -187,6 +187,7 @@ class AppWorld:
         queries: Sequence[Mapping[str, Any]] = (),
         asked: Sequence[str] = ("over_18", "identity", "address", "driving"),
         environment: str = "production",
+        login: Callable[[str], Mapping[str, Any]] = lambda _: {},
         **wallet_settings: Any,
     ) -> Self:
         """Everything up.
@@ -196,6 +197,7 @@ class AppWorld:
             queries: files of further questions that the counter may ask.
             asked: ids of the built-in questions it may ask.
             environment: of the trust list; with "test" every consent says so.
+            login: how people sign in at the registry, by the issuer's address.
             wallet_settings: of the wallet service, beside what it needs here.
         """
         clock, trust, tls = MovingClock(), _trust(), TlsFiles.make(folder, now=utc_now())
@@ -215,7 +217,9 @@ class AppWorld:
         keys = MemoryKeys(folder, trust)
         made = {each: sqlite_url(folder) for each in (*names[:3], "shares")}
         listed = Source(trust.held)
-        issuer, jobs = _issuer(folder, base, at["issuer"], made["issuer"], keys, listed, clock)
+        issuer, jobs = _issuer(
+            folder, base, at["issuer"], made["issuer"], keys, listed, clock, login(at["issuer"])
+        )
         verifier = _verifier(
             folder, base, at, made["verifier"], keys, listed, clock, list(asked), queries
         )
@@ -382,6 +386,7 @@ def _issuer(
     keys: KeyDirectory,
     trust: Source,
     clock: MovingClock,
+    login: Mapping[str, Any],
 ) -> tuple[Issuer, Jobs]:
     migrate(database_url, package="issuer_service")
     tenants = folder / "issuer-tenants"
@@ -391,6 +396,7 @@ def _issuer(
         "names": {"en": "Civil Registry of Avelonia", "de": "Standesamt von Avelonien"},
         "country": "AV",
         "register": {"database_url": f"sqlite:///{sample_register(folder)}"},
+        "login": login,
     }
     (tenants / f"{REGISTRY}.json").write_text(json.dumps(content))
     settings = IssuerSettings(
@@ -400,6 +406,7 @@ def _issuer(
             "database_url": SecretStr(database_url),
             "tenants_directory": tenants,
             "status_ttl_max": 1,
+            "insecure_http_loopback": bool(login),
         }
     )
     fetcher = Fetcher.from_settings(settings)

@@ -23,8 +23,10 @@ CLIENT_ID, CLIENT_SECRET = "registry-login", "a-secret-of-the-tests"
 
 
 @contextmanager
-def real_provider(redirect_uri: str, people: Mapping[str, Any], *, port: int = 0) -> Iterator[str]:
-    """npm's oidc-provider on localhost; its issuer."""
+def real_provider(
+    redirect_uri: str, people: Mapping[str, Any], *, port: int = 0, now: datetime = NOW
+) -> Iterator[str]:
+    """npm's oidc-provider on localhost, where it is *now*; its issuer."""
     program = shutil.which("node")
     if program is None or not (_INTEROP / "node_modules" / "oidc-provider").is_dir():
         missing("npm ci in tests/interop installs oidc-provider")
@@ -34,7 +36,7 @@ def real_provider(redirect_uri: str, people: Mapping[str, Any], *, port: int = 0
         "client_secret": CLIENT_SECRET,
         "redirect_uris": [redirect_uri],
         "people": people,
-        "ahead": (NOW - datetime.now(UTC)).total_seconds(),  # noqa: TID251  # a process of its own
+        "ahead": (now - datetime.now(UTC)).total_seconds(),  # noqa: TID251  # a process of its own
     }
     with subprocess.Popen(
         [program, str(_INTEROP / "oidc_provider.mjs"), json.dumps(options)],

@@ -6,6 +6,7 @@ import { Wallet } from "./wallet.js";
 
 let begun = false; // here and now: its codes can still be shown
 let then; // what goes on after the proof
+let beside; // what answers the offer that led here, if the same press may do it
 
 export async function begin() {
   const { opened: wallet, codes } = await Wallet.begin(document.documentElement.lang);
@@ -15,10 +16,29 @@ export async function begin() {
   await opened(wallet);
   then = () => (location.hash ? end() : route()); // on to what led here
   askBack();
+  if (app.entry === "offer" && !location.hash) readOffer();
+}
+
+// Meanwhile the offer that led here is read: if it leads to the agency's own sign-in, it stands beside
+// the codes, and the press that says they are kept answers it, too (ADR 0029).
+async function readOffer() {
+  try {
+    const receive = await import("./receive.js");
+    if ((await receive.leadsToSignIn()) && begun) beside = receive.answer;
+  } catch {
+    return; // what is wrong with it is told when its own view reads it again
+  }
+  label();
+}
+
+function label() {
+  for (const id of ["beside", "both-and-accept", "prove-only"]) $(id).hidden = beside === undefined;
+  $("both").hidden = !begun || beside !== undefined;
 }
 
 function forget() {
   begun = false;
+  beside = undefined;
   $("recovery-code").textContent = "";
   $("revocation-code").textContent = "";
   $("typed-code").value = "";
@@ -49,6 +69,7 @@ onClick("copy-codes", async () => {
 function askBack() {
   for (const each of document.querySelectorAll("#codes .once")) each.hidden = !begun;
   for (const each of document.querySelectorAll("#codes .later")) each.hidden = begun;
+  label();
   show("codes");
 }
 
@@ -64,7 +85,7 @@ const WRONG = new Set(["not_a_code", "not_found"]);
 
 onSubmit(
   "prove-form",
-  async () => {
+  async ({ submitter }) => {
     try {
       await app.wallet.proveRecovery($("typed-code").value);
     } catch (error) {
@@ -72,8 +93,10 @@ onSubmit(
       wrong("typed-code", said("code-words", error.code));
       return;
     }
+    const answer = beside;
     forget();
-    then();
+    if (answer) await answer(submitter.id === "prove-code");
+    else then();
   },
   askBack,
 );

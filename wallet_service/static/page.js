@@ -142,6 +142,6 @@ export function onClick(id, act, again) {
 export function onSubmit(id, act, again) {
   $(id).addEventListener("submit", (event) => {
     event.preventDefault();
-    busy(act, again);
+    busy(() => act(event), again);
   });
 }

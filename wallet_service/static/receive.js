@@ -11,7 +11,7 @@ let flow;
 
 const act = (name, body) => call("POST", `/issuances/${flow.id}/${name}`, body);
 
-async function go(changed) {
+async function know(changed) {
   flow = await changed;
   for (const each of document.querySelectorAll(".issuer")) {
     each.textContent = flow.issuer?.name ?? "";
@@ -19,6 +19,10 @@ async function go(changed) {
   for (const each of document.querySelectorAll(".offered")) {
     each.replaceChildren(...oneOfEach().map((name) => fill("document", { name })));
   }
+}
+
+async function go(changed) {
+  await know(changed);
   switch (flow.step) {
     case "tx_code":
     case "sign_in":
@@ -180,12 +184,16 @@ onSubmit(
       }
       flow = await act("tx-code", { tx_code: code });
     }
-    const there = SIGNING_IN.has(flow.step);
-    if (!there || !flow.accepted) await accept();
-    if (there && flow.accepted) location.assign((await act("authorize")).authorize_url);
+    await yes();
   },
   again,
 );
+
+async function yes() {
+  const there = SIGNING_IN.has(flow.step);
+  if (!there || !flow.accepted) await accept();
+  if (there && flow.accepted) location.assign((await act("authorize")).authorize_url);
+}
 
 async function accept() {
   // Back from the agency the session is there, but not this page's half of it.
@@ -219,6 +227,33 @@ for (const id of ["to-documents", "wait-elsewhere", "show-it"]) {
 
 // -- What led here ---------------------------------------------------------------------------------
 
+let led; // a promise: the flow of the offer that led here, read once as long as the wallet is open
+
+addEventListener("walletclosed", () => {
+  led = undefined;
+});
+
+function offered() {
+  if (led !== undefined) return led.then(({ id }) => call("GET", `/issuances/${id}`));
+  led = call("POST", "/scan", { text: location.href });
+  led.catch(() => {
+    led = undefined;
+  });
+  return led;
+}
+
+// Whether the offer that led here leads to a sign-in at the agency.
+export async function leadsToSignIn() {
+  await know(offered());
+  return flow.step === "sign_in";
+}
+
+// Yes or no to it.
+export function answer(accepted) {
+  showPreview();
+  return busy(accepted ? yes : () => go(act("refuse")), again);
+}
+
 let brought; // what the browser came back with
 
 async function callback() {
@@ -242,7 +277,7 @@ async function callback() {
 async function enter(id) {
   if (id !== undefined) await go(call("GET", `/issuances/${encodeURIComponent(id)}`));
   else if (app.entry === "callback") await callback();
-  else await go(call("POST", "/scan", { text: location.href }));
+  else await go(offered());
 }
 
 views.register("receive", { closed: app.entry === "callback", enter });
