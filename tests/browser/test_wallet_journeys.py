@@ -599,6 +599,42 @@ def test_an_offer_that_is_over_says_what_to_do(
     phone.problems.clear()  # the browser reports the 4xx itself
 
 
+def test_a_suspended_document_is_not_asked_for_anew(world: AppWorld, browser: Any) -> None:
+    """DESIGN journey 4: the state and what to do, but no way to a new one, since it may come back.
+
+    Once the agency has lifted the suspension the same document is accepted.
+    """
+    phone = world.phone(browser)
+    page = phone.page
+    phone.begin()
+    offered = world.offer("pid_sd_jwt")
+    phone.receive(offered)
+    body = {"subject": offered["subject"], "reason": "under_review"}
+    world.registry.call("POST", "issuances/suspend", body)
+    world.publish()
+    asked = world.ask("over_18")
+    phone.follow(asked["link"])
+    phone.consent()
+    phone.press("share")
+    phone.until("card-refused")
+    [said] = page.locator("#refused-cards .card").all_inner_texts()
+    assert "Suspended by the agency" in said
+    assert "once the agency lifts the suspension" in said
+    assert page.locator("#refused-cards .get-new:visible").count() == 0
+    phone.look("card-suspended")
+    phone.problems.clear()  # the browser reports the 4xx itself
+    assert world.result(asked)["verdict"]["reason"] == "suspended"
+    world.registry.call("POST", "issuances/reinstate", {**body, "reason": "review_ended"})
+    world.publish()
+    asked = world.ask("over_18")
+    phone.follow(asked["link"])
+    phone.consent()
+    phone.press("share")
+    phone.until("done")
+    assert world.result(asked)["verdict"]["accepted"]
+    phone.end()
+
+
 def test_it_stopped_being_true(world: AppWorld, citizen: tuple[Phone, Any]) -> None:
     """Journey 4: revoked: the next check says so; the card is grey and says why and what to do.
 
