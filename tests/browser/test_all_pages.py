@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.tour import EXTRA, STOPS
-from tests.support.app_world import AppWorld
+from tests.browser.tour import STOPS
+from tests.support.app_world import CAR_HIRE, AppWorld
 from tests.support.browsing import chromium
 from tests.support.readable import COLOURS, SETTINGS, SHOTS, WORDS
 
@@ -23,7 +23,7 @@ ALL_WAYS = [
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppWorld]:
     # With a short wait the clock does not outrun what the agencies publish.
     folder = tmp_path_factory.mktemp("pages")
-    with AppWorld.start(folder, queries=[EXTRA], recovery_hours=1) as made:
+    with AppWorld.start(folder, queries=[CAR_HIRE], recovery_hours=1) as made:
         yield made
 
 

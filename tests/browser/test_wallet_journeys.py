@@ -17,7 +17,7 @@ from shared.oid4vci.offer import Grants, PreAuthorizedGrant
 from shared.runtime.clock import utc_now
 from shared.runtime.fetch import Fetcher
 from tests.support.app_phone import Phone
-from tests.support.app_world import REGISTRY, AppWorld
+from tests.support.app_world import CAR_HIRE, REGISTRY, AppWorld
 from tests.support.browsing import another
 from tests.support.openid import CLIENT_ID, CLIENT_SECRET, real_provider
 
@@ -30,41 +30,11 @@ SHUT_ONCE = """() => {
         return Promise.reject(new DOMException("", "NotAllowedError"));
     };
 }"""  # as a browser answers whose dialogue was shut
-MDL = "org.iso.18013.5.1"
-NAMES = {"title": "Hire a car", "description": "Your name; the number of your licence if you like."}
-EXTRA = {
-    "id": "car",
-    "purpose": "car_hire",
-    "texts": {"en": NAMES, "de": NAMES},
-    "dcql": {
-        "credentials": [
-            {
-                "id": "pid",
-                "format": "dc+sd-jwt",
-                "meta": {"vct_values": ["urn:eudi:pid:1"]},
-                "claims": [{"path": ["family_name"]}],
-            },
-            {
-                "id": "mdl",
-                "format": "mso_mdoc",
-                "meta": {"doctype_value": f"{MDL}.mDL"},
-                "claims": [{"path": [MDL, "document_number"]}],
-            },
-        ],
-        "credential_sets": [{"options": [["pid"]]}, {"options": [["mdl"]], "required": False}],
-    },
-    "flows": ["cross_device"],
-    "lifetime_seconds": 300,
-    "retention_seconds": 600,
-    "status_unknown": "refuse",
-    "transaction_data": [],
-    "show": [],
-}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppWorld]:
-    with AppWorld.start(tmp_path_factory.mktemp("journeys"), queries=[EXTRA]) as made:
+    with AppWorld.start(tmp_path_factory.mktemp("journeys"), queries=[CAR_HIRE]) as made:
         yield made
 
 

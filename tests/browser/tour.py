@@ -16,41 +16,6 @@ from tests.support.app_phone import Phone
 from tests.support.app_world import AppWorld
 
 Act: TypeAlias = Callable[[AppWorld, Phone], Any]
-CAR = {
-    "en": {"title": "Hire a car", "description": "Your name, and your licence if you like."},
-    "de": {"title": "Auto mieten", "description": "Ihr Name und, wenn Sie mögen, Führerschein."},
-}
-MDL = "org.iso.18013.5.1"
-EXTRA = {
-    "id": "car",
-    "purpose": "car_hire",
-    "texts": CAR,
-    "dcql": {
-        "credentials": [
-            {
-                "id": "pid",
-                "format": "dc+sd-jwt",
-                "meta": {"vct_values": ["urn:eudi:pid:1"]},
-                "claims": [{"path": ["family_name"]}],
-            },
-            {
-                "id": "mdl",
-                "format": "mso_mdoc",
-                "meta": {"doctype_value": f"{MDL}.mDL"},
-                "claims": [{"path": [MDL, "document_number"]}],
-            },
-        ],
-        "credential_sets": [{"options": [["pid"]]}, {"options": [["mdl"]], "required": False}],
-    },
-    "flows": ["cross_device"],
-    "lifetime_seconds": 300,
-    "retention_seconds": 600,
-    "status_unknown": "refuse",
-    "transaction_data": [],
-    "show": [],
-}
-"""A question with a part that may be left out."""
-
 STOPS: list[Act] = []
 
 

@@ -78,6 +78,40 @@ from .tls import TlsFiles
 from .trust import DemoTrust, demo_trust, trust_list
 
 REGISTRY, COUNTER = "registry", "counter"
+_CAR = {
+    "en": {"title": "Hire a car", "description": "Your name, and your licence if you like."},
+    "de": {"title": "Auto mieten", "description": "Ihr Name und, wenn Sie mögen, Führerschein."},
+}
+_MDL = "org.iso.18013.5.1"
+CAR_HIRE = {
+    "id": "car",
+    "purpose": "car_hire",
+    "texts": _CAR,
+    "dcql": {
+        "credentials": [
+            {
+                "id": "pid",
+                "format": "dc+sd-jwt",
+                "meta": {"vct_values": ["urn:eudi:pid:1"]},
+                "claims": [{"path": ["family_name"]}],
+            },
+            {
+                "id": "mdl",
+                "format": "mso_mdoc",
+                "meta": {"doctype_value": f"{_MDL}.mDL"},
+                "claims": [{"path": [_MDL, "document_number"]}],
+            },
+        ],
+        "credential_sets": [{"options": [["pid"]]}, {"options": [["mdl"]], "required": False}],
+    },
+    "flows": ["cross_device"],
+    "lifetime_seconds": 300,
+    "retention_seconds": 600,
+    "status_unknown": "refuse",
+    "transaction_data": [],
+    "show": [],
+}
+"""A question with a part that may be left out."""
 
 
 class MovingClock:
