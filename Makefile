@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SECONDS ?= 60
 ROWS ?= 1000000
 # Run by CI after the others, one after the other, and by `make crashes`.
-LONG := tests/e2e/test_crashes.py tests/e2e/test_weather.py tests/e2e/test_memory.py tests/e2e/test_counter_streams.py
+LONG := tests/e2e/test_crashes.py tests/e2e/test_crashes_later.py tests/e2e/test_weather.py tests/e2e/test_memory.py tests/e2e/test_counter_streams.py
 
 # Four side by side even on two cores, since they wait a lot; what takes longest begins first.
 TOGETHER := $(addprefix tests/,e2e browser heist interop certification architecture services)

@@ -37,7 +37,10 @@ _JSON, _JWT = "application/json", "application/jwt"
 
 
 class NonceRefused(ExpectedError):
-    """To be cured with a new nonce and new proofs: `invalid_nonce`, or proofs that grew old."""
+    """To be cured with a new nonce and new proofs.
+
+    `invalid_nonce`, proofs that grew old, or a deferred answer that was given and got lost.
+    """
 
 
 class Prover(Protocol):
@@ -144,7 +147,11 @@ def refused(
 ) -> NoReturn:
     """What the refusal of a credential request means; see `tokens.refused` for the rest."""
     code = error_of(answer)
-    if code == "invalid_nonce" or (code == "invalid_proof" and request.get("early")):
+    if (
+        code == "invalid_nonce"
+        or (code == "invalid_proof" and request.get("early"))
+        or (code == "invalid_transaction_id" and request.get("asked"))
+    ):
         raise NonceRefused("credential request: other proofs are needed")
     if code == "invalid_token" and flow.state["grant"] == "authorization_code":
         state = {**flow.state, "access_token": None, "requests": [], "reason": "token_expired"}

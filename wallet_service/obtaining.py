@@ -134,13 +134,14 @@ def resume(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> 
     try:
         return _collect(wallet, opened, flow, now=now)
     except NonceRefused:
-        flow = flows.load(wallet, opened, issuances, flow.id)
-        state = {**flow.state, "requests": [], "reason": "approve_again"}
-        return flows.record(wallet, opened, issuances, flow, to="accepted", state=state)
+        return _approve_again(wallet, opened, flow)
 
 
 def collect(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
     """Pick up what the issuer deferred, if its time has come; else nothing is called (W-40).
+
+    If the issuer has handed it out, because only its answer was lost, it does not do so again: the
+    flow stands at `accepted`, with its token, for new keys and so for a new gesture.
 
     Raises:
         StepChanged: nothing is deferred, or another request is picking it up.
@@ -150,16 +151,22 @@ def collect(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) ->
     flows.expect(flow, "deferred", now=now)
     if now < from_numeric_date(flow.state["retry_at"]):
         return flow
-    # 1. The next time is recorded first: of two requests one asks, and a crash only waits.
-    waits = [each["deferred"]["interval"] for each in flow.state["requests"] if _waits(each)]
-    retry_at = to_numeric_date(now + timedelta(seconds=max(waits)))
-    state = {**flow.state, "retry_at": retry_at}
+    # 1. The next time is recorded first: of two requests one asks, and a crash only waits. Nothing
+    #    waits any more if it came between the last answer and its check.
+    before = flow.state["requests"]
+    waits = [each["deferred"]["interval"] for each in before if _waits(each)]
+    retry_at = to_numeric_date(now + timedelta(seconds=max(waits, default=0)))
+    requests = [{**each, "asked": True} if _waits(each) else each for each in before]
+    state = {**flow.state, "retry_at": retry_at, "requests": requests}
     flow = flows.record(wallet, opened, issuances, flow, to="deferred", state=state)
     # 2. Each that waits is asked for, with the key and the encryption of today.
-    for index, request in enumerate(flow.state["requests"]):
-        if _waits(request):
-            fresh = asking.deferred(flow.state, request)
-            flow = _answered(wallet, opened, flow, index, fresh, now=now)
+    try:
+        for index, request in enumerate(before):
+            if _waits(request):
+                fresh = asking.deferred(flow.state, request)
+                flow = _answered(wallet, opened, flow, index, fresh, now=now)
+    except NonceRefused:
+        return _approve_again(wallet, opened, flow)
     return _finish(wallet, opened, flow, now=now)
 
 
@@ -195,6 +202,12 @@ def _record_requests(
     return flows.record(wallet, opened, issuances, flow, to="requesting", state=state)
 
 
+def _approve_again(wallet: Wallet, opened: OpenWallet, flow: Flow) -> Flow:
+    flow = flows.load(wallet, opened, issuances, flow.id)
+    state = {**flow.state, "requests": [], "reason": "approve_again"}
+    return flows.record(wallet, opened, issuances, flow, to="accepted", state=state)
+
+
 def _collect(wallet: Wallet, opened: OpenWallet, flow: Flow, *, now: datetime) -> Flow:
     for index, request in enumerate(flow.state["requests"]):
         if request.get("answer") is None and not _waits(request):
@@ -220,7 +233,8 @@ def _answered(
     if message.credentials is None:
         interval = message.wait.total_seconds()
         waiting = {"transaction_id": message.transaction_id, "interval": interval}
-        requests[index] = {**requests[index], "body": None, "deferred": waiting}
+        asked = {"body": None, "deferred": waiting, "asked": False}
+        requests[index] = {**requests[index], **asked}
     else:
         answered = {"answer": message.to_object(), "deferred": None}
         requests[index] = {**requests[index], **answered}

@@ -6,6 +6,8 @@ moment before and one after it. A test arms one point by writing a file; the pro
 removes the file and sends itself SIGKILL. An armed file that names no point makes a list of all
 that come by, so that no test has to know how many there are.
 
+Their clocks go with the real one, and ahead of it by what a test says (`Ahead`).
+
 The services run as children of a process that has imported them already, so that one that was
 killed stands again in a fraction of a second; with its file gone it is an ordinary service.
 """
@@ -23,10 +25,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 VARIABLE = "CRASH_FILE"
+AHEAD = "ahead"
 _ID = re.compile(r"(?<=/)(?=[^/]*[A-Z0-9])[\w-]{12,}")  # random ids, codes and references
 
 
@@ -86,6 +90,29 @@ class Armed:
     def struck(self) -> bool:
         """Whether it died where it should."""
         return not self.file.exists()
+
+
+class Ahead:
+    """By how much the clocks of the services are ahead of the real one, as if time had passed.
+
+    The file lies beside those of `Armed`, and all services read it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    @property
+    def seconds(self) -> float:
+        try:
+            return float(self.file.read_text())
+        except OSError:
+            return 0.0
+
+    def pass_time(self, seconds: float) -> None:
+        """For all services at once."""
+        draft = self.file.with_suffix(".draft")
+        draft.write_text(str(self.seconds + seconds))
+        draft.rename(self.file)
 
 
 class _Watch:
@@ -266,6 +293,14 @@ def _answering(
     return send_
 
 
+def _keep_time(ahead: Ahead) -> None:
+    """Before anything of a service is imported: each names the clock once, and takes it along."""
+    from shared.runtime import clock
+
+    plain = clock.utc_now
+    clock.utc_now = lambda: plain() + timedelta(seconds=ahead.seconds)
+
+
 def _serve(module: str, arguments: list[str]) -> None:
     wrap(_Watch(Path(os.environ[VARIABLE])))
     sys.argv = [module, *arguments]
@@ -275,6 +310,7 @@ def _serve(module: str, arguments: list[str]) -> None:
 def main() -> None:
     """Keep one child alive until told to stop; one that ends by itself ends this too."""
     module, *arguments = sys.argv[1:]
+    _keep_time(Ahead(Path(os.environ[VARIABLE]).with_name(AHEAD)))
     importlib.import_module(f"{module}.app")
     importlib.import_module(f"{module}.__main__")
     importlib.import_module("uvicorn.main")

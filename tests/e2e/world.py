@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from csv import DictReader
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache, cached_property
 from io import TextIOWrapper
 from pathlib import Path
@@ -200,13 +200,13 @@ class World:
             algorithms=("ES256",),
         ).held
 
-    def status_list(self, uri: str) -> VerifiedStatusList:
-        """As it is published now."""
+    def status_list(self, uri: str, *, at: datetime | None = None) -> VerifiedStatusList:
+        """As it is published now; judged by the clock that says *at*, if that is another one."""
         return verify_token(
             send("GET", uri, Accept=MEDIA_TYPE).body.decode(),
             uri=uri,
             anchors=self.anchors("status"),
-            now=now(),
+            now=at or now(),
             algorithms=("ES256",),
             newest=None,
         )

@@ -409,6 +409,34 @@ def test_what_never_comes_ends_the_flow(world: WalletWorld, suite: Make) -> None
     assert len(issuer.calls) == called
 
 
+def test_a_deferred_answer_that_was_lost_takes_one_more_gesture(
+    world: WalletWorld, suite: Make
+) -> None:
+    """W-40, DESIGN "Decided": it was given once, so new keys are asked for, with the same token."""
+    issuer, phone = suite(deferred=True, dpop_nonces=False), world.new_phone()
+    flow = phone.accept(signed_in(phone, issuer))
+    place = f"/issuances/{flow['id']}"
+    original = issuer._post_deferred
+
+    def lose_the_answer(request: Any, body: bytes) -> Response:
+        original(request, body)
+        issuer._post_deferred = original  # type: ignore[method-assign]  # well again
+        return Response(status_code=503)
+
+    issuer._post_deferred = lose_the_answer  # type: ignore[method-assign]  # misbehaves
+    world.clock.advance(seconds=5)
+    assert refused(lambda: phone._post(f"{place}/collect")) == "unavailable"
+    world.clock.advance(seconds=5)
+    again = phone._post(f"{place}/collect")
+    assert (again["step"], again["reason"]) == ("accepted", "approve_again")
+    assert phone.accept(again)["step"] == "deferred"
+    world.clock.advance(seconds=5)
+    assert phone._post(f"{place}/collect")["step"] == "review"
+    assert phone.keep(flow["id"])
+    assert issuer.calls.count("token") == 1
+    assert issuer.faults == []
+
+
 def test_what_was_deferred_comes_when_the_wallet_is_opened(world: WalletWorld, suite: Make) -> None:
     """W-40, W-43: days later, with a token that a refresh token renewed."""
     issuer, phone = suite(deferred=True, refresh=True), world.new_phone()
