@@ -22,6 +22,7 @@ _COUNTRY = re.compile(r"[A-Z]{2}\Z")
 _COUNTRIES = frozenset(
     {"nationality", "nationalities", "country", "issuing_country", "birth_country"}
 )
+_PLACES = {"locality": 1, "region": 2, "country": 3}  # after whatever else a place has
 _NOTHING = "\N{EN DASH}"
 
 
@@ -33,7 +34,8 @@ def said(value: JsonValue, path: Sequence[str | int | None], *, locale: str) -> 
     if isinstance(value, bool):
         return wording.choose(wording.ANSWERS[value], locale)
     if isinstance(value, Mapping):
-        return _joined([said(each, (key,), locale=locale) for key, each in value.items()], locale)
+        ordered = sorted(value, key=lambda each: _PLACES.get(each, 0))
+        return _joined([said(value[each], (each,), locale=locale) for each in ordered], locale)
     if isinstance(value, list | tuple):
         return _joined([said(each, (name,), locale=locale) for each in value], locale)
     if isinstance(value, int) and name == "sex" and value in wording.SEX:

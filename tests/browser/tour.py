@@ -63,7 +63,7 @@ def a_new_wallet(world: AppWorld, phone: Phone) -> None:
     phone.revocation_code = page.inner_text("#revocation-code")
     phone.type("typed-code", phone.revocation_code)  # the other one
     phone.look("wallet-3-typed-back")
-    phone.enter()
+    phone.press("prove-code")
     page.wait_for_selector("#typed-code-wrong:not([hidden])")
     phone.look("wallet-4-wrong-code")
     view(phone, "#notices", "notices")

@@ -28,7 +28,7 @@ function claimRow(claim, mark) {
 // What a citizen sees of a way: of several formats of one document one is offered to choose.
 const looks = (way) => canonical(way.flatMap((each) => each.options.map((it) => [it.name, from(it)])));
 
-const from = (option) => listed(option.issuer, option.badge_text);
+const from = (option) => [option.issuer, option.badge_text].filter(Boolean).join(" · ");
 
 function optionRow(query, option, group, checked) {
   const row = fill("option", { ...option, from: from(option) });

@@ -49,6 +49,7 @@ function inWords(seconds) {
 // The agency's own limit: said beforehand, with its end in sight, and without a running clock.
 function setDeadline(seconds) {
   stopWaiting();
+  tooLate(false);
   $("deadline").hidden = seconds === null;
   if (seconds === null) return;
   const end = new Date(Date.now() + seconds * 1000);
@@ -57,9 +58,19 @@ function setDeadline(seconds) {
   const say = (code) => {
     const text = said("deadline-words", code);
     $("late-warnings").replaceChildren(fill("warning", { code, text }));
+    if (code === "over") tooLate(true);
   };
   if (seconds > 0) timers.push(setTimeout(say, Math.max(0, seconds - 60) * 1000, "near"));
   timers.push(setTimeout(say, seconds * 1000, "over"));
+}
+
+// Nobody waits for an answer any more.
+function tooLate(over) {
+  const there = ["share", "refuse"].includes(document.activeElement.id);
+  if (over) $("share").hidden = true;
+  $("refuse").hidden = over;
+  $("too-late").hidden = !over;
+  if (over && there) $("too-late").focus();
 }
 
 function stopWaiting() {

@@ -63,7 +63,9 @@ export function state(card, test) {
 function link(href, text) {
   const found = document.createElement("a");
   found.href = href;
-  found.textContent = text;
+  const isolated = document.createElement("bdi");
+  isolated.textContent = text;
+  found.append(isolated);
   if (href.startsWith("http")) {
     found.rel = "noreferrer";
     found.target = "_blank";
@@ -86,7 +88,6 @@ export function ways(contact, letter) {
   if (phone) found.push(link(`tel:${phone.replace(/[^+\d]/g, "")}`, phone));
   return found.map((each) => {
     const row = document.createElement("li");
-    each.dir = "auto";
     row.append(each);
     return row;
   });
@@ -108,8 +109,10 @@ export const moment = (seconds) =>
     timeStyle: "short",
   });
 
-// Several texts as one, with the comma of the reader's language.
-export const listed = (...parts) =>
-  parts.filter(Boolean).join(document.documentElement.lang === "ar" ? "، " : ", ");
+// Several texts as one, with the comma or the semicolon of the reader's language.
+const joined = (latin, arabic) => (...parts) =>
+  parts.filter(Boolean).join(document.documentElement.lang === "ar" ? arabic : latin);
+export const listed = joined(", ", "، ");
+export const apart = joined("; ", "؛ ");
 
 export const clear = (id, ...rows) => $(id).replaceChildren(...rows);

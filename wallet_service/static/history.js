@@ -1,7 +1,7 @@
 // Who has seen my data: the log in words, what can be done about an entry, the file to keep.
 
 import { app, end, views } from "./app.js";
-import { clear, listed, moment, ways } from "./faces.js";
+import { apart, clear, listed, moment, ways } from "./faces.js";
 import { $, announce, busy, fill, onClick, said, save, show } from "./page.js";
 import { call } from "./wallet.js";
 
@@ -27,7 +27,7 @@ function row(each) {
   const item = fill("entry", {
     title: title(each),
     party: each.party?.name ?? "",
-    what: what.join("; "),
+    what: apart(...new Set(what)),
     time: moment(each.time),
   });
   item.querySelector("a").href = `#history/${each.seq}`;
@@ -103,7 +103,7 @@ async function showEntry(seq) {
   $("entry-warnings").hidden = entry.warnings.length === 0;
   $("entry-forgotten").hidden = !entry.forgotten;
   const asked = entry.asked.map(
-    (each) => item(`${said("entry-words", `asked/${each.kind}`)}, ${moment(each.time)}`),
+    (each) => item(listed(said("entry-words", `asked/${each.kind}`), moment(each.time))),
   );
   clear("entry-asked-list", ...asked);
   $("entry-asked").hidden = asked.length === 0;

@@ -2,6 +2,7 @@
 // is opened here and goes nowhere.
 
 import { app, go, views } from "./app.js";
+import { listed } from "./faces.js";
 import { $, busy, fill, onSubmit, said, show } from "./page.js";
 import { call } from "./wallet.js";
 
@@ -47,7 +48,7 @@ function row(formats, cards) {
   const act = made.querySelector(".act");
   act.append($("ask-again").content.cloneNode(true));
   const button = act.querySelector("button");
-  button.setAttribute("aria-label", `${button.textContent}: ${name}, ${state[0]}`);
+  button.setAttribute("aria-label", `${button.textContent}: ${listed(name, state[0])}`);
   button.addEventListener("click", () => busy(() => ask(each), showList));
   return made;
 }

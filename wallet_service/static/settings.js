@@ -1,6 +1,7 @@
 // Sessions, what the wallet looks like, and its end.
 
 import { app, close, route, views } from "./app.js";
+import { listed } from "./faces.js";
 import { $, busy, day, fill, onClick, said, save, show } from "./page.js";
 import { call } from "./wallet.js";
 
@@ -16,7 +17,7 @@ function row(each) {
     const act = made.querySelector(".act");
     act.append($("end-button").content.cloneNode(true));
     const button = act.querySelector("button");
-    button.setAttribute("aria-label", `${button.textContent}: ${name}, ${state}`);
+    button.setAttribute("aria-label", `${button.textContent}: ${listed(name, state)}`);
     button.addEventListener("click", () =>
       busy(async () => {
         await call("DELETE", `/sessions/${each.id}`);

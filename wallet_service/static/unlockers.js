@@ -1,6 +1,7 @@
 // What opens the wallet: the passkeys and the recovery code; one more, one less.
 
 import { app, route, views } from "./app.js";
+import { listed } from "./faces.js";
 import { $, day, fill, onClick, said, show } from "./page.js";
 import { call } from "./wallet.js";
 
@@ -33,10 +34,10 @@ function row(each, came, { proven, passkeys }) {
   } else if (each.kind === "passkey" && passkeys > 1) {
     act.append($("strike-button").content.cloneNode(true));
     const button = act.querySelector("button");
-    button.setAttribute("aria-label", `${button.textContent}: ${words(each.kind)}, ${shown}`);
+    button.setAttribute("aria-label", `${button.textContent}: ${listed(words(each.kind), shown)}`);
     button.addEventListener("click", () => {
       chosen = each.id;
-      $("struck-name").textContent = `${words(each.kind)}, ${shown}`;
+      $("struck-name").textContent = listed(words(each.kind), shown);
       show("strike-off");
     });
   }
