@@ -5,7 +5,8 @@ from typing import Any
 from starlette.responses import Response
 
 from shared.encoding import JsonValue
-from shared.errors import InvalidInput, VerificationError
+from shared.errors import InvalidInput
+from shared.runtime.audit import BrokenChain
 from shared.runtime.moments import in_utc
 from shared.runtime.routes import Call, PageRouter, page_router
 from shared.runtime.sign_in import Staff
@@ -38,9 +39,9 @@ def check(call: Call, issuer: Issuer) -> Response:
     result: dict[str, Any]
     try:
         whole = auditing.check_chain(issuer.database, tenant=tenant.name, key=key)
-        result = {"whole": whole, "broken": ""}
-    except VerificationError as error:
-        result = {"whole": None, "broken": str(error).removeprefix("audit: ")}
+        result = {"whole": whole, "broken": None}
+    except BrokenChain as error:
+        result = {"whole": None, "broken": error.sequence}
     with issuer.database.transaction() as connection:
         auditing.record(
             issuer,

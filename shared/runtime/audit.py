@@ -15,12 +15,20 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 
 from ..crypto.keys import PublicKey, Signer
 from ..encoding import JsonValue, canonical_json, to_numeric_date
-from ..errors import VerificationError
+from ..errors import ExpectedError, VerificationError
 from ..jose import jws
 from .database import Database
 
 HEAD_TYP = "audit-head+jwt"
 _BATCH = 1_000
+
+
+class BrokenChain(VerificationError):
+    """The entry *sequence* is the first that is not there as it was written and signed."""
+
+    def __init__(self, what: str, sequence: int) -> None:
+        super().__init__(f"audit: {what}")
+        self.sequence = sequence
 
 
 class AuditTrail:
@@ -83,7 +91,7 @@ class AuditTrail:
         A portion at a time, however long the trail is; rows that are chained meanwhile count, too.
 
         Raises:
-            VerificationError: a row was changed, removed or added; the text says at which sequence.
+            BrokenChain: a row was changed, removed or added, or a signed head was.
         """
         previous, whole = b"", 0
         while True:
@@ -91,18 +99,21 @@ class AuditTrail:
             if not found and newest == whole:
                 return whole
             if not found:
-                raise VerificationError(f"audit: rows are missing after {whole}")
+                raise BrokenChain(f"rows are missing after {whole}", whole + 1)
             for row in found:
                 whole += 1
                 previous = self._link(previous, whole, row)
                 if row.sequence != whole or row.hash != previous:
-                    raise VerificationError(f"audit: broken at {whole}")
+                    raise BrokenChain(f"broken at {whole}", whole)
                 if signature := heads.get(whole):
-                    signed = jws.verify_jwt(
-                        signature, key=key, typ=HEAD_TYP, algorithms=("ES256",)
-                    ).claims
+                    try:
+                        signed = jws.verify_jwt(
+                            signature, key=key, typ=HEAD_TYP, algorithms=("ES256",)
+                        ).claims
+                    except ExpectedError as error:
+                        raise BrokenChain(f"no head signed at {whole}", whole) from error
                     if signed.get("hash") != previous.hex() or signed.get("sub") != tenant:
-                        raise VerificationError(f"audit: the head signed at {whole} is another one")
+                        raise BrokenChain(f"the head signed at {whole} is another one", whole)
 
     def _portion(
         self, database: Database, tenant: str, after: int

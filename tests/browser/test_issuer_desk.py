@@ -246,7 +246,7 @@ def test_a_desk_needs_no_scripts_but_for_passkeys(world: IssuerWorld, browser: A
 
 
 def test_an_auditor_sees_the_trail(world: IssuerWorld, browser: Any) -> None:
-    """Dark, as some like it; the table scrolls by itself on a phone."""
+    """Dark, as some like it; on a phone each entry stands below the other."""
     from issuer_service import auditing
 
     key = world.issuer.secrets.audit_key("registry")

@@ -404,6 +404,7 @@ def test_an_auditor_reads_the_trail_and_checks_its_chain(
     _break(world)
     broken = auditor.post(f"{HOME}/audit")
     assert 'id="chain-broken"' in broken.text
+    assert "At entry no. 1 the trail is not what was written" in broken.text
 
 
 def _break(world: IssuerWorld) -> None:
