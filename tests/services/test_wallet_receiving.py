@@ -113,7 +113,9 @@ def test_the_content_is_shown_before_it_is_kept(world: WalletWorld) -> None:
     flow = phone.accept(phone.scan(world.issuer.offer(PID)), TX_CODE)
     assert (flow["step"], flow["allowed_actions"]) == ("review", ["keep", "discard"])
     family = {"path": ["family_name"], "label": "Family name", "value": "Möbius", "text": "Möbius"}
-    assert family in (flow["content"][0]["claims"])
+    [content] = flow["content"]
+    assert family in content["claims"]
+    assert content["format"] == "dc+sd-jwt"
     assert phone.cards() == []
     assert world.issuer.notifications == []
     assert len(phone.keep(flow["id"])) == 1

@@ -92,6 +92,7 @@ def _content(new: Mapping[str, Any], old: Card | None, *, locale: str) -> dict[s
     claims, labels = new["claims"], new["labels"]
     return {
         "name": wording.choose(new["names"], locale),
+        "format": new["format"],
         "claims": labelling.claims_shown(claims, labels, locale=locale),
         "expires_at": new["expires_at"],
         "copies": len(new["copies"]),

@@ -17,7 +17,7 @@ async function know(changed) {
     each.textContent = flow.issuer?.name ?? "";
   }
   for (const each of document.querySelectorAll(".offered")) {
-    each.replaceChildren(...oneOfEach().map((name) => fill("document", { name })));
+    each.replaceChildren(...oneOf(flow.documents ?? []).map((name) => fill("document", { name })));
   }
 }
 
@@ -51,7 +51,7 @@ async function go(changed) {
 }
 
 // Names of what is offered: formats of one document are one to people.
-const oneOfEach = () => [...new Set((flow.documents ?? []).map((each) => each.name))];
+const oneOf = (documents) => [...new Set(documents.map((each) => each.name))];
 
 const already = () => (flow.documents ?? []).flatMap((each) => each.already);
 
@@ -124,7 +124,10 @@ function typedCode() {
 function card(received) {
   const { changed, expires_at: ends } = received;
   const until = ends === null ? "" : fill("ends-on", { day: day(ends) }).textContent;
-  const row = fill("received", { ...received, until, different: listed(...changed) });
+  const several = flow.content.length > oneOf(flow.content).length;
+  const use = several ? said("card-words", received.format) : "";
+  const row = fill("received", { ...received, use, until, different: listed(...changed) });
+  row.querySelector(".use").hidden = !several;
   row.querySelector(".changed").hidden = !received.replaces || changed.length === 0;
   row.querySelector(".same").hidden = !received.replaces || changed.length > 0;
   row.querySelector(".claims").append(...received.claims.map(claimShown));
