@@ -25,6 +25,16 @@ from .queries import Query
 
 YES, NO = mark("Yes"), mark("No")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+_PLACE = (
+    "formatted",
+    "street_address",
+    "house_number",
+    "postal_code",
+    "locality",
+    "region",
+    "country",
+)
+"""How a place is said, in whatever order its members arrive."""
 _COUNTRY = re.compile(r"[A-Z]{2}\Z")
 _PICTURES = {"picture", "portrait"}
 _IMAGES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
@@ -83,7 +93,8 @@ def _said(value: JsonValue, name: str, language: str, say: Say) -> str:
     if isinstance(value, bool):
         return say(YES if value else NO)
     if isinstance(value, Mapping):
-        return ", ".join(_said(each, key, language, say) for key, each in value.items())
+        members = sorted(value.items(), key=_in_place)
+        return ", ".join(_said(each, key, language, say) for key, each in members)
     if isinstance(value, list | tuple):
         return ", ".join(_said(each, name, language, say) for each in value)
     if not isinstance(value, str):
@@ -96,6 +107,11 @@ def _said(value: JsonValue, name: str, language: str, say: Say) -> str:
     if ("countr" in name or "nationalit" in name) and _COUNTRY.match(value):
         return str(Locale.parse(language).territories.get(value, value))
     return value
+
+
+def _in_place(member: tuple[str, JsonValue]) -> int:
+    """Where a member of a map is said; those that are of no place stay as they come."""
+    return _PLACE.index(member[0]) if member[0] in _PLACE else len(_PLACE)
 
 
 def _picture(value: JsonValue) -> str | None:

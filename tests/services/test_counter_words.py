@@ -184,6 +184,22 @@ def test_what_is_no_picture_is_not_shown_as_one(queries: dict[str, Query], value
     assert fact == ("Portrait", "The picture cannot be shown.", "text")
 
 
+@pytest.mark.parametrize(
+    ("arrived", "said"),
+    [
+        ({"country": "FR", "locality": "Ys"}, "Ys, France"),
+        ({"country": "FR", "region": "Armorica", "locality": "Ys"}, "Ys, Armorica, France"),
+        ({"parish": "Saint Corentin", "country": "FR"}, "France, Saint Corentin"),
+    ],
+)
+def test_a_place_is_said_in_one_order(
+    queries: dict[str, Query], arrived: dict[str, str], said: str
+) -> None:
+    """The same place reads the same, whichever format and wallet it came from."""
+    (fact,) = shown(queries["identity"], {"pid": {"place_of_birth": arrived}})
+    assert fact == ("Place of birth", said, "text")
+
+
 def test_what_was_not_answered_is_left_out(queries: dict[str, Query]) -> None:
     """A question that one of several cards may answer shows that card alone."""
     mdoc = "eu.europa.ec.eudi.pid.1"
