@@ -16,7 +16,7 @@
 const TEXTS = {
   en: {
     here: "Use the wallet on this device",
-    other: "Use a wallet on another device",
+    other: "Use the wallet on another device",
     again: "Show a new code",
     code: "QR code: scan it with your wallet",
     scan: "Scan this code with the wallet on your phone. Decide there, then look here again.",
@@ -47,12 +47,12 @@ const TEXTS = {
     failed: "Das hat nicht geklappt. Bitte versuchen Sie es noch einmal.",
     verified: "Fertig: Ihre Brieftasche hat geantwortet, und die Antwort ist gültig.",
     rejected: "Die Antwort Ihrer Brieftasche konnte nicht angenommen werden. Sie können es noch einmal versuchen.",
-    refused: "Sie haben abgelehnt. Es wurde nichts geteilt. Sie können es noch einmal versuchen.",
-    expired: "Die Zeit ist abgelaufen. Es wurde nichts geteilt. Sie können es noch einmal versuchen.",
+    refused: "Sie haben abgelehnt. Es wurde nichts gezeigt. Sie können es noch einmal versuchen.",
+    expired: "Die Zeit ist abgelaufen. Es wurde nichts gezeigt. Sie können es noch einmal versuchen.",
   },
   fr: {
     here: "Utiliser le portefeuille sur cet appareil",
-    other: "Utiliser un portefeuille sur un autre appareil",
+    other: "Utiliser le portefeuille sur un autre appareil",
     again: "Afficher un nouveau code",
     code: "Code QR : à scanner avec votre portefeuille",
     scan: "Scannez ce code avec le portefeuille de votre téléphone. Décidez là-bas, puis revenez ici.",
@@ -70,7 +70,7 @@ const TEXTS = {
   },
   ar: {
     here: "استخدام المحفظة على هذا الجهاز",
-    other: "استخدام محفظة على جهاز آخر",
+    other: "استخدام المحفظة على جهاز آخر",
     again: "إظهار رمز جديد",
     code: "رمز QR: امسحه بمحفظتك",
     scan: "امسح هذا الرمز بالمحفظة على هاتفك. قرّر هناك، ثم عُد إلى هنا.",
