@@ -69,7 +69,7 @@ OUTCOMES: Mapping[str, Words] = {
         Tone.NONE,
         mark("No answer: time ran out"),
         mark("Nobody answered in time. Nothing was sent."),
-        mark("Ask again. Who cannot scan the code can type the short one beside it."),
+        mark("Ask again. Anybody who cannot scan the code can type the short one beside it."),
     ),
     "cancelled": Words(
         Tone.NONE,
@@ -282,7 +282,7 @@ CHECKS: Mapping[Check, str] = {
     Check.ISSUER: mark("The issuer may issue this kind of card"),
     Check.TYPE: mark("It is the kind of card you asked for"),
     Check.CLAIMS: mark("It says what you asked for"),
-    Check.STATUS: mark("It is neither revoked nor suspended"),
+    Check.STATUS: mark("Its issuer says that it is still in force"),
 }
 
 RESULTS: Mapping[Result, str] = {

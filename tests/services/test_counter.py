@@ -80,7 +80,7 @@ def at_once(act: Callable[[int], Any], count: int) -> list[Any]:
 def test_a_clerk_asks_and_reads_a_yes(clerk: Clerk) -> None:
     """DESIGN journey 2, V-61: exactly the facts asked for, in the clerk's words."""
     asked = clerk.ask()
-    assert (asked["phase"], asked["question"]["title"]) == ("waiting", "Is over 18")
+    assert (asked["phase"], asked["question"]["title"]) == ("waiting", "Is 18 or older")
     assert asked["link"].startswith("openid4vp://?client_id=x509_hash")
     wallet = HolderWallet(clerk.world)
     opened = wallet.open(asked["link"])

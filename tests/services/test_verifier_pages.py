@@ -117,7 +117,7 @@ def test_the_page_says_why_and_sets_the_start_cookie(world: VerifierWorld) -> No
     browser = Browser(world, started)
     page = browser.open()
     assert page.status == 200
-    assert "Is over 18" in page.text
+    assert "Is 18 or older" in page.text
     assert "openid4vp://?client_id=" in page.text
     cookie = page.headers["set-cookie"]
     assert cookie.startswith("__Host-present=")

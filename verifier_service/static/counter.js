@@ -136,7 +136,7 @@ function showAsking(state) {
 
 function showPhase(phase) {
   $("asking-words").textContent = words(phase);
-  $("asking-state").className = `state ${phase}`;
+  $("asking-state").className = `state unprinted ${phase}`;
   say(`${$("asking-title").textContent}. ${words(phase)}`);
 }
 
