@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SECONDS ?= 60
 ROWS ?= 1000000
 # Run by CI after the others, one after the other, and by `make crashes`.
-LONG := tests/e2e/test_crashes.py tests/e2e/test_crashes_later.py tests/e2e/test_weather.py tests/e2e/test_memory.py tests/e2e/test_counter_streams.py
+LONG := $(patsubst %,tests/e2e/test_%.py,crashes crashes_later weather memory counter_streams demo)
 
 # Four side by side even on two cores, since they wait a lot; what takes longest begins first.
 TOGETHER := $(addprefix tests/,e2e browser heist interop certification architecture services)
@@ -54,7 +54,7 @@ test: lint $(VENV)/.interop $(VENV)/.components ## everything CI checks: linters
 	$(BIN)/coverage report --fail-under=95 --skip-covered
 	$(BIN)/python -m pytest $(TOGETHER) -q -n 4 --no-loadscope-reorder $(LONG:%=--ignore=%)
 	$(BIN)/python -m tests.fuzz.run --seconds $(if $(CI),75,30)
-	$(if $(CI),$(BIN)/python -m pytest $(LONG) -q,@echo "With CI=true also: crashes, weather, memory and a thousand counters (make crashes).")
+	$(if $(CI),$(BIN)/python -m pytest $(LONG) -q,@echo "With CI=true also: crashes, weather, memory, a thousand counters, demos (make crashes).")
 
 bench: $(VENV)/.installed-dev ## the figures of docs/performance.md; JSON=path writes them, ROWS=n ends the curve (0: none)
 	@$(BIN)/python -m bench --rows $(ROWS) $(if $(JSON),--json $(JSON),)
@@ -75,7 +75,7 @@ fuzz: $(VENV)/.installed-dev ## noise at all parsers for SECONDS (default 60) to
 heist: $(VENV)/.installed-dev ## an attacker with every database, key and backup, and what they get
 	@$(BIN)/python -m tests.heist
 
-crashes: $(VENV)/.installed-dev ## services killed at every step boundary; databases, disks, clocks that fail; memory; a thousand counters
+crashes: $(VENV)/.installed-dev ## services killed at every step boundary; databases, disks, clocks that fail; memory; a thousand counters; demos
 	$(BIN)/python -m pytest $(LONG) -q
 
 soak: $(VENV)/.installed-dev ## FLOWS flows (default 20000) and whether memory stays flat
